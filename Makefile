@@ -1,0 +1,195 @@
+# one-telemetry: compiled KVM monitoring probes for OpenNebula.
+# Yours: CC CFLAGS CPPFLAGS LDFLAGS DESTDIR PREFIX BUILD SANITIZE V WERROR.  `make help` lists the targets.
+
+VERSION  := 0.1.0
+PREFIX   ?= /usr/local
+MANDIR   ?= $(PREFIX)/share/man
+REMOTES  ?= /var/lib/one/remotes
+PYTHON   ?= python3
+CLANG    ?= clang
+SANITIZE ?=
+WERROR   ?= $(if $(CI),1,)
+V        ?=
+
+# A sanitized build has a tree of its own, so that both can stand side by side.
+comma    := ,
+BUILD    ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+Q        := $(if $(V),,@)
+say       = $(if $(V),,@printf '  %-5s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$(2)))
+
+# --- flags: the user's first, ours added -----------------------------------------------------------------------
+HOST_PKGS := libvirt glib-2.0 gthread-2.0 libxml-2.0 zlib
+PKG_CFLAGS := $(shell pkg-config --cflags $(HOST_PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null)
+CMOCKA_LIBS := -lcmocka
+CJSON_CFLAGS := $(shell pkg-config --cflags libcjson 2>/dev/null)
+CJSON_LIBS := $(shell pkg-config --libs libcjson 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wcast-qual \
+        -Wformat=2 -Wundef -Wvla -Wdouble-promotion -Wimplicit-fallthrough -Wnull-dereference $(if $(WERROR),-Werror)
+HARDEN := -fstack-protector-strong $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fPIE
+ifeq ($(shell uname -m),x86_64)
+HARDEN += -fstack-clash-protection -fcf-protection
+endif
+CFLAGS  ?= -O2 -g
+OURS     = -std=gnu11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(PKG_CFLAGS) $(WARN) $(HARDEN) \
+           -DONE_TELEMETRY_VERSION='"$(VERSION)"' \
+           -DGLIB_VERSION_MIN_REQUIRED=GLIB_VERSION_2_56 -DGLIB_VERSION_MAX_ALLOWED=GLIB_VERSION_2_56 \
+           $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+LINK     = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+# --- what there is ---------------------------------------------------------------------------------------------
+LIB_SRC    := $(wildcard src/model/*.c src/gather/*.c src/encode/*.c src/base/*.c)
+PROBE_SRC  := $(wildcard probes/*.c)
+TOOL_SRC   := $(wildcard tools/*.c)
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH_SRC  := $(wildcard tests/bench/*.c)
+MAN_SRC    := $(wildcard share/man/*.[158])
+C_FILES    := $(LIB_SRC) $(PROBE_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+H_FILES    := $(wildcard src/*/*.h probes/*.h tests/unit/*.h tests/fuzz/*.h)
+
+LIB    := $(BUILD)/libonetelemetry.a
+PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
+TOOLS  := $(TOOL_SRC:tools/%.c=$(BUILD)/tools/%)
+UNITS  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+BENCHS := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
+FUZZ_BUILD := $(BUILD)/fuzz
+FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(FUZZ_BUILD)/%)
+obj     = $(1:%.c=$(BUILD)/obj/%.o)
+
+.PHONY: all help deps check check-unit check-golden check-fuzz check-integration golden lint format demo demo-stop \
+        bench docs install uninstall dist clean programs
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: programs ## build the probes
+programs: $(PROBES) $(TOOLS)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+deps: ## install what building, demo, tests and lint need (Debian 12, as root)
+	sh tests/install-deps.sh
+
+# --- compiling -------------------------------------------------------------------------------------------------
+# A change of flags rebuilds: their text is a file that every object depends on.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(CPPFLAGS) $(OURS) $(CFLAGS))' | cmp -s - $@ || \
+	 printf '%s\n' '$(subst ','\'',$(CC) $(CPPFLAGS) $(OURS) $(CFLAGS))' > $@
+FORCE:
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OURS) $(if $(filter tests/%,$<),$(CJSON_CFLAGS)) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(call obj,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+$(BUILD)/tools/%: $(BUILD)/obj/tools/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(call obj,$(UNIT_HELP)) $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(CJSON_LIBS) $(PKG_LIBS) -lm
+
+$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+# A fuzzer compiles the library anew, with clang's instrumentation.
+$(FUZZ_BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(call say,FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -Isrc $(PKG_CFLAGS) -DONE_TELEMETRY_VERSION='"$(VERSION)"' -O1 -g \
+	   -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
+$(FUZZ_BUILD)/libonetelemetry.a: $(LIB_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
+	@rm -f $@ && $(AR) rcs $@ $^
+$(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_BUILD)/libonetelemetry.a
+	$(call say,LD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS) -lm
+
+# --- tests -----------------------------------------------------------------------------------------------------
+# Everything is tested in the sanitized build; the rig runs the plain one too.
+ASAN := SANITIZE=address,undefined
+check: programs ## every test: unit, golden, fuzz, integration; ends with "N passed, N failed"
+	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
+	$(Q)$(MAKE) --no-print-directory fuzzers
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs fuzz integration
+
+check-unit: ## unit and property tests alone
+	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit
+check-golden: ## golden tests alone
+	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined golden
+check-fuzz: fuzzers ## each fuzzer for some seconds (FUZZ_SECONDS)
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined fuzz
+check-integration: programs ## tests on real KVM guests (root)
+	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined integration
+
+.PHONY: test-programs fuzzers
+test-programs: programs $(UNITS)
+fuzzers: $(FUZZERS)
+
+golden: ## write the golden outputs anew (read the difference before committing it)
+	$(Q)$(MAKE) --no-print-directory $(ASAN) programs
+	$(Q)$(PYTHON) tests/golden/golden.py --probe build/address-undefined/probes/vm_monitor --update
+
+# --- looking ---------------------------------------------------------------------------------------------------
+demo: programs ## real guests one-79, one-82, one-83, and what the probe says of them (root)
+	$(Q)$(PYTHON) tests/integration/demo.py --probe $(BUILD)/probes/vm_monitor
+demo-stop: ## stop the demo's guests and remove what it left
+	$(Q)$(PYTHON) tests/integration/demo.py --stop
+
+bench: programs $(BENCHS) ## cost against virsh on 50 real guests (root; some minutes)
+	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD)
+
+lint: ## clang-format, clang-tidy, cppcheck, shellcheck, man pages, layering
+	$(Q)sh tests/lint.sh $(C_FILES) $(H_FILES) -- $(OURS)
+format: ## lay out the C files
+	clang-format -i $(C_FILES) $(H_FILES)
+
+docs: $(BUILD)/tools/describe $(PROBES) ## write the generated pages: docs/metrics.md, share/telemetry.conf
+	$(Q)$(BUILD)/tools/describe metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(Q)$(BUILD)/tools/describe config > share/telemetry.conf.new && mv share/telemetry.conf.new share/telemetry.conf
+
+# --- installing ------------------------------------------------------------------------------------------------
+# The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).
+install: all ## into DESTDIR: probes into the remotes tree, man pages, sample configuration
+	for tree in kvm qemu; do \
+	  install -d $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor && \
+	  install -m 755 $(BUILD)/probes/vm_monitor $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry && \
+	  install -d $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d || exit 1; \
+	  [ -e $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf ] || \
+	  install -m 644 share/telemetry.conf $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf || exit 1; done
+	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
+	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
+uninstall: ## take out what install put in, the configuration too
+	for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry \
+	  $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; done
+	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+
+dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
+	@mkdir -p build
+	git archive --prefix=one-telemetry-$(VERSION)/ -o build/one-telemetry-$(VERSION).tar.gz HEAD
+	@echo build/one-telemetry-$(VERSION).tar.gz
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The configuration: one INI file, one table of options. The table (options.def) parses, checks, prints --dump-config
+ * and writes the commented sample file. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum {
+    OPTION_TEXT,    /* any text */
+    OPTION_PATH,    /* empty, or an absolute path */
+    OPTION_INTEGER, /* low..high; `words` may name special values: "auto" reads as -1 */
+    OPTION_SECONDS, /* real, low..high seconds */
+    OPTION_CHOICE,  /* one of `words`, separated by |; its number from 0 */
+    OPTION_BOOL,    /* yes/no, true/false, on/off, 1/0 */
+} OptionType;
+
+/* OPTION(section, key, type, default, low, high, words, help); in C: CONFIG_<section>_<key> */
+typedef enum {
+#define OPTION(section, key, ...) CONFIG_##section##_##key,
+#include "base/options.def"
+#undef OPTION
+    N_OPTIONS
+} ConfigOption;
+
+typedef struct {
+    const char *section, *key; /* lower case, as in the file */
+    OptionType type;
+    const char *standard; /* default, as one would write it in the file */
+    double low, high;
+    const char *words;
+    const char *help;
+} OptionInfo;
+
+extern const OptionInfo option_info[N_OPTIONS];
+
+typedef struct Config Config;
+
+#define CONFIG_ERROR config_error_quark()
+GQuark config_error_quark(void);
+typedef enum { CONFIG_ERROR_OPEN, CONFIG_ERROR_SYNTAX, CONFIG_ERROR_UNKNOWN, CONFIG_ERROR_VALUE } ConfigErrorCode;
+
+#define CONFIG_FILE_MAX (1024 * 1024) /* bytes */
+
+/* All defaults. */
+Config *config_new(void);
+void config_free(Config *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
+
+/* Reads the text of a configuration file; `name` is for messages. false: the first error, as one line
+ * "FILE:LINE: [section] key = value: what was expected"; every other option of the text that is right is taken all the
+ * same, so that a caller who must go on knows as much as can be known. Errors: CONFIG_ERROR. A key written twice, an
+ * unknown section or key (with the nearest known one, where there is one), a line that is neither comment, section nor
+ * key = value, invalid UTF-8 and NUL bytes are errors. */
+bool config_parse(Config *config, const char *text, gsize length, const char *name, GError **error);
+
+/* The same from a file. A missing file is CONFIG_ERROR_OPEN. */
+bool config_load(Config *config, const char *path, GError **error);
+
+/* One option from the command line, checked as the file's are. The message names `flag` ("--deadline") instead of a line. */
+bool config_set(Config *config, ConfigOption option, const char *value, const char *flag, GError **error);
+
+const char *config_text(const Config *config, ConfigOption option); /* TEXT, PATH; "" when empty; owned by config */
+gint64 config_integer(const Config *config, ConfigOption option);   /* INTEGER, CHOICE, BOOL */
+double config_seconds(const Config *config, ConfigOption option);
+
+/* --dump-config: every option with its value in effect and where that came from (default, FILE:LINE, command line), as a
+ * file that config_parse takes. Owned by the caller. */
+char *config_dump(const Config *config);
+
+/* The commented sample file: every option with help, range and default, commented out. Owned by the caller. */
+char *config_sample(void);

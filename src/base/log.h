@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Messages for the operator, one line each, to syslog (ident "one-telemetry", facility daemon) and, when run by hand,
+ * to standard error. Thread-safe. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } LogLevel;
+
+typedef enum {
+    LOG_TO_SYSLOG = 1 << 0,
+    LOG_TO_STDERR = 1 << 1, /* as "program: message" */
+} LogTarget;
+
+/* `program` ("vm_monitor") is kept, not copied. Before the first call messages go to standard error only. */
+void log_init(const char *program, LogTarget targets, LogLevel up_to);
+
+/* One line: newlines and other control characters in the text are written as \n, \xNN; at most LOG_LINE_MAX bytes, cut
+ * on a UTF-8 boundary and ended with "…". */
+#define LOG_LINE_MAX 2048
+void log_message(LogLevel level, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+#define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_message(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/rates.h"
+
+#include <string.h>
+
+#define NS_PER_S 1e9
+#define NS_PER_MS 1e6
+
+/* --- sums over devices --- */
+
+static bool has_any_counter(const MetricRow *row)
+{
+    for (guint i = 0; i < metric_count(row->scope); i++) {
+        Metric m = metric_first(row->scope) + i;
+        if (metric_info[m].kind == KIND_COUNTER && row_has(row, m))
+            return true;
+    }
+    return false;
+}
+
+static bool any_device_reports(const GPtrArray *rows)
+{
+    for (guint i = 0; i < rows->len; i++)
+        if (has_any_counter(g_ptr_array_index(rows, i)))
+            return true;
+    return false;
+}
+
+/* A sum is known when a device has the figure, or when libvirt said how many devices there are and none of them reports
+ * anything, which is then no device at all or an empty CD-ROM drive. Of a locked VM silence says nothing. */
+static void derive_sum(VmSample *vm, Metric m)
+{
+    Metric of = metric_info[m].of;
+    Scope scope = metric_info[of].scope;
+    const GPtrArray *rows = vm_sample_rows(vm, scope);
+    guint64 sum = 0;
+    bool known = false;
+
+    for (guint i = 0; i < rows->len; i++) {
+        const MetricRow *row = g_ptr_array_index(rows, i);
+        known |= row_has(row, of);
+        sum += row_u64(row, of);
+    }
+    if (!known && of != METRIC_DISK_ERRORS) { /* which KVM never reports: no word is not zero */
+        Metric count = scope == SCOPE_NIC ? METRIC_VM_NIC_COUNT : METRIC_VM_DISK_COUNT;
+        guint64 devices;
+        if (row_get_u64(vm->row, count, &devices))
+            known = devices == 0 || (!row_u64(vm->row, METRIC_VM_LOCKED) && !any_device_reports(rows));
+    }
+    if (known)
+        row_set_u64(vm->row, m, sum);
+}
+
+static void derive_sums(VmSample *vm)
+{
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        Metric m = metric_first(SCOPE_VM) + i;
+        if (metric_info[m].origin == ORIGIN_SUM)
+            derive_sum(vm, m);
+    }
+}
+
+/* --- one row against its predecessor --- */
+
+typedef struct {
+    double seconds;
+    const VmSample *before;
+    VmSample *now;
+} Pair;
+
+static const MetricRow *find_predecessor(const GPtrArray *before, const MetricRow *row)
+{
+    const char *name = row_device_name(row);
+    for (guint i = 0; i < before->len; i++) {
+        const MetricRow *other = g_ptr_array_index(before, i);
+        const char *other_name = row_device_name(other);
+        if (row->scope == SCOPE_VCPU ? row->index == other->index : name && other_name && strcmp(name, other_name) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* false where the counter is absent on either side or fell. */
+static bool counter_change(const MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+{
+    guint64 a, b;
+    if (!row_get_u64(before, m, &a) || !row_get_u64(now, m, &b) || b < a)
+        return false;
+    *ret_change = b - a;
+    return true;
+}
+
+static bool any_counter_fell(const MetricRow *now, const MetricRow *before)
+{
+    for (guint i = 0; i < metric_count(now->scope); i++) {
+        Metric m = metric_first(now->scope) + i;
+        guint64 a, b;
+        if (metric_info[m].kind == KIND_COUNTER && row_get_u64(before, m, &a) && row_get_u64(now, m, &b) && b < a)
+            return true;
+    }
+    return false;
+}
+
+/* Finds the change of a counter: the VM's sums from their devices' changes (a previous sample read from a file holds no
+ * sums), all others from the row itself. */
+typedef bool ChangeOf(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change);
+
+static bool device_change(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+{
+    (void)pair;
+    return counter_change(now, before, m, ret_change);
+}
+
+static bool vm_change(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+{
+    if (metric_info[m].origin != ORIGIN_SUM)
+        return counter_change(now, before, m, ret_change);
+    if (!row_has(now, m))
+        return false;
+
+    Metric of = metric_info[m].of;
+    const GPtrArray *rows = vm_sample_rows(pair->now, metric_info[of].scope);
+    const GPtrArray *rows_before = vm_sample_rows(pair->before, metric_info[of].scope);
+    guint64 sum = 0;
+    guint paired = 0, with_figure = 0;
+    for (guint i = 0; i < rows->len; i++) {
+        const MetricRow *row = g_ptr_array_index(rows, i), *other = find_predecessor(rows_before, row);
+        with_figure += row_has(row, of);
+        if (!other || !row_has(row, of) || !row_has(other, of))
+            continue;
+        guint64 change;
+        if (any_counter_fell(row, other) || !counter_change(row, other, of, &change))
+            return false;
+        sum += change;
+        paired++;
+    }
+    if (with_figure && !paired)
+        return false; /* all of them are new */
+    *ret_change = sum;
+    return true;
+}
+
+static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before, ChangeOf *change_of)
+{
+    for (guint i = 0; i < metric_count(now->scope); i++) {
+        Metric m = metric_first(now->scope) + i;
+        const MetricInfo *info = &metric_info[m];
+        guint64 change, requests;
+        if (info->origin == ORIGIN_RATE && change_of(pair, now, before, info->of, &change))
+            row_set_real(now, m, (double)change / pair->seconds);
+        if (info->origin == ORIGIN_MEAN_MS && change_of(pair, now, before, info->of, &change) &&
+            change_of(pair, now, before, info->per, &requests) && requests > 0)
+            row_set_real(now, m, (double)change / (double)requests / NS_PER_MS);
+    }
+}
+
+/* --- percentages --- */
+
+static double percent(double part, double whole)
+{
+    return MIN(100.0, 100.0 * part / whole);
+}
+
+static void derive_vcpus(const Pair *pair)
+{
+    guint64 vcpus = row_u64(pair->now->row, METRIC_VM_VCPUS), change;
+    double ns = pair->seconds * NS_PER_S, delay = 0;
+    guint with_delay = 0;
+
+    for (guint i = 0; i < pair->now->vcpus->len; i++) {
+        MetricRow *row = g_ptr_array_index(pair->now->vcpus, i);
+        const MetricRow *before = find_predecessor(pair->before->vcpus, row);
+        if (!before)
+            continue;
+        if (counter_change(row, before, METRIC_VCPU_TIME, &change))
+            row_set_real(row, METRIC_VCPU_USAGE_PERCENT, percent((double)change, ns));
+        if (counter_change(row, before, METRIC_VCPU_DELAY, &change)) {
+            row_set_real(row, METRIC_VCPU_STEAL_PERCENT, percent((double)change, ns));
+            delay += (double)change;
+            with_delay++;
+        }
+    }
+    if (with_delay && vcpus)
+        row_set_real(pair->now->row, METRIC_VM_CPU_STEAL_PERCENT, percent(delay, ns * (double)vcpus));
+}
+
+static void derive_cpu(const Pair *pair)
+{
+    MetricRow *row = pair->now->row;
+    guint64 vcpus = row_u64(row, METRIC_VM_VCPUS), change;
+    if (!counter_change(row, pair->before->row, METRIC_VM_CPU_TIME, &change))
+        return;
+    double cores = (double)change / (pair->seconds * NS_PER_S);
+    row_set_real(row, METRIC_VM_CPU_CORE_PERCENT, 100.0 * cores);
+    if (vcpus)
+        row_set_real(row, METRIC_VM_CPU_USAGE_PERCENT, percent(cores, (double)vcpus));
+}
+
+static bool balloon_is_fresh(const MetricRow *row, gint64 realtime_ns)
+{
+    guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
+    gint64 now = realtime_ns / G_GINT64_CONSTANT(1000000000);
+    return updated > 0 && updated <= G_MAXINT64 && ABS(now - (gint64)updated) <= RATES_BALLOON_FRESH_S;
+}
+
+static void derive_memory(VmSample *vm, gint64 realtime_ns)
+{
+    MetricRow *row = vm->row;
+    guint64 current, maximum, rss, available, usable;
+
+    if (row_get_u64(row, METRIC_VM_BALLOON_CURRENT, &current))
+        row_set_u64(row, METRIC_VM_MEMORY_USED, current);
+    if (row_get_u64(row, METRIC_VM_MEMORY_RSS, &rss))
+        row_set_u64(row, METRIC_VM_MEMORY_HOST, rss + row_u64(row, METRIC_VM_MEMORY_SWAPPED));
+
+    if (balloon_is_fresh(row, realtime_ns) && row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
+        row_get_u64(row, METRIC_VM_MEMORY_USABLE, &usable) && available > 0 && usable <= available) {
+        row_set_real(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)(available - usable), (double)available));
+        row_set_text(row, METRIC_VM_MEMORY_SOURCE, "guest");
+    } else if (row_get_u64(row, METRIC_VM_BALLOON_CURRENT, &current) &&
+               row_get_u64(row, METRIC_VM_MEMORY_MAX, &maximum) && maximum > 0) {
+        row_set_real(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)current, (double)maximum));
+        row_set_text(row, METRIC_VM_MEMORY_SOURCE, "balloon");
+    }
+}
+
+/* --- pairing --- */
+
+static bool comparable(const Sample *now, const Sample *previous)
+{
+    return previous && g_strcmp0(now->boot_id, previous->boot_id) == 0 && g_strcmp0(now->host, previous->host) == 0;
+}
+
+static bool make_pair(VmSample *vm, const Sample *previous, Pair *ret_pair)
+{
+    const VmSample *before = sample_find_run(previous, vm);
+    if (!before || !before->boottime_ns || !vm->boottime_ns)
+        return false;
+    gint64 elapsed = vm->boottime_ns - before->boottime_ns;
+    if (elapsed < RATES_MIN_INTERVAL_NS || elapsed > RATES_MAX_INTERVAL_NS)
+        return false;
+    guint64 a, b;
+    if (row_get_u64(before->row, METRIC_VM_CPU_TIME, &a) && row_get_u64(vm->row, METRIC_VM_CPU_TIME, &b) && b < a)
+        return false; /* restarted behind the same id */
+    *ret_pair = (Pair){.seconds = (double)elapsed / NS_PER_S, .before = before, .now = vm};
+    return true;
+}
+
+static void derive_devices(const Pair *pair, Scope scope)
+{
+    GPtrArray *rows = vm_sample_rows(pair->now, scope);
+    for (guint i = 0; i < rows->len; i++) {
+        MetricRow *row = g_ptr_array_index(rows, i);
+        const MetricRow *before = find_predecessor(vm_sample_rows(pair->before, scope), row);
+        if (before && !any_counter_fell(row, before))
+            derive_row(pair, row, before, device_change);
+    }
+}
+
+void rates_derive(Sample *now, const Sample *previous)
+{
+    bool same_host = comparable(now, previous);
+    for (guint i = 0; i < now->vms->len; i++) {
+        VmSample *vm = g_ptr_array_index(now->vms, i);
+        Pair pair;
+        derive_sums(vm);
+        derive_memory(vm, now->realtime_ns);
+        if (!same_host || !make_pair(vm, previous, &pair))
+            continue;
+        derive_cpu(&pair);
+        derive_vcpus(&pair);
+        derive_devices(&pair, SCOPE_NIC);
+        derive_devices(&pair, SCOPE_DISK);
+        derive_row(&pair, vm->row, pair.before->row, vm_change);
+    }
+}

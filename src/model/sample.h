@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One collection: every VM of the host with its vCPUs, NICs and disks. Every value has a presence bit; absent is not
+ * zero. Counters are uint64 and stay exact. Plain memory, no I/O. */
+#pragma once
+
+#include "model/metrics.h"
+
+#include <stdbool.h>
+
+typedef union {
+    guint64 u; /* KIND_COUNTER, KIND_GAUGE */
+    double f;  /* KIND_REAL */
+    char *s;   /* KIND_TEXT, owned */
+} MetricValue;
+
+/* The figures of one thing: a VM, a vCPU, a NIC, a disk, the host. */
+typedef struct {
+    Scope scope;
+    guint index;        /* libvirt's number of the vCPU, NIC or disk; not stable, not without gaps. 0 for VM and host */
+    guint64 present[2]; /* bit i: value[i] is known */
+    MetricValue value[];
+} MetricRow;
+
+MetricRow *metric_row_new(Scope scope, guint index);
+void metric_row_free(MetricRow *row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MetricRow, metric_row_free)
+
+/* `m` must be of the row's scope and of the kind in the function's name; that is checked (g_assert). */
+bool row_has(const MetricRow *row, Metric m);
+guint64 row_u64(const MetricRow *row, Metric m);             /* 0 where absent */
+double row_real(const MetricRow *row, Metric m);             /* 0 where absent */
+const char *row_text(const MetricRow *row, Metric m);        /* NULL where absent */
+bool row_get_u64(const MetricRow *row, Metric m, guint64 *ret_value); /* false where absent, ret_value untouched */
+void row_set_u64(MetricRow *row, Metric m, guint64 value);
+void row_set_real(MetricRow *row, Metric m, double value);   /* NaN and infinity are not stored: absent */
+void row_set_text(MetricRow *row, Metric m, const char *text); /* copies; NULL: absent */
+void row_unset(MetricRow *row, Metric m);
+
+typedef struct {
+    char *name;          /* libvirt's domain name, "one-83" */
+    guint64 vm_id;       /* OpenNebula's id, 83 */
+    char *uuid;          /* NULL where unknown (statistics recorded by virsh) */
+    gint64 domain_id;    /* libvirt's id of this run of the domain; -1 unknown */
+    gint64 boottime_ns;  /* when these figures were read, CLOCK_BOOTTIME; 0 unknown */
+    char *xml_devices;   /* names of the devices whose MAC and bridge were read from the XML, see gather/libvirt.c; NULL: not yet */
+    char *sent_keys;     /* OpenNebula keys sent so far, see encode/one_record.h; NULL: none */
+    bool ran;            /* has been seen in a state other than paused since the domain started here */
+    MetricRow *row;      /* SCOPE_VM */
+    GPtrArray *vcpus;    /* of MetricRow, in libvirt's order; likewise the next two */
+    GPtrArray *nics;
+    GPtrArray *disks;
+} VmSample;
+
+/* Takes "one-<number>", whole match, number at most 2^31 - 1. */
+bool vm_id_from_name(const char *name, guint64 *ret_id);
+
+VmSample *vm_sample_new(const char *name);
+void vm_sample_free(VmSample *vm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmSample, vm_sample_free)
+
+/* The row of that scope with that index, made where there is none yet. NULL above SAMPLE_DEVICES_MAX of a kind. */
+#define SAMPLE_DEVICES_MAX 4096
+MetricRow *vm_sample_row(VmSample *vm, Scope scope, guint index);
+GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope); /* SCOPE_VCPU, SCOPE_NIC or SCOPE_DISK */
+
+/* The device's name (NIC, disk), or NULL. */
+const char *row_device_name(const MetricRow *row);
+
+typedef struct {
+    gint64 realtime_ns; /* CLOCK_REALTIME of the collection: the time stamp of its points; 0 unknown */
+    gint64 boottime_ns; /* CLOCK_BOOTTIME then; 0 unknown */
+    char *boot_id;      /* the kernel's id of this boot: boottimes of two boots can't be compared. NULL unknown */
+    char *host;         /* the host's name in OpenNebula, else the machine's. NULL unknown */
+    guint64 cycle;      /* collections since the state file was begun */
+    GPtrArray *vms;     /* of VmSample */
+    MetricRow *row;     /* SCOPE_HOST */
+} Sample;
+
+Sample *sample_new(void);
+void sample_free(Sample *sample);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sample, sample_free)
+
+void sample_sort(Sample *sample); /* by vm_id */
+
+/* The same domain in another sample: by uuid, else by name. NULL where there is none. `sample` may be NULL. */
+VmSample *sample_find(const Sample *sample, const VmSample *vm);
+
+/* The same run of the same domain: as sample_find, and libvirt's domain id is the same, so it was not restarted. */
+VmSample *sample_find_run(const Sample *sample, const VmSample *vm);
+
+/* Brings a freshly read sample into shape, and must be called once before rates_derive:
+ * - a VM that only arrives (live migration: paused as migrating or starting up, never seen running here) is left out:
+ *   it exists on two hosts, and until it runs here its source speaks for it;
+ * - of entries of one disk name (backing chain) the first, the active layer, stays;
+ * - domain.locked is set where the figures that need QEMU's monitor are absent though the others are there;
+ * - VMs are sorted by id; DOMAINS and LOCKED of the host row are counted. */
+void sample_finish(Sample *sample, const Sample *previous);

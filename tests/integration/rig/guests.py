@@ -1,0 +1,126 @@
+"""The guests' software: boot sectors of a few bytes each, and the disk images that hold them."""
+import os
+import subprocess
+from dataclasses import dataclass
+
+from .layout import RigError
+
+DISK_BYTES = 8 << 20
+
+
+def _sector(listing, data=b""):
+    """A boot sector from a listing of hex bytes, with the assembly after ';', and data at 0x7d00."""
+    code = b"".join(bytes.fromhex(line.partition(";")[0]) for line in listing.strip().splitlines())
+    assert len(code) <= 0x100 and len(data) <= 0xfe
+    return code.ljust(0x100, b"\0") + data.ljust(0xfe, b"\0") + b"\x55\xaa"
+
+
+# Sleeps for ever: no CPU at all.
+IDLE = _sector("""
+    fa                      ;       cli
+    f4                      ; 7c01  hlt
+    eb fd                   ;       jmp   7c01
+""")
+
+# Spins for ever: one vCPU at 100 %.
+BUSY = _sector("""
+    fa                      ;       cli
+    eb fe                   ; 7c01  jmp   7c01
+""")
+
+# Reads 4 × 4 KiB and writes 1 KiB between sectors 2048 and 4095, then sleeps until the next tick of the
+# timer (18.2 a second): about 73 reads and 18 writes a second, four figures that can not be mistaken
+# for each other.
+DISK = _sector("""
+    fa                      ;       cli
+    31 c0                   ;       xor   ax, ax
+    8e d8                   ;       mov   ds, ax
+    8e c0                   ;       mov   es, ax
+    8e d0                   ;       mov   ss, ax
+    bc 00 7c                ;       mov   sp, 7c00
+    88 16 00 7d             ;       mov   [drive], dl       ; the BIOS tells what it booted from
+    fb                      ;       sti
+    c6 06 01 7d 04          ; 7c11  mov   byte [left], 4
+    c7 06 12 7d 08 00       ; 7c16  mov   word [sectors], 8
+    be 10 7d                ;       mov   si, packet
+    8a 16 00 7d             ;       mov   dl, [drive]
+    b4 42                   ;       mov   ah, 42            ; extended read
+    cd 13                   ;       int   13
+    fe 0e 01 7d             ;       dec   byte [left]
+    75 e9                   ;       jnz   7c16
+    c7 06 12 7d 02 00       ;       mov   word [sectors], 2
+    be 10 7d                ;       mov   si, packet
+    8a 16 00 7d             ;       mov   dl, [drive]
+    b8 00 43                ;       mov   ax, 4300          ; extended write
+    cd 13                   ;       int   13
+    a1 18 7d                ;       mov   ax, [lba]
+    05 08 00                ;       add   ax, 8
+    25 ff 07                ;       and   ax, 07ff
+    0d 00 08                ;       or    ax, 0800
+    a3 18 7d                ;       mov   [lba], ax
+    f4                      ;       hlt                     ; until the next tick
+    eb c0                   ;       jmp   7c11
+""", bytes.fromhex("""
+    00                              00 0000000000000000000000000000
+    1000 0800 0080 0000             0008000000000000
+"""))
+# 7d00 drive, 7d01 left;  7d10 packet: its size, 7d12 sectors, buffer 0000:8000, 7d18 lba
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of guest runs, and what it has unless options say otherwise."""
+    sector: bytes
+    help: str
+    vcpus: int = 1
+    disks: int = 1
+    nics: int = 1
+    cdrom: bool = False
+    chain: bool = False         # the first disk is a qcow2 over a raw backing file
+    metadata: bool = True
+
+
+KINDS = {
+    "idle": Kind(IDLE, "sleeps"),
+    "busy": Kind(BUSY, "spins: 100 % of one vCPU"),
+    "disk": Kind(DISK, "reads its disk about 73 times (4 KiB) and writes it 18 times (1 KiB) a second"),
+    "wide": Kind(IDLE, "sleeps; 4 vCPUs, 2 disks (vda with a backing chain), 2 NICs, an empty CD-ROM drive",
+                 vcpus=4, disks=2, nics=2, cdrom=True, chain=True),
+    "wild": Kind(IDLE, "sleeps; without OpenNebula's metadata", metadata=False),
+}
+
+
+def disk_path(layout, name, index, kind):
+    return layout.images / f"{name}-{index}.{'qcow2' if kind.chain and index == 0 else 'raw'}"
+
+
+def make_disks(layout, name, kind, disks):
+    """Makes the guest's disk images anew. The first one boots."""
+    for index in range(disks):
+        path = disk_path(layout, name, index, kind)
+        if path.suffix == ".qcow2":
+            base = layout.images / f"{name}-{index}.base"
+            _write_raw(base, kind.sector)
+            path.unlink(missing_ok=True)
+            _qemu_img("create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(path))
+        else:
+            _write_raw(path, kind.sector if index == 0 else b"")
+
+
+def remove_disks(layout, name):
+    for path in layout.images.glob(f"{name}-*"):
+        if path.stem.rpartition("-")[0] == name:
+            path.unlink(missing_ok=True)
+
+
+def _write_raw(path, sector):
+    with open(path, "wb") as image:
+        image.write(sector)
+        image.truncate(DISK_BYTES)
+
+
+def _qemu_img(*args):
+    done = subprocess.run(["qemu-img", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, check=False, env={**os.environ, "LC_ALL": "C"})
+    if done.returncode:
+        raise RigError(f"qemu-img {args[0]}: {done.stderr.strip()}")
