@@ -1,9 +1,7 @@
 """The guests' software: boot sectors of a few bytes each, and the disk images that hold them."""
-import os
-import subprocess
 from dataclasses import dataclass
 
-from .layout import RigError
+from .capture import run
 
 DISK_BYTES = 8 << 20
 
@@ -102,7 +100,7 @@ def make_disks(layout, name, kind, disks):
             base = layout.images / f"{name}-{index}.base"
             _write_raw(base, kind.sector)
             path.unlink(missing_ok=True)
-            _qemu_img("create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(path))
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(path)], 60)
         else:
             _write_raw(path, kind.sector if index == 0 else b"")
 
@@ -117,10 +115,3 @@ def _write_raw(path, sector):
     with open(path, "wb") as image:
         image.write(sector)
         image.truncate(DISK_BYTES)
-
-
-def _qemu_img(*args):
-    done = subprocess.run(["qemu-img", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=60, check=False, env={**os.environ, "LC_ALL": "C"})
-    if done.returncode:
-        raise RigError(f"qemu-img {args[0]}: {done.stderr.strip()}")

@@ -3,8 +3,8 @@ import contextlib
 import ctypes
 import os
 import socket
-import subprocess
 
+from .capture import run
 from .layout import RigError
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
@@ -12,7 +12,6 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 PR_SET_CHILD_SUBREAPER = 36
 BRIDGE = "onebr0"
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -90,10 +89,7 @@ def _copy_entry(entry, to):
 
 def _network():
     for line in ("link set lo up", f"link add {BRIDGE} type bridge", f"link set {BRIDGE} up"):
-        done = subprocess.run(["ip", *line.split()], env={"PATH": PATH}, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=20, check=False)
-        if done.returncode:
-            raise RigError(f"ip {line}: {done.stderr.strip()} (the kernel needs the modules bridge and tun)")
+        run(["ip", *line.split()], 20)
 
 
 def packet_socket(pid, interface):

@@ -11,6 +11,7 @@ import sys
 import time
 
 from . import procs, sandbox
+from .capture import PATH
 from .layout import Layout, RigError
 
 LIBVIRTD = "/usr/sbin/libvirtd"
@@ -48,7 +49,7 @@ def _detach(layout):
 def start_libvirtd(layout):
     """Starts libvirtd as our child, with nothing of our signals, and without the machine's D-Bus: it shall
     not talk to systemd-machined or polkit about guests that are none of the machine's business."""
-    env = {"PATH": sandbox.PATH, "LC_ALL": "C.UTF-8", "HOME": str(layout.dir),
+    env = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": str(layout.dir),
            "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * InfluxDB line protocol of a sample: the series vm_totals, vm_devices, vm_vcpus, vm_info, host_totals (design: README,
+ * docs/metrics.md). Pure. */
+#pragma once
+
+#include "model/sample.h"
+
+typedef enum {
+    SERIES_TOTALS = 1 << 0,
+    SERIES_DEVICES = 1 << 1,
+    SERIES_VCPUS = 1 << 2,
+    SERIES_INFO = 1 << 3, /* names and owners: on change and every ten minutes is enough */
+    SERIES_HOST = 1 << 4,
+    SERIES_ALL = (1 << 5) - 1,
+} LineSeries;
+
+/* All points carry the sample's realtime_ns. Absent values are left out, so is a point without any field. Integers carry
+ * i (values above 2^63-1 are left out: InfluxDB has no room for them), reals always a decimal point; tags are sorted by key
+ * and never empty. Text owned by the caller. */
+GString *line_protocol_write(const Sample *sample, LineSeries series);
+
+/* Appends with that position's escapes. Control characters (newline among them) become spaces, invalid UTF-8 U+FFFD; a
+ * trailing backslash of a tag is doubled by no one, so a space follows it. */
+void line_append_measurement(GString *out, const char *text);
+void line_append_key(GString *out, const char *text); /* tag key, tag value, field key */
+void line_append_string(GString *out, const char *text); /* string field with its quotes; at most 64 KiB */
+void line_append_real(GString *out, double value); /* shortest form that reads back the same, with a decimal point */
