@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The text form of domain statistics: what `virsh domstats --raw` prints, and the same with a header and a few keys of our
- * own. It is the state file between two runs, what --record writes and what --replay and the tests read.
+ * The text form of domain statistics: what `virsh domstats --raw` prints, and the same with a header and a few keys of
+ * our own. It is the state file between two runs, what --record writes and what --replay and the tests read.
  *
  *   # one-telemetry domstats 1 realtime=NS boottime=NS cycle=N boot=ID host=NAME
  *   Domain: 'one-83'
@@ -22,8 +22,8 @@
 GQuark domstats_error_quark(void);
 typedef enum { DOMSTATS_ERROR_SYNTAX, DOMSTATS_ERROR_TRUNCATED, DOMSTATS_ERROR_LIMIT } DomstatsErrorCode;
 
-/* Files one statistic under its key ("net.0.rx.bytes"). Keys that are not ours, and values of a type that the metric does
- * not have, are passed over: newer libvirt sends dozens of them. */
+/* Files one statistic under its key ("net.0.rx.bytes"). Keys that are not ours, and values of a type that the metric
+ * does not have, are passed over: newer libvirt sends dozens of them. */
 void domstats_set_u64(VmSample *vm, const char *key, guint64 value);
 void domstats_set_text(VmSample *vm, const char *key, const char *value);
 

@@ -78,9 +78,9 @@ const char *kind_name(Kind kind)
 const char *unit_name(Unit unit)
 {
     static const char *const names[] = {
-        [UNIT_NONE] = "",        [UNIT_BOOL] = "0 or 1",     [UNIT_COUNT] = "count",         [UNIT_NS] = "ns",
-        [UNIT_MS] = "ms",        [UNIT_EPOCH_S] = "epoch s", [UNIT_BYTES] = "bytes",         [UNIT_KIB] = "KiB",
-        [UNIT_PERCENT] = "%",    [UNIT_PER_S] = "per s",     [UNIT_BYTES_PER_S] = "bytes/s", [UNIT_KIB_PER_S] = "KiB/s",
+        [UNIT_NONE] = "",     [UNIT_BOOL] = "0 or 1",     [UNIT_COUNT] = "count",         [UNIT_NS] = "ns",
+        [UNIT_MS] = "ms",     [UNIT_EPOCH_S] = "epoch s", [UNIT_BYTES] = "bytes",         [UNIT_KIB] = "KiB",
+        [UNIT_PERCENT] = "%", [UNIT_PER_S] = "per s",     [UNIT_BYTES_PER_S] = "bytes/s", [UNIT_KIB_PER_S] = "KiB/s",
     };
     return names[unit];
 }

@@ -14,8 +14,8 @@
 /* Fills in all derived metrics of `now` (after sample_finish). `previous` may be NULL: then whatever needs two samples
  * stays absent. The rules:
  * - elapsed time is by each VM's own boottime, so a jump of the wall clock changes nothing;
- * - a pair is two samples of one boot, one host, and one run of a domain (same uuid, same libvirt id), whose cpu.time did
- *   not fall, RATES_MIN_INTERVAL_NS to RATES_MAX_INTERVAL_NS apart. No pair, no rates;
+ * - a pair is two samples of one boot, one host, and one run of a domain (same uuid, same libvirt id), whose cpu.time
+ * did not fall, RATES_MIN_INTERVAL_NS to RATES_MAX_INTERVAL_NS apart. No pair, no rates;
  * - devices pair by name (vCPUs by number); of a NIC or disk whose counters fell nothing is derived;
  * - a single counter that fell (a rebooted guest's page faults) has no rate;
  * - a VM's network and disk rates are of the devices that are in both samples; where one of them was reset, they are

@@ -308,7 +308,8 @@ static bool any_disk_counter(const VmSample *vm)
  * there, balloon.rss and the disks' counters are not. (Recorded: tests/golden/locked.) */
 static bool looks_locked(const VmSample *vm)
 {
-    return row_has(vm->row, METRIC_VM_BALLOON_CURRENT) && !row_has(vm->row, METRIC_VM_MEMORY_RSS) && !any_disk_counter(vm);
+    return row_has(vm->row, METRIC_VM_BALLOON_CURRENT) && !row_has(vm->row, METRIC_VM_MEMORY_RSS) &&
+           !any_disk_counter(vm);
 }
 
 void sample_finish(Sample *sample, const Sample *previous)

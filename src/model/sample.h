@@ -27,26 +27,27 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MetricRow, metric_row_free)
 
 /* `m` must be of the row's scope and of the kind in the function's name; that is checked (g_assert). */
 bool row_has(const MetricRow *row, Metric m);
-guint64 row_u64(const MetricRow *row, Metric m);             /* 0 where absent */
-double row_real(const MetricRow *row, Metric m);             /* 0 where absent */
-const char *row_text(const MetricRow *row, Metric m);        /* NULL where absent */
+guint64 row_u64(const MetricRow *row, Metric m);                      /* 0 where absent */
+double row_real(const MetricRow *row, Metric m);                      /* 0 where absent */
+const char *row_text(const MetricRow *row, Metric m);                 /* NULL where absent */
 bool row_get_u64(const MetricRow *row, Metric m, guint64 *ret_value); /* false where absent, ret_value untouched */
 void row_set_u64(MetricRow *row, Metric m, guint64 value);
-void row_set_real(MetricRow *row, Metric m, double value);   /* NaN and infinity are not stored: absent */
+void row_set_real(MetricRow *row, Metric m, double value);     /* NaN and infinity are not stored: absent */
 void row_set_text(MetricRow *row, Metric m, const char *text); /* copies; NULL: absent */
 void row_unset(MetricRow *row, Metric m);
 
 typedef struct {
-    char *name;          /* libvirt's domain name, "one-83" */
-    guint64 vm_id;       /* OpenNebula's id, 83 */
-    char *uuid;          /* NULL where unknown (statistics recorded by virsh) */
-    gint64 domain_id;    /* libvirt's id of this run of the domain; -1 unknown */
-    gint64 boottime_ns;  /* when these figures were read, CLOCK_BOOTTIME; 0 unknown */
-    char *xml_devices;   /* names of the devices whose MAC and bridge were read from the XML, see gather/libvirt.c; NULL: not yet */
-    char *sent_keys;     /* OpenNebula keys sent so far, see encode/one_record.h; NULL: none */
-    bool ran;            /* has been seen in a state other than paused since the domain started here */
-    MetricRow *row;      /* SCOPE_VM */
-    GPtrArray *vcpus;    /* of MetricRow, in libvirt's order; likewise the next two */
+    char *name;         /* libvirt's domain name, "one-83" */
+    guint64 vm_id;      /* OpenNebula's id, 83 */
+    char *uuid;         /* NULL where unknown (statistics recorded by virsh) */
+    gint64 domain_id;   /* libvirt's id of this run of the domain; -1 unknown */
+    gint64 boottime_ns; /* when these figures were read, CLOCK_BOOTTIME; 0 unknown */
+    char *xml_devices;  /* names of the devices whose MAC and bridge were read from the XML, see gather/libvirt.c; NULL:
+                           not yet */
+    char *sent_keys;    /* OpenNebula keys sent so far, see encode/one_record.h; NULL: none */
+    bool ran;           /* has been seen in a state other than paused since the domain started here */
+    MetricRow *row;     /* SCOPE_VM */
+    GPtrArray *vcpus;   /* of MetricRow, in libvirt's order; likewise the next two */
     GPtrArray *nics;
     GPtrArray *disks;
 } VmSample;

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gather/collect.h"
+#include "gather/host.h"
+#include "gather/vm_xml.h"
+
+#include <string.h>
+
+G_DEFINE_QUARK(one_telemetry_collect, collect_error)
+
+/* What happens when, in parts of the deadline: a batch that has been out for so long is asked for again … */
+#define PATIENCE(deadline) ((deadline) / 4)
+/* … a batch answered in part, while the first call for it is still out, is taken as it is … */
+#define SETTLE_AFTER(deadline) ((deadline)*6 / 10)
+/* … and the last call, without the monitor, goes out this long before the end. */
+#define LAST_CALL_BEFORE(deadline) MIN((deadline) / 5, G_USEC_PER_SEC)
+#define BATCH_ATTEMPTS 4 /* so up to three guests of one batch may be stuck */
+#define RETRY_THREADS 4
+#define BATCHES_PER_WORKER 4
+#define BATCH_MAX 16
+
+typedef struct {
+    char *name, *uuid;
+    gint64 id;
+    char *known_devices; /* NIC names whose XML was read before; NULL: none */
+    VmSample *vm;        /* the fullest answer so far */
+    char *xml;
+} Target;
+
+typedef struct {
+    guint first, count;  /* targets */
+    guint attempts, out; /* calls made for it; of those, still under way */
+    gint64 asked_at;     /* monotonic us of the last call; 0: due at once */
+    bool answered;       /* by at least one call */
+} Batch;
+
+/* Shared by all threads of one collection. It lives until the last of them is back, even if that is long after the
+ * collection was given up; a thread touches nothing else. */
+typedef struct {
+    gint references;
+    const HypervisorApi *api;
+    char *uri;
+    GMutex lock; /* for all that follows */
+    GCond changed;
+    bool opened;
+    Hypervisor *first; /* connection of the workers; valid while references are held */
+    GError *error;     /* the first that a call returned */
+    GPtrArray *targets;
+    GArray *batches;
+    guint next_batch;                /* the first that no worker has taken yet */
+    guint threads, retries, readers; /* running; retry threads ever started; threads reading XML */
+    gint64 patience_us;
+    bool over; /* answers are no longer wanted */
+} Collection;
+
+static void free_target(gpointer data)
+{
+    Target *target = data;
+    g_free(target->name);
+    g_free(target->uuid);
+    g_free(target->known_devices);
+    vm_sample_free(target->vm);
+    g_free(target->xml);
+    g_free(target);
+}
+
+static Collection *collection_ref(Collection *collection)
+{
+    g_atomic_int_inc(&collection->references);
+    return collection;
+}
+
+static void collection_unref(Collection *collection)
+{
+    if (!g_atomic_int_dec_and_test(&collection->references))
+        return;
+    collection->api->close(collection->first);
+    g_clear_error(&collection->error);
+    g_ptr_array_unref(collection->targets);
+    g_array_unref(collection->batches);
+    g_mutex_clear(&collection->lock);
+    g_cond_clear(&collection->changed);
+    g_free(collection->uri);
+    g_free(collection);
+}
+
+static Collection *collection_new(const CollectOptions *options)
+{
+    Collection *collection = g_new0(Collection, 1);
+    collection->references = 1;
+    collection->api = options->api;
+    collection->uri = g_strdup(options->uri);
+    g_mutex_init(&collection->lock);
+    g_cond_init(&collection->changed);
+    collection->targets = g_ptr_array_new_with_free_func(free_target);
+    collection->batches = g_array_new(FALSE, TRUE, sizeof(Batch));
+    return collection;
+}
+
+/* --- threads: each has a reference on the collection and gives it back --- */
+
+static void start_thread(Collection *collection, const char *name, GThreadFunc function)
+{
+    GThread *thread = g_thread_try_new(name, function, collection_ref(collection), NULL);
+    if (!thread) {
+        collection_unref(collection);
+        return;
+    }
+    collection->threads++;
+    g_thread_unref(thread);
+}
+
+/* With the lock held. */
+static void note_error(Collection *collection, GError *error)
+{
+    if (collection->error)
+        g_error_free(error);
+    else
+        collection->error = error;
+}
+
+static gpointer end_thread(Collection *collection)
+{
+    g_mutex_lock(&collection->lock);
+    collection->threads--;
+    g_cond_broadcast(&collection->changed);
+    g_mutex_unlock(&collection->lock);
+    collection_unref(collection);
+    return NULL;
+}
+
+static gpointer open_first(gpointer data)
+{
+    Collection *collection = data;
+    GError *error = NULL;
+    Hypervisor *hypervisor = collection->api->open(collection->uri, &error);
+    g_mutex_lock(&collection->lock);
+    collection->first = hypervisor;
+    collection->opened = true;
+    if (!hypervisor)
+        note_error(collection, error);
+    g_mutex_unlock(&collection->lock);
+    return end_thread(collection);
+}
+
+/* The same batch may have been asked twice; the answer with more in it stays. */
+static bool is_fuller(const VmSample *a, const VmSample *b)
+{
+    if (!b)
+        return true;
+    bool locked = row_has(b->row, METRIC_VM_LOCKED) || !row_has(b->row, METRIC_VM_MEMORY_RSS);
+    return locked && row_has(a->row, METRIC_VM_MEMORY_RSS);
+}
+
+static Target *find_target(Collection *collection, guint first, guint count, const char *uuid)
+{
+    for (guint i = first; i < first + count; i++) {
+        Target *target = g_ptr_array_index(collection->targets, i);
+        if (g_strcmp0(target->uuid, uuid) == 0)
+            return target;
+    }
+    return NULL;
+}
+
+/* With the lock held. Takes the VMs out of the array. */
+static void file_answers(Collection *collection, guint first, guint count, GPtrArray *vms)
+{
+    for (guint i = 0; i < vms->len && !collection->over; i++) {
+        Target *target = find_target(collection, first, count, ((VmSample *)g_ptr_array_index(vms, i))->uuid);
+        if (!target || !is_fuller(g_ptr_array_index(vms, i), target->vm))
+            continue;
+        vm_sample_free(target->vm);
+        target->vm = g_ptr_array_index(vms, i);
+        vms->pdata[i] = NULL;
+    }
+}
+
+static char *device_names(const VmSample *vm)
+{
+    GString *names = g_string_new(NULL);
+    for (guint i = 0; i < vm->nics->len; i++) {
+        const char *name = row_device_name(g_ptr_array_index(vm->nics, i));
+        g_string_append_printf(names, "%s%s", i ? "," : "", name ? name : "");
+    }
+    return g_string_free(names, FALSE);
+}
+
+/* The XML of domains that were started, or got another NIC, since it was last read. */
+static void read_new_xml(Collection *collection, Hypervisor *hypervisor, guint first, guint count)
+{
+    for (guint i = first; i < first + count; i++) {
+        g_mutex_lock(&collection->lock);
+        Target *target = g_ptr_array_index(collection->targets, i);
+        g_autofree char *uuid = g_strdup(target->uuid);
+        g_autofree char *devices = target->vm ? device_names(target->vm) : NULL;
+        bool wanted = devices && !target->xml && g_strcmp0(devices, target->known_devices) != 0 && !collection->over;
+        g_mutex_unlock(&collection->lock);
+        if (!wanted)
+            continue;
+        char *xml = collection->api->xml(hypervisor, uuid);
+        g_mutex_lock(&collection->lock);
+        g_free(target->xml);
+        target->xml = xml;
+        g_mutex_unlock(&collection->lock);
+    }
+}
+
+/* Asks for targets first … first+count-1; false: the call failed. */
+static bool ask(Collection *collection, Hypervisor *hypervisor, guint first, guint count, HypervisorGroups groups)
+{
+    g_autofree const char **uuids = g_new0(const char *, count);
+    for (guint i = 0; i < count; i++) /* uuids never change and live as long as the collection */
+        uuids[i] = ((Target *)g_ptr_array_index(collection->targets, first + i))->uuid;
+    GError *error = NULL;
+    g_autoptr(GPtrArray) vms = collection->api->stats(hypervisor, uuids, count, groups, &error);
+    for (guint i = 0; vms && groups == HYPERVISOR_FREE_GROUPS && i < vms->len; i++)
+        row_set_u64(((VmSample *)g_ptr_array_index(vms, i))->row, METRIC_VM_LOCKED, 1);
+    g_mutex_lock(&collection->lock);
+    if (vms)
+        file_answers(collection, first, count, vms);
+    else
+        note_error(collection, error);
+    g_mutex_unlock(&collection->lock);
+    return vms != NULL;
+}
+
+static Batch *batch_at(Collection *collection, guint i)
+{
+    return &g_array_index(collection->batches, Batch, i);
+}
+
+/* With the lock held. A batch that should be asked for again, or the number of batches where there is none. */
+static guint overdue(Collection *collection)
+{
+    gint64 now = g_get_monotonic_time();
+    for (guint i = 0; i < collection->next_batch; i++) {
+        const Batch *batch = batch_at(collection, i);
+        if (!batch->answered && batch->attempts < BATCH_ATTEMPTS && now - batch->asked_at >= collection->patience_us)
+            return i;
+    }
+    return collection->batches->len;
+}
+
+/* With the lock held on entry and return. */
+static void ask_batch(Collection *collection, Hypervisor *hypervisor, guint i)
+{
+    Batch *batch = batch_at(collection, i); /* the array does not grow once threads see it */
+    batch->attempts++;
+    batch->out++;
+    batch->asked_at = g_get_monotonic_time();
+    g_mutex_unlock(&collection->lock);
+    bool good = ask(collection, hypervisor, batch->first, batch->count, HYPERVISOR_ALL_GROUPS);
+    g_mutex_lock(&collection->lock);
+    batch->out--;
+    batch->answered |= good;
+    if (!good)
+        batch->asked_at = 0;
+    collection->readers++;
+    g_cond_broadcast(&collection->changed);
+    g_mutex_unlock(&collection->lock);
+    if (good)
+        read_new_xml(collection, hypervisor, batch->first, batch->count);
+    g_mutex_lock(&collection->lock);
+    collection->readers--;
+}
+
+static gpointer work(gpointer data)
+{
+    Collection *collection = data;
+    g_mutex_lock(&collection->lock);
+    while (collection->next_batch < collection->batches->len && !collection->over)
+        ask_batch(collection, collection->first, collection->next_batch++);
+    g_mutex_unlock(&collection->lock);
+    return end_thread(collection);
+}
+
+/* For batches that are overdue, over a connection of its own. */
+static gpointer work_again(gpointer data)
+{
+    Collection *collection = data;
+    Hypervisor *hypervisor = collection->api->open(collection->uri, NULL);
+    g_mutex_lock(&collection->lock);
+    for (guint i; hypervisor && !collection->over && (i = overdue(collection)) < collection->batches->len;)
+        ask_batch(collection, hypervisor, i);
+    g_mutex_unlock(&collection->lock);
+    collection->api->close(hypervisor);
+    return end_thread(collection);
+}
+
+/* State and network of whatever has no answer. */
+static gpointer last_call(gpointer data)
+{
+    Collection *collection = data;
+    Hypervisor *hypervisor = collection->api->open(collection->uri, NULL);
+    for (guint i = 0; hypervisor && i < collection->batches->len; i++) {
+        g_mutex_lock(&collection->lock);
+        const Batch batch = *batch_at(collection, i);
+        bool wanted = !batch.answered && !collection->over;
+        g_mutex_unlock(&collection->lock);
+        if (wanted)
+            ask(collection, hypervisor, batch.first, batch.count, HYPERVISOR_FREE_GROUPS);
+    }
+    collection->api->close(hypervisor);
+    return end_thread(collection);
+}
+
+/* --- the collecting thread; all of it with the lock held --- */
+
+/* false: not before the deadline. */
+static bool wait_opened(Collection *collection, gint64 deadline)
+{
+    start_thread(collection, "libvirt-open", open_first);
+    while (!collection->opened && collection->threads)
+        if (!g_cond_wait_until(&collection->changed, &collection->lock, deadline))
+            break;
+    return collection->opened;
+}
+
+static char *known_devices(const Sample *previous, const HypervisorDomain *domain)
+{
+    VmSample key = {.name = domain->name, .uuid = domain->uuid, .domain_id = domain->id};
+    vm_id_from_name(domain->name, &key.vm_id);
+    const VmSample *before = sample_find_run(previous, &key);
+    return before && strcmp(before->name, domain->name) == 0 ? g_strdup(before->xml_devices) : NULL;
+}
+
+static void plan(Collection *collection, const CollectOptions *options)
+{
+    const GPtrArray *domains = collection->api->domains(collection->first);
+    for (guint i = 0; i < domains->len; i++) {
+        const HypervisorDomain *domain = g_ptr_array_index(domains, i);
+        Target *target = g_new0(Target, 1);
+        target->name = g_strdup(domain->name);
+        target->uuid = g_strdup(domain->uuid);
+        target->id = domain->id;
+        target->known_devices = known_devices(options->previous, domain);
+        g_ptr_array_add(collection->targets, target);
+    }
+    guint n = domains->len, size = CLAMP(n / (options->workers * BATCHES_PER_WORKER), 1, BATCH_MAX);
+    for (guint first = 0; first < n; first += size) {
+        Batch batch = {.first = first, .count = MIN(size, n - first)};
+        g_array_append_val(collection->batches, batch);
+    }
+}
+
+static bool all_full(Collection *collection, const Batch *batch)
+{
+    for (guint i = batch->first; i < batch->first + batch->count; i++) {
+        const Target *target = g_ptr_array_index(collection->targets, i);
+        if (!target->vm || !row_has(target->vm->row, METRIC_VM_MEMORY_RSS))
+            return false;
+    }
+    return true;
+}
+
+static bool all_done(Collection *collection, gint64 settle_at)
+{
+    bool settled = g_get_monotonic_time() >= settle_at;
+    if (collection->readers || collection->next_batch < collection->batches->len)
+        return false;
+    for (guint i = 0; i < collection->batches->len; i++) {
+        const Batch *batch = batch_at(collection, i);
+        bool lost = !batch->answered && !batch->out && batch->attempts >= BATCH_ATTEMPTS;
+        if (!lost && (!batch->answered || (batch->out && !settled && !all_full(collection, batch))))
+            return false;
+    }
+    return true;
+}
+
+static void run_until(Collection *collection, const CollectOptions *options, gint64 begin, gint64 deadline)
+{
+    gint64 settle_at = begin + SETTLE_AFTER(deadline - begin);
+    gint64 last_call_at = deadline - LAST_CALL_BEFORE(deadline - begin);
+    bool last_call_made = false;
+
+    for (guint i = 0; i < MIN(options->workers, collection->batches->len); i++)
+        start_thread(collection, "libvirt-work", work);
+    for (gint64 now; !all_done(collection, settle_at) && (now = g_get_monotonic_time()) < deadline;) {
+        if (now >= last_call_at && !last_call_made) {
+            start_thread(collection, "libvirt-last", last_call);
+            last_call_made = true;
+        } else if (now < last_call_at && collection->retries < RETRY_THREADS &&
+                   overdue(collection) < collection->batches->len) {
+            collection->retries++;
+            start_thread(collection, "libvirt-again", work_again);
+        }
+        /* Woken by every answer; otherwise often enough to see what has become overdue. */
+        gint64 tick = now + collection->patience_us / 4;
+        g_cond_wait_until(&collection->changed, &collection->lock, MIN(tick, deadline));
+    }
+    collection->over = true;
+}
+
+/* --- the sample --- */
+
+/* What was read from the domain's XML once, and still holds. */
+static void carry_over(VmSample *vm, const VmSample *before)
+{
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        Metric m = metric_first(SCOPE_VM) + i;
+        if (metric_info[m].cost == COST_START)
+            row_set_text(vm->row, m, row_text(before->row, m));
+    }
+    for (guint i = 0; i < vm->nics->len; i++) {
+        MetricRow *row = g_ptr_array_index(vm->nics, i);
+        for (guint j = 0; j < before->nics->len; j++) {
+            const MetricRow *other = g_ptr_array_index(before->nics, j);
+            if (g_strcmp0(row_device_name(row), row_device_name(other)) != 0)
+                continue;
+            row_set_text(row, METRIC_NIC_MAC, row_text(other, METRIC_NIC_MAC));
+            row_set_text(row, METRIC_NIC_BRIDGE, row_text(other, METRIC_NIC_BRIDGE));
+        }
+    }
+    g_autofree char *devices = device_names(vm);
+    if (g_strcmp0(devices, before->xml_devices) == 0) /* else it is read anew in the next cycle */
+        vm->xml_devices = g_steal_pointer(&devices);
+}
+
+static void add_identity(VmSample *vm, const Target *target, const Sample *previous)
+{
+    const VmSample *before = sample_find_run(previous, vm);
+    if (target->known_devices && before)
+        carry_over(vm, before);
+    if (target->xml && vm_xml_apply(vm, target->xml, strlen(target->xml), NULL)) {
+        g_free(vm->xml_devices);
+        vm->xml_devices = device_names(vm);
+    }
+}
+
+static VmSample *silent_vm(const Target *target)
+{
+    VmSample *vm = vm_sample_new(target->name);
+    vm->uuid = g_strdup(target->uuid);
+    vm->domain_id = target->id;
+    row_set_u64(vm->row, METRIC_VM_LOCKED, 1);
+    return vm;
+}
+
+static Sample *assemble(Collection *collection, const Sample *previous, guint *ret_answers)
+{
+    Sample *sample = sample_new();
+    guint missing = 0, answers = 0;
+    for (guint i = 0; i < collection->batches->len; i++) {
+        const Batch *batch = batch_at(collection, i);
+        for (guint t = batch->first; t < batch->first + batch->count; t++) {
+            Target *target = g_ptr_array_index(collection->targets, t);
+            VmSample *vm = g_steal_pointer(&target->vm);
+            if (!vm && batch->answered)
+                continue; /* it has ended meanwhile */
+            answers += vm != NULL;
+            missing += vm == NULL;
+            vm = vm ? vm : silent_vm(target);
+            add_identity(vm, target, previous);
+            g_ptr_array_add(sample->vms, vm);
+        }
+    }
+    row_set_u64(sample->row, METRIC_HOST_MISSING, missing);
+    *ret_answers = answers;
+    return sample;
+}
+
+static void set_failure(const Collection *collection, const CollectOptions *options, const char *what, GError **error)
+{
+    if (collection->error)
+        g_set_error(error, COLLECT_ERROR, COLLECT_ERROR_LIBVIRT, "libvirt at %s: %s", options->uri,
+                    collection->error->message);
+    else
+        g_set_error(error, COLLECT_ERROR, COLLECT_ERROR_DEADLINE, "libvirt at %s %s within %.1f s", options->uri, what,
+                    (double)options->deadline_ms / 1000);
+}
+
+/* With the lock held. */
+static Sample *collect(Collection *collection, const CollectOptions *options, gint64 begin, GError **error)
+{
+    gint64 deadline = begin + options->deadline_ms * 1000;
+    collection->patience_us = PATIENCE(deadline - begin);
+    if (!wait_opened(collection, deadline) || !collection->first) {
+        set_failure(collection, options, "gave no list of domains", error);
+        return NULL;
+    }
+    plan(collection, options);
+    run_until(collection, options, begin, deadline);
+
+    guint answers;
+    g_autoptr(Sample) sample = assemble(collection, options->previous, &answers);
+    if (sample->vms->len && !answers) {
+        set_failure(collection, options, "gave no statistics", error);
+        return NULL;
+    }
+    return g_steal_pointer(&sample);
+}
+
+Sample *collect_sample(const CollectOptions *options, bool *ret_abandoned, GError **error)
+{
+    gint64 begin = g_get_monotonic_time();
+    Collection *collection = collection_new(options);
+    gint64 realtime = host_realtime_ns(), boottime = host_boottime_ns();
+
+    g_mutex_lock(&collection->lock);
+    Sample *sample = collect(collection, options, begin, error);
+    collection->over = true;
+    /* Threads that have done their work are on their way out: give them the moment that takes. */
+    gint64 moment = g_get_monotonic_time() + G_USEC_PER_SEC / 20;
+    while (collection->threads && g_cond_wait_until(&collection->changed, &collection->lock, moment))
+        ;
+    if (ret_abandoned)
+        *ret_abandoned = collection->threads > 0;
+    g_mutex_unlock(&collection->lock);
+    collection_unref(collection);
+
+    if (sample) {
+        sample->realtime_ns = realtime;
+        sample->boottime_ns = boottime;
+        sample->boot_id = host_boot_id();
+        row_set_real(sample->row, METRIC_HOST_COLLECT_MS, (double)(g_get_monotonic_time() - begin) / 1000);
+    }
+    return sample;
+}

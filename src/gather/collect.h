@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One collection of all of a host's VMs that ends by its deadline, whatever libvirt and the guests do.
+ *
+ * The domains are cut into batches, a few workers ask for one batch at a time. A batch that does not come back is asked
+ * again over another connection: the guest that blocks it then holds a job, and NOWAIT passes over it, so only that
+ * guest is missing figures. What is missing shortly before the deadline is asked for state and network alone, which
+ * needs no QEMU. Calls still under way at the deadline are left behind; their threads end when libvirt lets them. */
+#pragma once
+
+#include "gather/hypervisor.h"
+
+typedef struct {
+    const HypervisorApi *api; /* &libvirt_api */
+    const char *uri;
+    gint64 deadline_ms; /* from the call of collect_sample on */
+    guint workers;
+    const Sample *previous; /* for what is read once per domain start; may be NULL */
+} CollectOptions;
+
+#define COLLECT_ERROR collect_error_quark()
+GQuark collect_error_quark(void);
+typedef enum { COLLECT_ERROR_LIBVIRT, COLLECT_ERROR_DEADLINE } CollectErrorCode;
+
+/* Raw figures (not finished, not derived) with times and boot id; the caller sets host and cycle. NULL: there was no
+ * list of domains, or not one call of many succeeded; never "no VMs" by mistake. *ret_abandoned (may be NULL): threads
+ * are still blocked in libvirt, so the process should leave by _exit. */
+Sample *collect_sample(const CollectOptions *options, bool *ret_abandoned, GError **error);

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gather/domstats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+G_DEFINE_QUARK(one_telemetry_domstats, domstats_error)
+
+#define HEADER "# one-telemetry domstats 1 "
+#define END "# end "
+
+/* --- keys --- */
+
+static const struct {
+    const char *prefix;
+    Scope scope;
+} indexed[] = {{"vcpu.", SCOPE_VCPU}, {"net.", SCOPE_NIC}, {"block.", SCOPE_DISK}};
+
+/* "net.0.rx.bytes" → SCOPE_NIC, 0, "rx.bytes"; "vcpu.current" → SCOPE_VM, 0, "vcpu.current". */
+static Scope split_key(const char *key, guint *ret_index, const char **ret_rest)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(indexed); i++) {
+        gsize length = strlen(indexed[i].prefix);
+        if (strncmp(key, indexed[i].prefix, length) != 0)
+            continue;
+        const char *digits = key + length;
+        gsize n = strspn(digits, "0123456789");
+        if (n == 0 || n > 6 || digits[n] != '.')
+            break;
+        *ret_index = (guint)strtoul(digits, NULL, 10);
+        *ret_rest = digits + n + 1;
+        return indexed[i].scope;
+    }
+    *ret_index = 0;
+    *ret_rest = key;
+    return SCOPE_VM;
+}
+
+static const char *scope_prefix(Scope scope)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(indexed); i++)
+        if (indexed[i].scope == scope)
+            return indexed[i].prefix;
+    return "";
+}
+
+/* The row and metric a key stands for; NULL where it is none of ours. The row of a device is made on the first key that
+ * is ours, so that unknown keys leave no empty rows. */
+static MetricRow *resolve(VmSample *vm, const char *key, Metric *ret_metric)
+{
+    guint index;
+    const char *rest;
+    Scope scope = split_key(key, &index, &rest);
+    Metric m = metric_by_key(scope, rest);
+    if (m == N_METRICS)
+        return NULL;
+    *ret_metric = m;
+    return scope == SCOPE_VM ? vm->row : vm_sample_row(vm, scope, index);
+}
+
+void domstats_set_u64(VmSample *vm, const char *key, guint64 value)
+{
+    Metric m;
+    MetricRow *row = resolve(vm, key, &m);
+    if (row && metric_info[m].kind <= KIND_GAUGE)
+        row_set_u64(row, m, value);
+}
+
+void domstats_set_text(VmSample *vm, const char *key, const char *value)
+{
+    Metric m;
+    MetricRow *row = resolve(vm, key, &m);
+    if (row && metric_info[m].kind == KIND_TEXT)
+        row_set_text(row, m, value);
+}
+
+/* --- text values: escaped in files with a header, raw in virsh's --- */
+
+static const char *printable_beyond_ascii(void)
+{
+    static char bytes[130]; /* what g_strescape shall leave alone: UTF-8, and the quote */
+    static gsize ready;
+    if (g_once_init_enter(&ready)) {
+        for (int i = 0; i < 128; i++)
+            bytes[i] = (char)(128 + i);
+        bytes[128] = '"';
+        g_once_init_leave(&ready, 1);
+    }
+    return bytes;
+}
+
+static void append_text(GString *out, const char *text)
+{
+    g_autofree char *escaped = g_strescape(text, printable_beyond_ascii());
+    g_string_append(out, escaped);
+}
+
+/* --- reading --- */
+
+typedef struct {
+    GPtrArray *samples;
+    Sample *sample; /* the one being read; owned by samples */
+    VmSample *vm;   /* the one being read, owned by sample; NULL in a domain that is not ours */
+    GHashTable *names;
+    bool has_header, ended;
+    guint64 domains; /* in this collection, all of them counted */
+    guint line;
+} Reader;
+
+static bool G_GNUC_PRINTF(4, 5)
+    refuse(const Reader *reader, GError **error, DomstatsErrorCode code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_autofree char *printable = g_strescape(message, printable_beyond_ascii());
+    g_set_error(error, DOMSTATS_ERROR, (gint)code, "line %u: %s", reader->line, printable);
+    return false;
+}
+
+static void begin_sample(Reader *reader, bool has_header)
+{
+    reader->sample = sample_new();
+    g_ptr_array_add(reader->samples, reader->sample);
+    reader->vm = NULL;
+    reader->has_header = has_header;
+    reader->ended = false;
+    reader->domains = 0;
+    g_hash_table_remove_all(reader->names);
+}
+
+static bool finished_before(Reader *reader, GError **error)
+{
+    if (reader->sample && reader->has_header && !reader->ended)
+        return refuse(reader, error, DOMSTATS_ERROR_TRUNCATED,
+                      "the collection before has no \"# end\" line: it was cut off");
+    return true;
+}
+
+static bool read_time(const char *text, gint64 *ret_time)
+{
+    guint64 value;
+    if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL))
+        return false;
+    *ret_time = (gint64)value;
+    return true;
+}
+
+static bool read_header(Reader *reader, char *fields, GError **error)
+{
+    if (!finished_before(reader, error))
+        return false;
+    begin_sample(reader, true);
+    Sample *sample = reader->sample;
+    char *host = strstr(fields, " host=");
+    if (host) { /* the last field: a name may hold spaces */
+        *host = '\0';
+        sample->host = g_strcompress(host + strlen(" host="));
+    }
+    g_auto(GStrv) words = g_strsplit(fields, " ", 16);
+    for (char **word = words; *word; word++) {
+        char *value = strchr(*word, '=');
+        bool good = value != NULL;
+        if (good)
+            *value++ = '\0';
+        if (good && strcmp(*word, "realtime") == 0)
+            good = read_time(value, &sample->realtime_ns);
+        else if (good && strcmp(*word, "boottime") == 0)
+            good = read_time(value, &sample->boottime_ns);
+        else if (good && strcmp(*word, "cycle") == 0)
+            good = g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT64, &sample->cycle, NULL);
+        else if (good && strcmp(*word, "boot") == 0)
+            sample->boot_id = g_strdup(value);
+        if (!good)
+            return refuse(reader, error, DOMSTATS_ERROR_SYNTAX,
+                          "\"%s\" in the header: expected realtime=, boottime= or cycle= with a whole number", *word);
+    }
+    return true;
+}
+
+static bool read_end(Reader *reader, const char *count, GError **error)
+{
+    guint64 domains;
+    if (!reader->sample || !reader->has_header || reader->ended)
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "\"# end\" without a header before it");
+    if (!g_ascii_string_to_unsigned(count, 10, 0, DOMSTATS_VMS_MAX, &domains, NULL) || domains != reader->domains)
+        return refuse(reader, error, DOMSTATS_ERROR_TRUNCATED,
+                      "\"# end %s\" after %" G_GUINT64_FORMAT " domains: some are missing", count, reader->domains);
+    reader->ended = true;
+    reader->vm = NULL;
+    return true;
+}
+
+static bool read_domain(Reader *reader, char *rest, GError **error)
+{
+    gsize length = strlen(rest);
+    if (length < 1 || rest[length - 1] != '\'')
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "expected Domain: 'NAME', the closing quote is missing");
+    rest[length - 1] = '\0';
+    if (!reader->sample || reader->ended)
+        begin_sample(reader, false);
+    reader->domains++;
+    reader->vm = NULL;
+    guint64 id;
+    if (!vm_id_from_name(rest, &id))
+        return true;
+    if (reader->sample->vms->len >= DOMSTATS_VMS_MAX)
+        return refuse(reader, error, DOMSTATS_ERROR_LIMIT, "more than %d VMs in one collection", DOMSTATS_VMS_MAX);
+    if (g_hash_table_contains(reader->names, rest))
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%s a second time in one collection", rest);
+    reader->vm = vm_sample_new(rest);
+    g_ptr_array_add(reader->sample->vms, reader->vm);
+    g_hash_table_add(reader->names, reader->vm->name);
+    return true;
+}
+
+static bool set_identity(VmSample *vm, const char *key, const char *text, bool *ret_taken)
+{
+    *ret_taken = true;
+    if (strcmp(key, "domain.uuid") == 0) {
+        g_free(vm->uuid);
+        vm->uuid = g_strdup(text);
+    } else if (strcmp(key, "domain.xml-devices") == 0) {
+        g_free(vm->xml_devices);
+        vm->xml_devices = g_strdup(text);
+    } else if (strcmp(key, "domain.sent-keys") == 0) {
+        g_free(vm->sent_keys);
+        vm->sent_keys = g_strdup(text);
+    } else if (strcmp(key, "domain.id") == 0) {
+        return read_time(text, &vm->domain_id);
+    } else if (strcmp(key, "domain.boottime") == 0) {
+        return read_time(text, &vm->boottime_ns);
+    } else if (strcmp(key, "domain.ran") == 0) {
+        vm->ran = strcmp(text, "1") == 0;
+    } else {
+        *ret_taken = false;
+    }
+    return true;
+}
+
+/* libvirt writes flags as yes/no or as numbers, depending on its version. */
+static bool read_number(const char *text, Unit unit, guint64 *ret_value)
+{
+    if (unit == UNIT_BOOL && (strcmp(text, "yes") == 0 || strcmp(text, "no") == 0)) {
+        *ret_value = text[0] == 'y';
+        return true;
+    }
+    return g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, ret_value, NULL);
+}
+
+static bool read_value(Reader *reader, const char *key, const char *raw, GError **error)
+{
+    g_autofree char *unescaped = reader->has_header ? g_strcompress(raw) : NULL;
+    const char *text = unescaped ? unescaped : raw;
+    bool taken;
+    if (!set_identity(reader->vm, key, text, &taken))
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%s=%.80s: expected a whole number", key, raw);
+    if (taken)
+        return true;
+
+    Metric m;
+    guint64 number;
+    MetricRow *row = resolve(reader->vm, key, &m);
+    if (!row)
+        return true;
+    if (metric_info[m].kind == KIND_TEXT)
+        row_set_text(row, m, text);
+    else if (read_number(text, metric_info[m].unit, &number))
+        row_set_u64(row, m, number);
+    else
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%s=%.80s: expected a whole number from 0 to 2^64-1", key,
+                      raw);
+    return true;
+}
+
+static bool read_line(Reader *reader, char *line, GError **error)
+{
+    if (reader->has_header || line[0] == '#') {
+        if (g_str_has_prefix(line, HEADER))
+            return read_header(reader, line + strlen(HEADER), error);
+        if (g_str_has_prefix(line, END))
+            return read_end(reader, line + strlen(END), error);
+    }
+    if (line[0] == '#' || line[strspn(line, " \t")] == '\0')
+        return true;
+    if (g_str_has_prefix(line, "Domain: '"))
+        return read_domain(reader, line + strlen("Domain: '"), error);
+
+    char *key = line + strspn(line, " \t"), *value = strchr(key, '=');
+    if (!reader->sample || !reader->domains || reader->ended || key == line || !value || value == key)
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX,
+                      "expected Domain: 'NAME' or an indented key=value, found \"%.60s\"", line);
+    if (!reader->vm)
+        return true;
+    *value++ = '\0';
+    return read_value(reader, key, value, error);
+}
+
+static bool read_all(Reader *reader, char *text, gsize length, GError **error)
+{
+    for (char *line = text, *end = text + length; line < end;) {
+        char *newline = memchr(line, '\n', (gsize)(end - line));
+        char *next = newline ? newline + 1 : end;
+        reader->line++;
+        if (newline)
+            *newline = '\0';
+        if (strlen(line) != (gsize)((newline ? newline : end) - line))
+            return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "a NUL byte: this is no text");
+        if (!read_line(reader, line, error))
+            return false;
+        line = next;
+    }
+    reader->line++;
+    if (!reader->sample)
+        return refuse(reader, error, DOMSTATS_ERROR_TRUNCATED, "the file holds no domain and no header");
+    if (reader->has_header && !reader->ended)
+        return refuse(reader, error, DOMSTATS_ERROR_TRUNCATED,
+                      "the file ends without its \"# end\" line: it was cut off");
+    return true;
+}
+
+GPtrArray *domstats_read(const char *text, gsize length, GError **error)
+{
+    g_autoptr(GPtrArray) samples = g_ptr_array_new_with_free_func((GDestroyNotify)sample_free);
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+    Reader reader = {.samples = samples, .names = names};
+    if (length > DOMSTATS_FILE_MAX) {
+        g_set_error(error, DOMSTATS_ERROR, DOMSTATS_ERROR_LIMIT, "line 1: more than %d bytes", DOMSTATS_FILE_MAX);
+        return NULL;
+    }
+    g_autofree char *copy = g_malloc(length + 1);
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return read_all(&reader, copy, length, error) ? g_steal_pointer(&samples) : NULL;
+}
+
+/* --- writing --- */
+
+static void append_u64(GString *out, guint64 value)
+{
+    char digits[24];
+    g_snprintf(digits, sizeof digits, "%" G_GUINT64_FORMAT, value);
+    g_string_append(out, digits);
+}
+
+static void write_row(GString *out, const MetricRow *row)
+{
+    for (guint i = 0; i < metric_count(row->scope); i++) {
+        Metric m = metric_first(row->scope) + i;
+        const MetricInfo *info = &metric_info[m];
+        if ((info->origin != ORIGIN_KEY && info->origin != ORIGIN_OWN) || !row_has(row, m))
+            continue;
+        g_string_append(out, "  ");
+        g_string_append(out, scope_prefix(row->scope));
+        if (row->scope != SCOPE_VM) {
+            append_u64(out, row->index);
+            g_string_append_c(out, '.');
+        }
+        g_string_append(out, info->key);
+        g_string_append_c(out, '=');
+        if (info->kind == KIND_TEXT)
+            append_text(out, row_text(row, m));
+        else
+            append_u64(out, row_u64(row, m));
+        g_string_append_c(out, '\n');
+    }
+}
+
+static void write_text(GString *out, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    g_string_append_printf(out, "  %s=", key);
+    append_text(out, text);
+    g_string_append_c(out, '\n');
+}
+
+static void write_vm(GString *out, const VmSample *vm)
+{
+    g_string_append_printf(out, "Domain: '%s'\n", vm->name);
+    write_text(out, "domain.uuid", vm->uuid);
+    if (vm->domain_id >= 0)
+        g_string_append_printf(out, "  domain.id=%" G_GINT64_FORMAT "\n", vm->domain_id);
+    g_string_append_printf(out, "  domain.boottime=%" G_GINT64_FORMAT "\n", vm->boottime_ns);
+    g_string_append_printf(out, "  domain.ran=%d\n", vm->ran);
+    write_text(out, "domain.xml-devices", vm->xml_devices);
+    write_text(out, "domain.sent-keys", vm->sent_keys);
+    write_row(out, vm->row);
+    const Scope scopes[] = {SCOPE_VCPU, SCOPE_NIC, SCOPE_DISK};
+    for (guint s = 0; s < G_N_ELEMENTS(scopes); s++) {
+        const GPtrArray *rows = vm_sample_rows(vm, scopes[s]);
+        for (guint i = 0; i < rows->len; i++)
+            write_row(out, g_ptr_array_index(rows, i));
+    }
+}
+
+void domstats_write(const Sample *sample, GString *out)
+{
+    g_string_append_printf(
+        out, HEADER "realtime=%" G_GINT64_FORMAT " boottime=%" G_GINT64_FORMAT " cycle=%" G_GUINT64_FORMAT,
+        sample->realtime_ns, sample->boottime_ns, sample->cycle);
+    if (sample->boot_id)
+        g_string_append_printf(out, " boot=%s", sample->boot_id);
+    if (sample->host) {
+        g_string_append(out, " host=");
+        append_text(out, sample->host);
+    }
+    g_string_append_c(out, '\n');
+    for (guint i = 0; i < sample->vms->len; i++)
+        write_vm(out, g_ptr_array_index(sample->vms, i));
+    g_string_append_printf(out, END "%u\n", sample->vms->len);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the collection needs of a hypervisor: a seam, so that collect.c can be tested with calls that hang or fail at
+ * will. libvirt.c is the real one. Every call may block without limit; collect.c runs them in threads. */
+#pragma once
+
+#include "model/sample.h"
+
+typedef struct Hypervisor Hypervisor;
+
+typedef enum {
+    HYPERVISOR_ALL_GROUPS,  /* state, cpu, balloon, vcpu, interface, block */
+    HYPERVISOR_FREE_GROUPS, /* state, interface: answered without asking QEMU */
+} HypervisorGroups;
+
+typedef struct {
+    char *name; /* "one-83" */
+    char *uuid;
+    gint64 id;
+} HypervisorDomain;
+
+typedef struct {
+    /* A read-only connection and the list of its active domains named one-<number>; wild ones are left out. NULL:
+     * error. */
+    Hypervisor *(*open)(const char *uri, GError **error);
+    void (*close)(Hypervisor *hypervisor);
+    /* Of HypervisorDomain; belongs to the connection. */
+    const GPtrArray *(*domains)(const Hypervisor *hypervisor);
+    /* Statistics of the domains with these uuids, in one call; array of VmSample, owned by the caller. A domain that
+     * has ended is not in it; one that holds a job is there in part (NOWAIT). NULL: error. Thread-safe. */
+    GPtrArray *(*stats)(Hypervisor *hypervisor, const char *const *uuids, guint count, HypervisorGroups groups,
+                        GError **error);
+    /* The domain's XML, or NULL where it has ended. Owned by the caller. Thread-safe. */
+    char *(*xml)(Hypervisor *hypervisor, const char *uuid);
+} HypervisorApi;
+
+extern const HypervisorApi libvirt_api;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The one file that talks to libvirt. */
+#include "gather/domstats.h"
+#include "gather/host.h"
+#include "gather/hypervisor.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <string.h>
+
+struct Hypervisor {
+    virConnectPtr connection;
+    GPtrArray *domains;  /* of HypervisorDomain */
+    GHashTable *by_uuid; /* uuid, owned by domains → virDomainPtr, owned */
+};
+
+G_DEFINE_QUARK(one_telemetry_libvirt, libvirt_error)
+
+/* libvirt's default handler writes to standard error, which OpenNebula takes for a probe's error text. */
+static void keep_quiet(void *data, virErrorPtr error)
+{
+    (void)data;
+    (void)error;
+}
+
+static void set_error(GError **error, const char *what)
+{
+    virErrorPtr last = virGetLastError();
+    g_set_error(error, libvirt_error_quark(), last ? last->code : 0, "%s: %s", what,
+                last && last->message ? last->message : "unknown error");
+}
+
+static void free_domain(gpointer data)
+{
+    HypervisorDomain *domain = data;
+    g_free(domain->name);
+    g_free(domain->uuid);
+    g_free(domain);
+}
+
+static void free_handle(gpointer handle)
+{
+    virDomainFree(handle);
+}
+
+static void libvirt_close(Hypervisor *hypervisor)
+{
+    if (!hypervisor)
+        return;
+    g_hash_table_unref(hypervisor->by_uuid);
+    g_ptr_array_unref(hypervisor->domains);
+    if (hypervisor->connection)
+        virConnectClose(hypervisor->connection);
+    g_free(hypervisor);
+}
+
+static bool list_domains(Hypervisor *hypervisor, GError **error)
+{
+    virDomainPtr *handles = NULL;
+    int count = virConnectListAllDomains(hypervisor->connection, &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    if (count < 0) {
+        set_error(error, "cannot list the domains");
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        char uuid[VIR_UUID_STRING_BUFLEN];
+        guint64 vm_id;
+        const char *name = virDomainGetName(handles[i]);
+        if (!name || !vm_id_from_name(name, &vm_id) || virDomainGetUUIDString(handles[i], uuid) < 0) {
+            virDomainFree(handles[i]);
+            continue;
+        }
+        HypervisorDomain *domain = g_new0(HypervisorDomain, 1);
+        domain->name = g_strdup(name);
+        domain->uuid = g_strdup(uuid);
+        domain->id = (int)virDomainGetID(handles[i]); /* (unsigned)-1 for one that has just ended */
+        g_ptr_array_add(hypervisor->domains, domain);
+        g_hash_table_insert(hypervisor->by_uuid, domain->uuid, handles[i]);
+    }
+    free(handles);
+    return true;
+}
+
+static Hypervisor *libvirt_open(const char *uri, GError **error)
+{
+    virSetErrorFunc(NULL, keep_quiet);
+    Hypervisor *hypervisor = g_new0(Hypervisor, 1);
+    hypervisor->domains = g_ptr_array_new_with_free_func(free_domain);
+    hypervisor->by_uuid = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_handle);
+    hypervisor->connection = virConnectOpenReadOnly(uri);
+    if (!hypervisor->connection)
+        set_error(error, "cannot connect");
+    if (!hypervisor->connection || !list_domains(hypervisor, error)) {
+        libvirt_close(hypervisor);
+        return NULL;
+    }
+    return hypervisor;
+}
+
+static const GPtrArray *libvirt_domains(const Hypervisor *hypervisor)
+{
+    return hypervisor->domains;
+}
+
+static void set_parameter(VmSample *vm, const virTypedParameter *parameter)
+{
+    switch (parameter->type) {
+    case VIR_TYPED_PARAM_INT:
+        if (parameter->value.i >= 0)
+            domstats_set_u64(vm, parameter->field, (guint64)parameter->value.i);
+        break;
+    case VIR_TYPED_PARAM_UINT:
+        domstats_set_u64(vm, parameter->field, parameter->value.ui);
+        break;
+    case VIR_TYPED_PARAM_LLONG:
+        if (parameter->value.l >= 0)
+            domstats_set_u64(vm, parameter->field, (guint64)parameter->value.l);
+        break;
+    case VIR_TYPED_PARAM_ULLONG:
+        domstats_set_u64(vm, parameter->field, parameter->value.ul);
+        break;
+    case VIR_TYPED_PARAM_BOOLEAN:
+        domstats_set_u64(vm, parameter->field, parameter->value.b != 0);
+        break;
+    case VIR_TYPED_PARAM_STRING:
+        domstats_set_text(vm, parameter->field, parameter->value.s);
+        break;
+    default: /* double: none of our metrics */
+        break;
+    }
+}
+
+static VmSample *vm_from_record(const virDomainStatsRecord *record)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    VmSample *vm = vm_sample_new(virDomainGetName(record->dom));
+    if (virDomainGetUUIDString(record->dom, uuid) == 0)
+        vm->uuid = g_strdup(uuid);
+    vm->domain_id = (int)virDomainGetID(record->dom);
+    for (int i = 0; i < record->nparams; i++)
+        set_parameter(vm, &record->params[i]);
+    return vm;
+}
+
+static GPtrArray *libvirt_stats(Hypervisor *hypervisor, const char *const *uuids, guint count, HypervisorGroups groups,
+                                GError **error)
+{
+    const unsigned free_groups = VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_INTERFACE;
+    const unsigned all_groups = free_groups | VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_BALLOON |
+                                VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_BLOCK;
+    g_autofree virDomainPtr *handles = g_new0(virDomainPtr, count + 1); /* NULL at its end */
+    guint known = 0;
+    for (guint i = 0; i < count; i++)
+        if ((handles[known] = g_hash_table_lookup(hypervisor->by_uuid, uuids[i])))
+            known++;
+    GPtrArray *vms = g_ptr_array_new_with_free_func((GDestroyNotify)vm_sample_free);
+    if (!known)
+        return vms;
+
+    virDomainStatsRecordPtr *records = NULL;
+    gint64 begin = host_boottime_ns();
+    int found = virDomainListGetStats(handles, groups == HYPERVISOR_ALL_GROUPS ? all_groups : free_groups, &records,
+                                      VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+    gint64 end = host_boottime_ns();
+    if (found < 0) {
+        set_error(error, "cannot get the statistics");
+        g_ptr_array_unref(vms);
+        return NULL;
+    }
+    for (int i = 0; i < found; i++) {
+        VmSample *vm = vm_from_record(records[i]);
+        /* libvirt asks one domain after another: the middle of its share of the call is when it was this one's turn. */
+        vm->boottime_ns = begin + (end - begin) * (2 * i + 1) / (2 * found);
+        g_ptr_array_add(vms, vm);
+    }
+    virDomainStatsRecordListFree(records);
+    return vms;
+}
+
+static char *libvirt_xml(Hypervisor *hypervisor, const char *uuid)
+{
+    virDomainPtr handle = g_hash_table_lookup(hypervisor->by_uuid, uuid);
+    char *xml = handle ? virDomainGetXMLDesc(handle, 0) : NULL;
+    char *copy = g_strdup(xml);
+    free(xml);
+    return copy;
+}
+
+const HypervisorApi libvirt_api = {
+    .open = libvirt_open,
+    .close = libvirt_close,
+    .domains = libvirt_domains,
+    .stats = libvirt_stats,
+    .xml = libvirt_xml,
+};
