@@ -16,8 +16,12 @@ typedef enum {
 /* `program` ("vm_monitor") is kept, not copied. Before the first call messages go to standard error only. */
 void log_init(const char *program, LogTarget targets, LogLevel up_to);
 
-/* One line: newlines and other control characters in the text are written as \n, \xNN; at most LOG_LINE_MAX bytes, cut
- * on a UTF-8 boundary and ended with "…". */
+/* Text from anywhere as one line that a terminal can show: newlines and other control characters (format characters and
+ * bytes that are no UTF-8 too) are written as \n, \xNN; at most `limit` bytes, cut on a UTF-8 boundary and ended with
+ * "…". `limit` is at least 3, `text` needs no NUL at its end. Owned by the caller. */
+char *log_quote(const char *text, gsize length, gsize limit);
+
+/* One line "program: message", made by log_quote, of at most LOG_LINE_MAX bytes. Leaves errno as it is. */
 #define LOG_LINE_MAX 2048
 void log_message(LogLevel level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 

@@ -14,14 +14,21 @@ typedef enum {
     SERIES_ALL = (1 << 5) - 1,
 } LineSeries;
 
-/* All points carry the sample's realtime_ns. Absent values are left out, so is a point without any field. Integers carry
- * i (values above 2^63-1 are left out: InfluxDB has no room for them), reals always a decimal point; tags are sorted by key
- * and never empty. Text owned by the caller. */
+/* All points carry the sample's realtime_ns. Absent values are left out, so is a point without any field. Integers
+ * carry i (values above 2^63-1 are left out: InfluxDB has no room for them), reals always a decimal point; tags are
+ * sorted by key and never empty. Text owned by the caller. */
 GString *line_protocol_write(const Sample *sample, LineSeries series);
 
-/* Appends with that position's escapes. Control characters (newline among them) become spaces, invalid UTF-8 U+FFFD; a
- * trailing backslash of a tag is doubled by no one, so a space follows it. */
-void line_append_measurement(GString *out, const char *text);
-void line_append_key(GString *out, const char *text); /* tag key, tag value, field key */
-void line_append_string(GString *out, const char *text); /* string field with its quotes; at most 64 KiB */
-void line_append_real(GString *out, double value); /* shortest form that reads back the same, with a decimal point */
+/* Append with that position's escapes. Control characters (newline among them) become spaces, invalid UTF-8 U+FFFD. */
+void line_append_measurement(GString *out, const char *text); /* not to begin with # or _ */
+/* Tag key, tag value, field key, cut at LINE_TAG_MAX bytes. Parsers disagree on a backslash before an escaped character
+ * or before the end of the text: InfluxDB 1 takes it literally, VictoriaMetrics and InfluxDB 3 take it for an escape of
+ * the next backslash. So such a run of backslashes is doubled, and at the end an escaped space follows: all of them
+ * find the separator where it is, and at worst read the backslashes twice. The same goes for measurements. */
+#define LINE_TAG_MAX 4096
+void line_append_key(GString *out, const char *text);
+/* String field with its quotes; cut on a character at LINE_STRING_MAX bytes between them. */
+#define LINE_STRING_MAX 65535
+void line_append_string(GString *out, const char *text);
+/* A finite number in the shortest form that reads back the same, with a decimal point. */
+void line_append_real(GString *out, double value);

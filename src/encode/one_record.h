@@ -3,8 +3,8 @@
  *
  *   VM = [ ID="83", DEPLOY_ID="<uuid>", MONITOR="<base64 of KEY="VALUE" lines>" ]
  *
- * What goes wrong here costs the whole host its monitoring (a junk line: host ERROR; a message over the limit: nothing is
- * sent at all, silently), so the text is checked by one_records_check before anyone sees it. Pure. */
+ * What goes wrong here costs the whole host its monitoring (a junk line: host ERROR; a message over the limit: nothing
+ * is sent at all, silently), so the text is read back by one_records_read before anyone sees it. Pure. */
 #pragma once
 
 #include "model/sample.h"
@@ -13,8 +13,8 @@
 #define ONE_MESSAGE_MAX 65507
 /* Bytes of that message which are not payload: "MONITOR_VM SUCCESS <host id> <epoch> ". */
 #define ONE_MESSAGE_HEADER 64
-/* What OpenNebula 7.4's own probes of that directory take of the compressed message, bytes per VM, measured: poll.rb with
- * its Python forecast (65,507 / 210), without it, and monitor_ds_vm's disk sizes. */
+/* What OpenNebula 7.4's own probes of that directory take of the compressed message, bytes per VM, measured: poll.rb
+ * with its Python forecast (65,507 / 210), without it, and monitor_ds_vm's disk sizes. */
 #define ONE_RESERVE_FORECAST 312
 #define ONE_RESERVE_POLL 145
 #define ONE_RESERVE_DISK_SIZE 48
@@ -22,16 +22,17 @@
 #define ONE_DELETE_REPEATS 3
 
 typedef struct {
-    bool stock_beside;  /* OpenNebula's poll.rb prints its eight keys in the same message: those are never deleted by us */
-    guint detail;       /* highest tier wanted, 0..ONE_TIER_MAX */
-    gsize limit;        /* bytes of the whole message, compressed; at most ONE_MESSAGE_MAX */
+    bool stock_beside;    /* OpenNebula's poll.rb prints its eight keys in the same message: we never delete those */
+    guint detail;         /* highest tier wanted, 0..ONE_TIER_MAX */
+    gsize limit;          /* bytes of the whole message, compressed; at most ONE_MESSAGE_MAX */
     gsize reserve_per_vm; /* of those, for other probes, while that leaves room for the tiers 0 and 1 … */
     gsize reserve_least;  /* … else this, bytes per VM */
-    guint64 cycle;      /* turns the window of VMs when not even tier 0 of all of them fits */
+    guint64 cycle;        /* turns the window of VMs when not even tier 0 of all of them fits */
 } OneOptions;
 
 typedef struct {
-    gsize message_bytes; /* our records, as OpenNebula compresses them */
+    gsize message_bytes; /* our records as OpenNebula compresses them; while they fit by far, what a quicker compression
+                          * makes of them, which is 10 to 60 % more */
     gsize budget;        /* what they may have been */
     guint tier;          /* highest tier sent */
     guint dropped_keys;  /* keys wanted and known that did not fit, over all VMs */
@@ -44,9 +45,14 @@ void one_report_clear(OneReport *report);
 
 /* The records of all VMs of the sample, one a line, sorted as the sample is. `previous` (may be NULL) tells by its
  * sent_keys which keys OpenNebula holds; those that are not sent now, unknown or dropped, are deleted (KEY=[]) in
- * ONE_DELETE_REPEATS messages. Sets sent_keys of every VM of `now` for the next cycle. Never fails: what does not fit is
- * dropped by tier, highest first, and reported. Text owned by the caller. */
+ * ONE_DELETE_REPEATS messages. Sets sent_keys of every VM of `now` for the next cycle. Never fails: what does not fit
+ * is dropped by tier, highest first, and reported. Text owned by the caller. */
 GString *one_records_write(Sample *now, const Sample *previous, const OneOptions *options, OneReport *ret_report);
+
+/* VmSample.sent_keys: KEY where OpenNebula holds a value from us, KEY-n where n messages have carried its deletion,
+ * with spaces between. Keys that are no longer in metrics.def are deleted likewise, at most ONE_RETIRED_MAX of a VM. */
+#define ONE_KEY_MAX 63
+#define ONE_RETIRED_MAX 64
 
 /* Bytes that OpenNebula's agent makes of `text`: zlib at its best level, then base64. */
 gsize one_message_size(const char *text, gsize length);
@@ -64,13 +70,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(OneRecord, one_record_free)
 
 #define ONE_RECORD_ERROR one_record_error_quark()
 GQuark one_record_error_quark(void);
+typedef enum { ONE_RECORD_ERROR_SYNTAX } OneRecordErrorCode;
 
-/* A strict reader of what one_records_write may write, so of less than OpenNebula's parser takes: one record a line;
- * ids unique; base64 canonical; KEY = [A-Z0-9_]+ unique in its record; VALUE in double quotes with \" and \\ as the only
- * escapes, no control characters, valid UTF-8. Array of OneRecord, or NULL with line and reason. */
+/* A strict reader of what one_records_write may write, so of less than OpenNebula's parser takes: one record a line,
+ * each line ended; ids unique, up to 2^31 - 1; DEPLOY_ID of letters, digits and -; base64 canonical; at least one key;
+ * KEY = [A-Z0-9_]+ unique in its record; VALUE in double quotes with \" and \\ as the only escapes, no control
+ * characters, valid UTF-8, at most ONE_VALUE_MAX bytes. Array of OneRecord, or NULL; the message begins "line N: ". */
 GPtrArray *one_records_read(const char *text, gsize length, GError **error);
 
-/* The value as it stands between the quotes: " and \ escaped, control characters (newline among them) made spaces, invalid
- * UTF-8 made U+FFFD, cut to ONE_VALUE_MAX bytes on a character boundary. Owned by the caller. */
+/* The value as it stands between the quotes: " and \ escaped, control characters (newline among them) made spaces,
+ * invalid UTF-8 made U+FFFD, cut to ONE_VALUE_MAX bytes on a character boundary. Owned by the caller. */
 #define ONE_VALUE_MAX 1024
 char *one_value_escape(const char *text);

@@ -148,6 +148,15 @@ static bool read_time(const char *text, gint64 *ret_time)
     return true;
 }
 
+static bool read_tier(const char *text, guint *ret_tier)
+{
+    guint64 value;
+    if (!g_ascii_string_to_unsigned(text, 10, 0, ONE_TIER_MAX, &value, NULL))
+        return false;
+    *ret_tier = (guint)value;
+    return true;
+}
+
 static bool read_header(Reader *reader, char *fields, GError **error)
 {
     if (!finished_before(reader, error))
@@ -171,11 +180,14 @@ static bool read_header(Reader *reader, char *fields, GError **error)
             good = read_time(value, &sample->boottime_ns);
         else if (good && strcmp(*word, "cycle") == 0)
             good = g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT64, &sample->cycle, NULL);
+        else if (good && strcmp(*word, "tier") == 0)
+            good = read_tier(value, &sample->sent_tier);
         else if (good && strcmp(*word, "boot") == 0)
             sample->boot_id = g_strdup(value);
         if (!good)
             return refuse(reader, error, DOMSTATS_ERROR_SYNTAX,
-                          "\"%s\" in the header: expected realtime=, boottime= or cycle= with a whole number", *word);
+                          "\"%s\" in the header: expected realtime=, boottime=, cycle= or tier= with a whole number",
+                          *word);
     }
     return true;
 }
@@ -398,9 +410,9 @@ static void write_vm(GString *out, const VmSample *vm)
 
 void domstats_write(const Sample *sample, GString *out)
 {
-    g_string_append_printf(
-        out, HEADER "realtime=%" G_GINT64_FORMAT " boottime=%" G_GINT64_FORMAT " cycle=%" G_GUINT64_FORMAT,
-        sample->realtime_ns, sample->boottime_ns, sample->cycle);
+    g_string_append_printf(out, HEADER "realtime=%" G_GINT64_FORMAT " boottime=%" G_GINT64_FORMAT, sample->realtime_ns,
+                           sample->boottime_ns);
+    g_string_append_printf(out, " cycle=%" G_GUINT64_FORMAT " tier=%u", sample->cycle, sample->sent_tier);
     if (sample->boot_id)
         g_string_append_printf(out, " boot=%s", sample->boot_id);
     if (sample->host) {

@@ -14,7 +14,8 @@ struct Hypervisor {
     GHashTable *by_uuid; /* uuid, owned by domains → virDomainPtr, owned */
 };
 
-G_DEFINE_QUARK(one_telemetry_libvirt, libvirt_error)
+static GQuark libvirt_error_quark(void);
+static G_DEFINE_QUARK(one_telemetry_libvirt, libvirt_error)
 
 /* libvirt's default handler writes to standard error, which OpenNebula takes for a probe's error text. */
 static void keep_quiet(void *data, virErrorPtr error)

@@ -73,6 +73,7 @@ typedef struct {
     char *boot_id;      /* the kernel's id of this boot: boottimes of two boots can't be compared. NULL unknown */
     char *host;         /* the host's name in OpenNebula, else the machine's. NULL unknown */
     guint64 cycle;      /* collections since the state file was begun */
+    guint sent_tier;    /* highest tier of OpenNebula keys that its message had room for */
     GPtrArray *vms;     /* of VmSample */
     MetricRow *row;     /* SCOPE_HOST */
 } Sample;

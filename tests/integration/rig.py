@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """A private libvirtd with real, tiny KVM guests, for the integration tests and benchmarks.
 
 This file is the command line; the work is done by the package beside it (rig/), whose docstring

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A private libvirtd with real, tiny KVM guests, and a way to stop all of it again.
 
 A rig lives below one directory (DIR) and leaves nothing outside of it:
@@ -5,7 +6,7 @@ A rig lives below one directory (DIR) and leaves nothing outside of it:
     DIR/one-rig                 marks the directory as a rig's, so that `down` may remove it
     DIR/lock                    one `up` or `down` at a time
     DIR/supervisor.pid          the supervisor (rig/supervisor.py)
-    DIR/run/libvirtd.pid        its libvirtd
+    DIR/libvirtd.pid            its libvirtd
     DIR/run/libvirt/libvirt-sock, libvirt-sock-ro           the sockets to connect to
     DIR/run/libvirt/qemu/NAME.pid                           the QEMU process of a guest
     DIR/{etc,var/lib,var/cache,var/log}/libvirt             what libvirtd takes for its own

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running other programs, in bounded time, and what a rig needs of the machine."""
 import glob
 import os

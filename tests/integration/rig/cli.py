@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line of a rig."""
 import argparse
 import contextlib
@@ -9,6 +10,7 @@ import sys
 import time
 
 from . import guests
+from .capture import need_root
 from .core import Rig
 from .layout import RigError
 
@@ -68,7 +70,7 @@ def build_parser():
 
 
 def _rig_commands(command):
-    up = command("up", "start libvirtd and guests one-79 (idle), one-82 (disk), one-83 (busy), or what is missing of them")
+    up = command("up", "start libvirtd and guests one-79 (idle), one-82 (disk), one-83 (busy), or the missing ones")
     up.add_argument("--all", action="store_true", help="also one-84 (wide) and scratchpad (without metadata)")
     up.add_argument("--count", type=int, metavar="N",
                     help="N idle guests instead (with --all: as well); 0: libvirtd only")
@@ -175,6 +177,8 @@ def main(argv=None):
         with contextlib.suppress(OSError):
             print(f"rig: {time.monotonic() - began:5.1f} s  {text}", file=sys.stderr, flush=True)
     try:
+        if args.command not in ("uri", "xml"):
+            need_root()
         code = _dispatch(Rig(args.dir, log), args) or 0
         sys.stdout.flush()
         return code
@@ -183,6 +187,9 @@ def main(argv=None):
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as err:
+        print(f"rig.py {args.command}: {err}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rig: starts, asks, disturbs and stops a private libvirtd and its guests."""
 import concurrent.futures
 import contextlib
@@ -22,6 +23,7 @@ MORE = (
     ("wide", "one-84", {"vm_name": "wide-load", "uname": "carol"}),
     ("wild", "scratchpad", {}),
 )
+SUPERVISOR = "rig.supervisor"    # the module, and so one of its arguments
 START_SECONDS = 60              # for libvirtd to answer; the first time it probes QEMU
 STOP_SECONDS = 20
 LOCK_SECONDS = 30
@@ -94,16 +96,16 @@ class Rig:
         self._stop()
         self.layout.build()
         package = os.path.dirname(os.path.abspath(__file__))
-        command = [sys.executable, "-B", "-m", "rig.supervisor", str(self.dir)]
+        command = [sys.executable, "-B", "-m", SUPERVISOR, str(self.dir)]
         with subprocess.Popen(command, cwd=os.path.dirname(package), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as child:
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as child:
             fd = child.stdout.fileno()
             ready = select.select([fd], [], [], START_SECONDS)[0]
             said = os.read(fd, 4096).decode(errors="replace").strip() if ready else f"silent for {START_SECONDS} s"
             child.kill()
             if said != "ok":
                 log = self.layout.supervisor_log
-                raise RigError(f"supervisor: {said or tail(log) or 'ended'} (log: {log})")
+                raise RigError(f"supervisor: {(said or tail(log) or 'ended').splitlines()[-1]} (log: {log})")
         self._log(f"supervisor runs, pid {self.supervisor_pid()}")
 
     def _ensure_libvirtd(self):
@@ -113,27 +115,23 @@ class Rig:
             raise RigError(f"libvirtd (pid {pid}) is frozen: 'rig.py libvirtd thaw' first")
         if pid is None:
             self._signal(self.supervisor_pid(), "the supervisor", signal.SIGUSR1)
+            self._await(self.libvirtd_pid, 5, "libvirtd did not start", self.layout.supervisor_log)
+        problem, log = "", self.layout.libvirtd_log
         deadline = time.monotonic() + START_SECONDS
-        log = self.layout.libvirtd_log
-        while True:
+        while self.libvirtd_pid() is not None and time.monotonic() < deadline:
             try:
-                if self.libvirtd_pid():
-                    self.virsh("uri", timeout=10)
-                    return
-                problem = "it does not run"
+                self.virsh("uri", timeout=10)
+                return
             except RigError as err:
                 problem = str(err)
-            if self.supervisor_pid() is None:
-                raise RigError(f"the supervisor ended (log: {self.layout.supervisor_log})")
-            if time.monotonic() > deadline:
-                raise RigError(f"libvirtd does not answer after {START_SECONDS} s: {problem}; {tail(log)} (log: {log})")
             time.sleep(0.1)
+        raise RigError(f"libvirtd does not answer, or ended: {problem}; {tail(log)} (log: {log})")
 
     def _stop(self):
         """Ends the supervisor, which ends the rest; then whatever should be left, it or others."""
-        pid = self.supervisor_pid()
-        if pid:
-            procs.send(pid, self.layout.mark, signal.SIGTERM, signal.SIGCONT, wait=STOP_SECONDS)
+        for pid in procs.members(self.layout.mark):
+            if SUPERVISOR in procs.cmdline(pid):
+                procs.send(pid, self.layout.mark, signal.SIGTERM, signal.SIGCONT, wait=STOP_SECONDS)
         procs.sweep(self.layout.mark, STOP_SECONDS)
 
     # ---- guests -----------------------------------------------------------------------------------
@@ -167,14 +165,14 @@ class Rig:
         """Creates what does not run yet, in a few streams side by side, and waits for all of it to work."""
         active = self.active()
         missing = [guest for guest in wanted if guest[1] not in active]
-        done, lock, began = [], threading.Lock(), time.monotonic()
+        done, lock = [], threading.Lock()
 
         def create(guest):
             self._create(*guest)
             with lock:
                 done.append(guest[1])
                 if len(missing) <= 5 or len(done) % 5 == 0 or len(done) == len(missing):
-                    self._log(f"{len(done)} of {len(missing)} guests created, {time.monotonic() - began:.0f} s ({guest[1]})")
+                    self._log(f"{len(done)} of {len(missing)} guests created ({guest[1]})")
 
         with concurrent.futures.ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 1))) as pool:
             jobs = [pool.submit(create, guest) for guest in missing]
@@ -196,9 +194,9 @@ class Rig:
             guests.remove_disks(self.layout, name)
             (self.layout.xml / f"{name}.xml").unlink(missing_ok=True)
 
-    def active(self):
+    def active(self, timeout=VIRSH_SECONDS):
         """The names of the domains that libvirtd knows."""
-        return set(self.virsh("list", "--all", "--name").split())
+        return set(self.virsh("list", "--all", "--name", timeout=timeout).split())
 
     def pid(self, name):
         """The pid of the guest's QEMU."""
@@ -243,7 +241,13 @@ class Rig:
 
     def virsh(self, *args, rw=True, timeout=VIRSH_SECONDS):
         """Runs virsh against the rig; returns what it prints."""
-        return run(["virsh", "-q", "-c", self.uri(rw), *args], timeout).stdout
+        try:
+            return run(["virsh", "-q", "-c", self.uri(rw), *args], timeout).stdout
+        except RigError as err:
+            if self.libvirtd_pid() is None:
+                log = self.layout.libvirtd_log
+                raise RigError(f"{self.dir}: libvirtd does not run: 'rig.py up' first (log: {log})") from err
+            raise
 
     def domstats(self, *names, args=(), timeout=VIRSH_SECONDS):
         """{name: {key: text}} of the guests, of all if none is named. Does not wait for a guest's job, but
@@ -261,10 +265,10 @@ class Rig:
         """Waits until virsh domstate says so; "gone": libvirtd does not know it any more."""
         deadline = time.monotonic() + timeout
         while True:
-            now = "gone"
-            if name in self.active():
+            now, limit = "gone", max(1.0, deadline - time.monotonic())
+            if name in self.active(limit):
                 with contextlib.suppress(RigError):
-                    now = self.virsh("domstate", name).strip()
+                    now = self.virsh("domstate", name, timeout=limit).strip()
             if now == state:
                 return
             if time.monotonic() > deadline:
@@ -282,26 +286,29 @@ class Rig:
             before = now
             if left and time.monotonic() > deadline:
                 name, kind = next(iter(left.items()))
-                raise RigError(f"{', '.join(left)}: not at work after {timeout:g} s; {name} ({kind}): {now[name][1]} "
-                               f"(log: {self.layout.qemu_logs / name}.log)")
+                raise RigError(f"{', '.join(left)}: not at work after {timeout:g} s; {name} ({kind}): "
+                               f"{_figures(now[name][1])} (log: {self.layout.qemu_logs / name}.log)")
             if left:
                 time.sleep(POLL_SECONDS)
 
     def _sample(self, names):
         """{name: (time, figures)}; complains about a guest that has gone."""
+        for name in names:
+            if procs.state(self._guest_pid(name)) == "T":
+                raise RigError(f"{name}: is frozen: 'rig.py cont-guest {name}' first")
         stats = {}
         with contextlib.suppress(RigError):             # one that has gone makes the whole call fail
-            stats = self.domstats(*names, args=("--state", "--cpu-total", "--block"))
+            stats = self.domstats(*names, args=("--state", "--cpu-total", "--block", "--interface"))
         now = time.monotonic()
         for name in names:
             if name not in stats:
                 log = self.layout.qemu_logs / f"{name}.log"
-                raise RigError(f"{name}: is gone or does not answer: {tail(log, 2)} (log: {log})")
+                raise RigError(f"{name}: is gone or does not answer: {tail(log)} (log: {log})")
         return {name: (now, stats[name]) for name in names}
 
     def supervisor_pid(self):
         """The supervisor's pid, or None."""
-        return self._ours(self.layout.supervisor_pid, "rig.supervisor")
+        return self._ours(self.layout.supervisor_pid, SUPERVISOR)
 
     def libvirtd_pid(self):
         """libvirtd's pid, or None."""
@@ -350,11 +357,21 @@ class Rig:
         """Sends a signal to a process of the rig, and waits for the state that it leads to."""
         if pid is None or (procs.send(pid, self.layout.mark, signum) and becomes):
             raise RigError(f"{what} does not run in {self.dir}")
-        deadline = time.monotonic() + 5
-        while becomes and procs.state(pid) != becomes:
+        if becomes:
+            self._await(lambda: procs.state(pid) == becomes, 5, f"{what} (pid {pid}) does not get into state {becomes}")
+
+    @staticmethod
+    def _await(condition, seconds, complaint, log=None):
+        deadline = time.monotonic() + seconds
+        while not condition():
             if time.monotonic() > deadline:
-                raise RigError(f"{what} (pid {pid}) does not get into state {becomes}")
-            time.sleep(0.01)
+                raise RigError(complaint + (f": {tail(log)} (log: {log})" if log else ""))
+            time.sleep(0.02)
+
+
+def _figures(stats):
+    keys = ("state.state", "cpu.time", "block.0.rd.reqs", "block.0.wr.reqs", "net.0.tx.pkts")
+    return ", ".join(f"{key} {stats.get(key, 'absent')}" for key in keys)
 
 
 def _works(kind, before, now):
@@ -367,5 +384,7 @@ def _works(kind, before, now):
         return False                                    # its boot sector has not been read yet
     if kind == "disk":
         return all(number(now, key) > number(before, key) for key in ("block.0.rd.reqs", "block.0.wr.reqs"))
+    if kind == "net":
+        return number(now, "net.0.tx.pkts") > number(before, "net.0.tx.pkts")
     usage = (number(now, "cpu.time") - number(before, "cpu.time")) / 1e9 / (now[0] - before[0])
     return usage > 0.2 if kind == "busy" else usage < 0.2

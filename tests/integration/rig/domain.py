@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The domain XML of a guest, with the metadata that OpenNebula writes at deployment."""
 import hashlib
 import os

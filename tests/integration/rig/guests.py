@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guests' software: boot sectors of a few bytes each, and the disk images that hold them."""
 from dataclasses import dataclass
 
@@ -64,6 +65,46 @@ DISK = _sector("""
 """))
 # 7d00 drive, 7d01 left;  7d10 packet: its size, 7d12 sectors, buffer 0000:8000, 7d18 lba
 
+# Sends a frame of 600 zero bytes through its first NIC, an NE2000 on PCI, at every tick: 18 a second.
+NET = _sector("""
+    fa                      ;       cli
+    31 c0                   ;       xor   ax, ax
+    8e d8                   ;       mov   ds, ax
+    8e d0                   ;       mov   ss, ax
+    bc 00 7c                ;       mov   sp, 7c00
+    fb                      ;       sti
+    b8 02 b1                ;       mov   ax, b102          ; PCI BIOS: find
+    b9 29 80                ;       mov   cx, 8029          ; device
+    ba ec 10                ;       mov   dx, 10ec          ; vendor
+    31 f6                   ;       xor   si, si            ; the first one
+    cd 1a                   ;       int   1a
+    72 29                   ;       jc    7c43
+    b8 09 b1                ;       mov   ax, b109          ; PCI BIOS: read a word
+    bf 10 00                ;       mov   di, 10            ; base address 0
+    cd 1a                   ;       int   1a
+    83 e1 fc                ;       and   cx, fffc
+    89 cd                   ;       mov   bp, cx
+    89 ea                   ; 7c27  mov   dx, bp            ; command
+    b0 22                   ;       mov   al, 22            ; start, no DMA
+    ee                      ;       out   dx, al
+    83 c2 04                ;       add   dx, 4             ; transmit page
+    b0 40                   ;       mov   al, 40
+    ee                      ;       out   dx, al
+    42                      ;       inc   dx                ; byte count, low
+    b8 58 02                ;       mov   ax, 600.
+    ee                      ;       out   dx, al
+    42                      ;       inc   dx                ; byte count, high
+    88 e0                   ;       mov   al, ah
+    ee                      ;       out   dx, al
+    89 ea                   ;       mov   dx, bp
+    b0 26                   ;       mov   al, 26            ; transmit
+    ee                      ;       out   dx, al
+    f4                      ;       hlt                     ; until the next tick
+    eb e4                   ;       jmp   7c27
+    f4                      ; 7c43  hlt                     ; no such NIC
+    eb fd                   ;       jmp   7c43
+""")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -82,6 +123,7 @@ KINDS = {
     "idle": Kind(IDLE, "sleeps"),
     "busy": Kind(BUSY, "spins: 100 % of one vCPU"),
     "disk": Kind(DISK, "reads its disk about 73 times (4 KiB) and writes it 18 times (1 KiB) a second"),
+    "net": Kind(NET, "sends 18 frames of 600 bytes a second through its first NIC"),
     "wide": Kind(IDLE, "sleeps; 4 vCPUs, 2 disks (vda with a backing chain), 2 NICs, an empty CD-ROM drive",
                  vcpus=4, disks=2, nics=2, cdrom=True, chain=True),
     "wild": Kind(IDLE, "sleeps; without OpenNebula's metadata", metadata=False),

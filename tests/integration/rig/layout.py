@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where everything of a rig lies, its configuration files, and its lock."""
 import contextlib
 import fcntl
@@ -32,7 +33,7 @@ remember_owner = 0
 security_driver = "none"
 cgroup_controllers = []
 namespaces = []
-hugetlbfs_mount = ""
+hugetlbfs_mount = []
 stdio_handler = "file"
 """
 
@@ -52,7 +53,7 @@ class Layout:
         self.marker = self.dir / MARKER
         self.lock_file = self.dir / "lock"
         self.supervisor_pid = self.dir / "supervisor.pid"
-        self.libvirtd_pid = self.dir / "run/libvirtd.pid"
+        self.libvirtd_pid = self.dir / "libvirtd.pid"
         self.sockets = self.dir / "run/libvirt"
         self.qemu_pids = self.dir / "run/libvirt/qemu"
         self.qemu_logs = self.dir / "var/log/libvirt/qemu"
@@ -90,7 +91,8 @@ class Layout:
 
     def build(self):
         """Makes the tree and the configuration; what an earlier run left of its state is removed."""
-        shutil.rmtree(self.dir / "run", ignore_errors=True)
+        for old in ("run", "log", "var/log"):
+            shutil.rmtree(self.dir / old, ignore_errors=True)
         for ours, _ in self.binds():
             ours.mkdir(parents=True, exist_ok=True)
         for path in (self.images, self.xml, self.ns, self.supervisor_log.parent):
@@ -135,7 +137,7 @@ class Layout:
             holder = os.pread(fd, 20, 0).decode(errors="replace").strip()
             os.close(fd)
             if time.monotonic() > deadline:
-                raise RigError(f"{self.dir}: another rig command (pid {holder}) is at work on it: wait for it or stop it")
+                raise RigError(f"{self.dir}: another rig command (pid {holder}) is at work on it: wait for it")
             time.sleep(0.1)
 
 
@@ -147,7 +149,7 @@ def read_pid(path):
         return None
 
 
-def tail(path, lines=5):
+def tail(path, lines=2):
     """The last lines of a log, as one line."""
     try:
         return " / ".join(path.read_text(errors="replace").strip().splitlines()[-lines:])

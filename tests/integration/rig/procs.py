@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes: finding those of a rig, and signalling them by pidfd, never by name."""
 import os
 import select
@@ -109,7 +110,7 @@ def sweep(mark, seconds, spare=()):
         if not left:
             return
         if time.monotonic() > deadline:
-            raise RigError(f"processes {left} do not end, though killed: look at /proc/PID/stack, then try 'down' again")
+            raise RigError(f"processes {left} do not end, though killed: see /proc/PID/stack, 'down' again")
         for pid in left:
             send(pid, mark, signal.SIGKILL)
         time.sleep(0.05)

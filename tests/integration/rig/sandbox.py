@@ -1,7 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The namespaces of a rig: unshared by the supervisor, inherited by libvirtd and the guests."""
 import contextlib
 import ctypes
+import grp
 import os
+import pwd
 import socket
 
 from .capture import run
@@ -12,6 +15,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 PR_SET_CHILD_SUBREAPER = 36
 BRIDGE = "onebr0"
+QEMU_USER = "libvirt-qemu"                           # Debian's, user and group
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,6 +48,7 @@ def enter(layout):
     for ours, target in layout.binds():
         _cover(layout, target)
         _mount(ours, target, flags=MS_BIND)
+    _account(layout)
     _network()
 
 
@@ -85,6 +90,22 @@ def _copy_entry(entry, to):
         except RigError:
             if os.path.lexists(entry.path):
                 raise
+
+
+def _account(layout):
+    """libvirtd looks up the user and group it was built for, though its configuration names others, and does
+    not start without them. The package that makes them need not be installed, so here they exist."""
+    for look_up, path, line in ((pwd.getpwnam, "/etc/passwd", "{0}:x:64055:64055::/nonexistent:/usr/sbin/nologin"),
+                                (grp.getgrnam, "/etc/group", "{0}:x:64055:")):
+        try:
+            look_up(QEMU_USER)
+        except KeyError:
+            copy = layout.ns / os.path.basename(path)
+            with open(path, encoding="utf-8", errors="surrogateescape") as f:
+                text = f.read()
+            copy.write_text(text.rstrip("\n") + "\n" + line.format(QEMU_USER) + "\n",
+                            encoding="utf-8", errors="surrogateescape")
+            _mount(copy, path, flags=MS_BIND)
 
 
 def _network():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process that keeps a rig: it owns the namespaces, is libvirtd's parent and the guests' reaper.
 
 Started by core.py as  python3 -m rig.supervisor DIR  with a pipe as standard output, on which it says
@@ -55,8 +56,9 @@ def start_libvirtd(layout):
     actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                (os.POSIX_SPAWN_OPEN, 1, str(layout.libvirtd_log), flags, 0o644),
                (os.POSIX_SPAWN_DUP2, 1, 2)]
-    pid = os.posix_spawn(LIBVIRTD, [LIBVIRTD, "--pid-file", str(layout.libvirtd_pid)], env,
+    pid = os.posix_spawn(LIBVIRTD, [LIBVIRTD, "--pid-file", str(layout.dir / "run/libvirtd.pid")], env,
                          file_actions=actions, setsid=True, setsigmask=[])
+    _write_pid(layout.libvirtd_pid, pid)
     log(f"libvirtd started, pid {pid}")
     return pid
 
@@ -75,6 +77,17 @@ def _reap(libvirtd):
             libvirtd = None
 
 
+def _reap_all(seconds):
+    """Collects what was killed, so that nothing is left to an init that may take its time."""
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+    except ChildProcessError:
+        pass
+
+
 def _serve(layout, libvirtd):
     """Waits for signals until it is told to end."""
     while True:
@@ -87,9 +100,9 @@ def _serve(layout, libvirtd):
             libvirtd = start_libvirtd(layout)
 
 
-def _write_pid(path):
+def _write_pid(path, pid):
     temporary = path.with_suffix(".new")
-    temporary.write_text(f"{os.getpid()}\n")
+    temporary.write_text(f"{pid}\n")
     temporary.rename(path)
 
 
@@ -97,14 +110,14 @@ def run(layout, report):
     sandbox.become_subreaper()
     sandbox.enter(layout)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    _write_pid(layout.supervisor_pid)
+    _write_pid(layout.supervisor_pid, os.getpid())
     libvirtd = start_libvirtd(layout)
     os.write(report, b"ok\n")
     os.close(report)
     _serve(layout, libvirtd)
     log("ending")
     procs.sweep(layout.mark, SWEEP_SECONDS, spare=(os.getpid(),))
-    _reap(None)
+    _reap_all(5)
     log("ended")
 
 

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The probe that OpenNebula runs on a host every MONITOR_VM seconds, and a person by hand: collects the statistics of
+ * all one-<ID> domains and prints OpenNebula's monitoring records. */
+#include "base/config.h"
+#include "base/file.h"
+#include "base/guard.h"
+#include "base/log.h"
+#include "encode/json.h"
+#include "encode/line_protocol.h"
+#include "encode/one_record.h"
+#include "gather/collect.h"
+#include "gather/domstats.h"
+#include "gather/host.h"
+#include "gather/kvmrc.h"
+#include "gather/proc.h"
+#include "gather/state.h"
+#include "model/rates.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { MODE_BESIDE, MODE_REPLACE };                             /* as in options.def */
+enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_DOMSTATS }; /* as in format_names */
+
+static const char *const format_names[] = {"one", "line", "json", "domstats", NULL};
+
+/* Whatever libvirt or a disk does, the guard ends a run this long after the deadline. */
+#define GUARD_GRACE_MS 5000
+/* A state of affairs that goes on is logged when it begins and once in so many cycles. */
+#define REMIND_CYCLES 120
+
+typedef struct {
+    char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
+    char **replay, **positional;
+    gboolean dump_config, version;
+    int format;
+    bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
+} Arguments;
+
+typedef struct {
+    Arguments arguments;
+    Config *config;
+    char *program; /* the probe's own file, links resolved; NULL unknown */
+    char *host_id, *host;
+    char *uri;
+    char *state_dir, *state_name;
+} Probe;
+
+/* --- arguments and configuration --- */
+
+static bool usage(GError **error, const char *message)
+{
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see --help", message);
+    return false;
+}
+
+static bool check_arguments(Arguments *arguments, GError **error)
+{
+    guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
+    if (words == 1)
+        return usage(error, "expected HYPERVISOR HOST_ID HOST_NAME (as OpenNebula passes them), or none of them");
+    arguments->by_opennebula = words > 1;
+    for (arguments->format = 0; format_names[arguments->format]; arguments->format++)
+        if (g_strcmp0(arguments->format_name ? arguments->format_name : "one", format_names[arguments->format]) == 0)
+            break;
+    if (!format_names[arguments->format])
+        return usage(error, "--format: expected one, line, json or domstats");
+    if (arguments->replay && arguments->record)
+        return usage(error, "--record and --replay do not go together");
+    return true;
+}
+
+static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri,
+         "libvirt connection (default: OpenNebula's kvmrc, else qemu:///system)", "URI"},
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
+         "configuration file (default: etc/im/kvm-probes.d/telemetry.conf of the tree the probe is in)", "FILE"},
+        {"state-dir", 's', 0, G_OPTION_ARG_FILENAME, &arguments->state_dir,
+         "where the previous sample is kept (default: /var/tmp/one-telemetry-UID)", "DIR"},
+        {"deadline", 'd', 0, G_OPTION_ARG_STRING, &arguments->deadline,
+         "end by then, whatever libvirt does (default: 10)", "SECONDS"},
+        {"format", 'f', 0, G_OPTION_ARG_STRING, &arguments->format_name,
+         "one: OpenNebula's records; line: InfluxDB line protocol; json; domstats: as virsh prints them", "FORMAT"},
+        {"record", 0, 0, G_OPTION_ARG_FILENAME, &arguments->record, "append what was collected to FILE", "FILE"},
+        {"replay", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->replay,
+         "take the sample from FILE (--record's or virsh domstats --raw's) instead of libvirt; repeat for several, "
+         "rates are of the last two collections",
+         "FILE"},
+        {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
+         "print the options in effect and where they come from", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
+         "[HYPERVISOR ... HOST_ID HOST_NAME]"},
+        {.long_name = NULL},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_summary(
+        context, "Prints OpenNebula monitoring records of all VMs (domains one-<ID>) of this KVM host.");
+    g_option_context_set_description(
+        context, "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
+                 "\"beside\" the\n"
+                 "exit status is always 0. By hand: 0 done, 1 the collection failed, 2 wrong usage or configuration.\n"
+                 "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n");
+    g_option_context_add_main_entries(context, entries, NULL);
+    return g_option_context_parse(context, argc, argv, error) && check_arguments(arguments, error);
+}
+
+/* <remotes>/im/kvm-probes.d/vm/monitor/telemetry → <remotes>/etc/im/kvm-probes.d/telemetry.conf */
+static char *tree_config(const char *program)
+{
+    if (!program)
+        return NULL;
+    g_autofree char *directory = g_path_get_dirname(program);
+    g_autofree char *vm = g_path_get_dirname(directory);
+    g_autofree char *probes = g_path_get_dirname(vm);
+    g_autofree char *im = g_path_get_dirname(probes);
+    g_autofree char *remotes = g_path_get_dirname(im);
+    g_autofree char *tree = g_path_get_basename(probes);
+    return g_build_filename(remotes, "etc", "im", tree, "telemetry.conf", NULL);
+}
+
+/* A file that was named must be there; the tree's may be missing. */
+static bool load_config(Probe *probe, GError **error)
+{
+    g_autofree char *standard = tree_config(probe->program);
+    const char *named = probe->arguments.config_path ? probe->arguments.config_path : g_getenv("ONE_TELEMETRY_CONF");
+    const char *path = named ? named : standard;
+    g_autoptr(GError) reason = NULL;
+    if (path && (named || g_file_test(path, G_FILE_TEST_EXISTS)) && !config_load(probe->config, path, &reason)) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return false;
+    }
+    const Arguments *arguments = &probe->arguments;
+    return (!arguments->uri || config_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error)) &&
+           (!arguments->state_dir ||
+            config_set(probe->config, CONFIG_probe_state_dir, arguments->state_dir, "--state-dir", error)) &&
+           (!arguments->deadline ||
+            config_set(probe->config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error));
+}
+
+static char *choose_uri(const Probe *probe)
+{
+    const char *set = config_text(probe->config, CONFIG_probe_uri);
+    char *found = *set ? g_strdup(set) : NULL;
+    if (!found && probe->program)
+        found = kvmrc_libvirt_uri(probe->program, NULL);
+    return found ? found : g_strdup("qemu:///system");
+}
+
+static void settle(Probe *probe)
+{
+    char **words = probe->arguments.positional;
+    guint n = words ? g_strv_length(words) : 0;
+    probe->host_id = g_strdup(n > 1 ? words[n - 2] : "by-hand");
+    probe->host = n > 1 ? g_strdup(words[n - 1]) : host_name();
+    probe->uri = choose_uri(probe);
+    const char *directory = config_text(probe->config, CONFIG_probe_state_dir);
+    probe->state_dir = *directory ? g_strdup(directory) : state_default_dir();
+    probe->state_name = state_file_name(probe->host_id);
+}
+
+/* --- the sample --- */
+
+static Sample *load_previous(const Probe *probe)
+{
+    g_autofree char *boot_id = host_boot_id();
+    const StateContext context = {.host = probe->host, .boot_id = boot_id, .boottime_ns = host_boottime_ns()};
+    g_autoptr(GError) error = NULL;
+    Sample *previous = state_load(probe->state_dir, probe->state_name, &context, &error);
+    if (error && error->code == STATE_ERROR_UNUSABLE)
+        log_warning("%s; going on as on a first run", error->message);
+    return previous;
+}
+
+static void report_locked(const Sample *now, const Sample *previous)
+{
+    for (guint i = 0; i < now->vms->len; i++) {
+        const VmSample *vm = g_ptr_array_index(now->vms, i), *before = sample_find_run(previous, vm);
+        bool was = before && row_u64(before->row, METRIC_VM_LOCKED), is = row_u64(vm->row, METRIC_VM_LOCKED);
+        if (is && !was)
+            log_warning("%s is held by a job or its QEMU does not answer: disk and guest memory figures are missing",
+                        vm->name);
+        else if (was && !is)
+            log_info("%s answers again", vm->name);
+    }
+}
+
+static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret_abandoned, GError **error)
+{
+    const CollectOptions options = {
+        .api = &libvirt_api,
+        .uri = probe->uri,
+        .deadline_ms = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline)),
+        .workers = (guint)config_integer(probe->config, CONFIG_probe_workers),
+        .previous = previous,
+    };
+    Sample *now = collect_sample(&options, ret_abandoned, error);
+    if (!now)
+        return NULL;
+    now->host = g_strdup(probe->host);
+    now->cycle = previous ? previous->cycle + 1 : 0;
+    if (proc_serves_uri(probe->uri))
+        proc_add_swap(now, "/proc");
+    return now;
+}
+
+static bool record(const char *path, const Sample *sample, GError **error)
+{
+    GString *text = g_string_new(NULL);
+    domstats_write(sample, text);
+    bool done = file_append(path, text->str, text->len, error);
+    g_string_free(text, TRUE);
+    return done;
+}
+
+/* The last collection of the files, finished and derived against the one before it. */
+static Sample *replay(char **paths, Sample **ret_previous, GError **error)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)sample_free);
+    for (char **path = paths; *path; path++) {
+        g_autofree char *text = NULL;
+        gsize length;
+        if (!file_read(*path, DOMSTATS_FILE_MAX, &text, &length, error))
+            return NULL;
+        g_autoptr(GPtrArray) samples = domstats_read(text, length, error);
+        if (!samples) {
+            g_prefix_error(error, "%s: ", *path);
+            return NULL;
+        }
+        g_ptr_array_set_free_func(samples, NULL);
+        for (guint i = 0; i < samples->len; i++)
+            g_ptr_array_add(all, g_ptr_array_index(samples, i));
+    }
+    for (guint i = 0; i < all->len; i++) {
+        const Sample *before = i ? g_ptr_array_index(all, i - 1) : NULL;
+        sample_finish(g_ptr_array_index(all, i), before);
+        rates_derive(g_ptr_array_index(all, i), before);
+    }
+    g_ptr_array_set_free_func(all, NULL);
+    Sample *last = g_ptr_array_index(all, all->len - 1);
+    for (guint i = 0; i + 2 < all->len; i++)
+        sample_free(g_ptr_array_index(all, i));
+    *ret_previous = all->len > 1 ? g_ptr_array_index(all, all->len - 2) : NULL;
+    return last;
+}
+
+/* --- output --- */
+
+static bool has_executable(const char *directory, const char *name)
+{
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
+}
+
+/* What to leave to the probes beside this one. Of what stands there: poll.rb, with or without its forecast, which needs
+ * Python's numpy and scipy and so can't be seen from here; monitor_ds_vm.rb. By hand, outside a probe directory, as if
+ * they stood there. */
+static void set_reserve(const Probe *probe, OneOptions *options)
+{
+    gint64 set = config_integer(probe->config, CONFIG_probe_message_reserve);
+    if (set >= 0) {
+        options->reserve_per_vm = options->reserve_least = (gsize)set;
+        return;
+    }
+    g_autofree char *directory = probe->program ? g_path_get_dirname(probe->program) : g_strdup(".");
+    bool installed = g_str_has_suffix(directory, "/vm/monitor");
+    bool poll = options->stock_beside && (!installed || has_executable(directory, "poll.rb"));
+    bool sizes = !installed || has_executable(directory, "monitor_ds_vm.rb");
+    options->reserve_per_vm = (poll ? ONE_RESERVE_FORECAST : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
+    options->reserve_least = (poll ? ONE_RESERVE_POLL : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
+}
+
+static void report_message(const Sample *now, const Sample *previous, const OneOptions *options,
+                           const OneReport *report)
+{
+    bool remind = now->cycle % REMIND_CYCLES == 0;
+    bool changed = report->tier != (previous ? previous->sent_tier : options->detail);
+    if (report->vms_left_out && remind)
+        log_warning("OpenNebula's message has room for %u of %u VMs at a time; each gets its turn. Its limit is "
+                    "%" G_GSIZE_FORMAT " bytes",
+                    now->vms->len - report->vms_left_out, now->vms->len, options->limit);
+    else if (report->dropped_keys && (changed || remind))
+        log_warning("%u keys dropped (tiers above %u) to keep OpenNebula's message in its limit of %" G_GSIZE_FORMAT
+                    " bytes: %u VMs, ours take %" G_GSIZE_FORMAT,
+                    report->dropped_keys, report->tier, options->limit, now->vms->len, report->message_bytes);
+    if (report->rejected)
+        log_error("%u records were not sent, they failed our own check: %s", report->rejected, report->reason);
+}
+
+static GString *encode_records(const Probe *probe, Sample *now, const Sample *previous)
+{
+    OneOptions options = {
+        .stock_beside = config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE,
+        .detail = (guint)config_integer(probe->config, CONFIG_probe_detail),
+        .limit = (gsize)config_integer(probe->config, CONFIG_probe_message_limit),
+        .cycle = now->cycle,
+    };
+    OneReport report;
+    set_reserve(probe, &options);
+    GString *text = one_records_write(now, previous, &options, &report);
+    now->sent_tier = report.tier;
+    row_set_u64(now->row, METRIC_HOST_DROPPED_KEYS, report.dropped_keys);
+    row_set_u64(now->row, METRIC_HOST_MESSAGE_BYTES, report.message_bytes);
+    row_set_text(now->row, METRIC_HOST_VERSION, ONE_TELEMETRY_VERSION);
+    report_message(now, previous, &options, &report);
+    one_report_clear(&report);
+    return text;
+}
+
+/* The records are made in any case: the host's figures and the state tell of them. */
+static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
+{
+    GString *records = encode_records(probe, now, previous);
+    if (probe->arguments.format == FORMAT_ONE)
+        return records;
+    g_string_free(records, TRUE);
+    if (probe->arguments.format == FORMAT_LINE)
+        return line_protocol_write(now, SERIES_ALL);
+    if (probe->arguments.format == FORMAT_JSON)
+        return json_write(now, isatty(STDOUT_FILENO));
+    GString *text = g_string_new(NULL);
+    domstats_write(now, text);
+    return text;
+}
+
+static bool print(const GString *text, GError **error)
+{
+    if (file_write_all(STDOUT_FILENO, text->str, text->len))
+        return true;
+    g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "cannot write to standard output: %s",
+                g_strerror(errno));
+    return false;
+}
+
+/* --- the run --- */
+
+static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
+{
+    const Arguments *arguments = &probe->arguments;
+    g_autoptr(Sample) previous = NULL;
+    g_autoptr(Sample) now = NULL;
+    if (arguments->replay) {
+        now = replay(arguments->replay, &previous, error);
+    } else {
+        previous = load_previous(probe);
+        now = collect_now(probe, previous, ret_abandoned, error);
+    }
+    if (!now)
+        return false;
+    if (!arguments->replay) {
+        sample_finish(now, previous);
+        rates_derive(now, previous);
+        report_locked(now, previous);
+    }
+    GString *text = encode(probe, now, previous);
+    bool printed = print(text, error);
+    g_string_free(text, TRUE);
+
+    /* After the records are out, so that no trouble with a disk delays or loses them. */
+    g_autoptr(GError) trouble = NULL;
+    if (!arguments->replay && !state_save(probe->state_dir, probe->state_name, now, &trouble))
+        log_warning("this sample is not kept, so the next run has no rates: %s", trouble->message);
+    g_clear_error(&trouble);
+    if (arguments->record && !record(arguments->record, now, &trouble))
+        log_error("--record: %s", trouble->message);
+    return printed;
+}
+
+static int run_and_report(void *data)
+{
+    const Probe *probe = data;
+    bool abandoned = false;
+    g_autoptr(GError) error = NULL;
+    bool done = run(probe, &abandoned, &error);
+    if (!done) {
+        log_error("%s", error->message);
+        if (probe->arguments.by_opennebula)
+            fprintf(stderr, "one-telemetry: %s\n", error->message);
+    }
+    if (abandoned) /* threads are blocked in libvirt: nothing may be torn down under them */
+        _exit(done ? EXIT_DONE : EXIT_FAILED);
+    return done ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* OpenNebula discards the output of all probes of this directory when one fails or crashes, and waits without limit for
+ * one that hangs. So the work is done in a child, and what it printed is passed on when it is whole. */
+static int run_guarded(Probe *probe)
+{
+    bool replace = config_integer(probe->config, CONFIG_probe_mode) == MODE_REPLACE;
+    gint64 limit = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline)) + GUARD_GRACE_MS;
+    GuardResult result = {.finished = false};
+    g_autoptr(GError) error = NULL;
+    if (!guard_run(run_and_report, probe, limit, &result))
+        g_set_error(&error, G_SPAWN_ERROR, G_SPAWN_ERROR_FORK, "cannot start a process: %s", g_strerror(errno));
+    else if (result.signal)
+        g_set_error(&error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, "the collection was ended by signal %d (%s)",
+                    result.signal, g_strsignal(result.signal));
+    else if (!result.finished)
+        g_set_error(&error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, "the collection did not end in %.1f s",
+                    (double)limit / 1000);
+    if (error) {
+        log_error("%s; nothing is sent in this cycle", error->message);
+        fprintf(stderr, "one-telemetry: %s\n", error->message);
+    } else if (result.complaint && *result.complaint) {
+        fputs(result.complaint, stderr);
+    }
+    bool good = !error && result.status == EXIT_DONE;
+    if (good && !file_write_all(STDOUT_FILENO, result.output, result.length)) {
+        log_error("cannot write to standard output: %s", g_strerror(errno));
+        good = false;
+    }
+    guard_result_clear(&result);
+    return good || !replace ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int refuse(const Probe *probe, const GError *error)
+{
+    log_error("%s", error->message);
+    if (!probe->arguments.by_opennebula)
+        return EXIT_USAGE;
+    fprintf(stderr, "one-telemetry: %s\n", error->message);
+    return config_integer(probe->config, CONFIG_probe_mode) == MODE_REPLACE ? EXIT_USAGE : EXIT_DONE;
+}
+
+static int start(Probe *probe, int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    log_init("vm_monitor", LOG_TO_STDERR, LOG_LEVEL_INFO);
+    if (!parse_arguments(&probe->arguments, &argc, &argv, &error))
+        return refuse(probe, error);
+    if (probe->arguments.version) {
+        puts("vm_monitor (one-telemetry) " ONE_TELEMETRY_VERSION);
+        return EXIT_DONE;
+    }
+    bool loaded = load_config(probe, &error);
+    LogTarget target = probe->arguments.by_opennebula ? LOG_TO_SYSLOG : LOG_TO_STDERR;
+    log_init("vm_monitor", target, (LogLevel)config_integer(probe->config, CONFIG_log_level));
+    if (!loaded)
+        return refuse(probe, error);
+    if (probe->arguments.dump_config) {
+        g_autofree char *text = config_dump(probe->config);
+        fputs(text, stdout);
+        return EXIT_DONE;
+    }
+    settle(probe);
+    return probe->arguments.by_opennebula ? run_guarded(probe) : run_and_report(probe);
+}
+
+static void probe_clear(Probe *probe)
+{
+    Arguments *arguments = &probe->arguments;
+    char *texts[] = {
+        arguments->config_path, arguments->uri,   arguments->state_dir, arguments->record, arguments->format_name,
+        arguments->deadline,    probe->program,   probe->host_id,       probe->host,       probe->uri,
+        probe->state_dir,       probe->state_name};
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+    g_strfreev(arguments->replay);
+    g_strfreev(arguments->positional);
+    config_free(probe->config);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a killed libvirtd, or a reader of our output that went away, raises it */
+    Probe probe = {.config = config_new(), .program = g_file_read_link("/proc/self/exe", NULL)};
+    int status = start(&probe, argc, argv);
+    probe_clear(&probe);
+    return status;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * As many keys of as many VMs as OpenNebula's message has room for: see one_record.h. */
+#include "encode/one_writer.h"
+
+#include <zlib.h>
+
+/* --- sizes --- */
+
+/* Base64 of zlib's; G_MAXSIZE as soon as it is above `cap`. */
+static gsize compressed_size(const char *text, gsize length, int level, gsize cap)
+{
+    guchar scratch[16 * 1024];
+    z_stream stream = {.next_in = (z_const Bytef *)(guintptr)text, .avail_in = (uInt)length};
+    if (length == 0)
+        return 0;
+    if (length > G_MAXUINT32 || deflateInit(&stream, level) != Z_OK)
+        return G_MAXSIZE;
+    int result;
+    gsize size;
+    do {
+        stream.next_out = scratch;
+        stream.avail_out = sizeof scratch;
+        result = deflate(&stream, Z_FINISH);
+        size = (stream.total_out + 2) / 3 * 4;
+    } while (result == Z_OK && size <= cap);
+    deflateEnd(&stream);
+    return result == Z_STREAM_END && size <= cap ? size : G_MAXSIZE;
+}
+
+gsize one_message_size(const char *text, gsize length)
+{
+    return compressed_size(text, length, Z_BEST_COMPRESSION, G_MAXSIZE);
+}
+
+/* --- all records --- */
+
+typedef struct {
+    Sample *now;
+    OneOptions options;
+    OneWriter *writer;
+    GString *text[ONE_TIER_MAX + 1]; /* all records with the keys up to that tier; NULL: not yet written */
+    gsize size[ONE_TIER_MAX + 1];    /* compressed; 0: not yet done, G_MAXSIZE: above size_cap */
+    gsize size_cap;
+} Fit;
+
+/* --- the part of the VMs that a message covers --- */
+
+typedef struct {
+    guint start, count; /* wraps round */
+} Window;
+
+static bool in_window(const Fit *fit, Window window, guint i)
+{
+    guint n = fit->now->vms->len;
+    return (i + n - window.start) % n < window.count;
+}
+
+static GString *write_window(Fit *fit, Window window, guint tier)
+{
+    GString *out = g_string_new(NULL);
+    for (guint i = 0; i < fit->now->vms->len; i++)
+        if (in_window(fit, window, i))
+            one_writer_append(fit->writer, i, tier, out);
+    return out;
+}
+
+/* Cycle by cycle windows adjoin, so that every VM gets its turn. How many VMs fit varies a little from cycle to cycle;
+ * what is advanced by is a power of two, so that it stays the same and the windows do not jump. */
+static Window window_of(const Fit *fit, guint count)
+{
+    guint n = fit->now->vms->len;
+    if (count == 0)
+        return (Window){0, 0};
+    guint64 step = (guint64)1 << (g_bit_storage(count) - 1);
+    return (Window){(guint)(fit->options.cycle % n * step % n), count};
+}
+
+/* --- fitting --- */
+
+typedef struct {
+    guint tier;
+    Window window;
+    GString *text;
+} Choice;
+
+static const GString *text_of_tier(Fit *fit, guint tier)
+{
+    if (!fit->text[tier])
+        fit->text[tier] = write_window(fit, (Window){0, fit->now->vms->len}, tier);
+    return fit->text[tier];
+}
+
+static bool tier_fits(Fit *fit, guint tier, gsize budget)
+{
+    const GString *text = text_of_tier(fit, tier);
+    if (fit->size[tier] == 0)
+        fit->size[tier] = compressed_size(text->str, text->len, Z_BEST_COMPRESSION, fit->size_cap);
+    return fit->size[tier] <= budget;
+}
+
+/* The common case, told by a quicker compression that does not do as well. (Nothing guarantees that: hence the margin.)
+ */
+static bool fits_by_far(Fit *fit, guint tier, gsize budget, gsize *ret_size)
+{
+    const GString *text = text_of_tier(fit, tier);
+    gsize size = compressed_size(text->str, text->len, Z_BEST_SPEED, budget);
+    if (size > budget || size + size / 32 > budget)
+        return false;
+    *ret_size = size;
+    return true;
+}
+
+/* The highest from `low`, which is known to fit, to below `high`. */
+static guint highest_fitting_tier(Fit *fit, guint low, guint high, gsize budget)
+{
+    while (high - low > 1) {
+        guint middle = (low + high) / 2;
+        if (tier_fits(fit, middle, budget))
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* As many VMs as fit, of which nothing but tier 0 is sent. All of them are known not to fit. */
+static Choice choose_window(Fit *fit, gsize budget, gsize *ret_size)
+{
+    Choice best = {.text = g_string_new(NULL)};
+    guint low = 0, high = fit->now->vms->len;
+    while (budget > 0 && high - low > 1) {
+        guint middle = low + (high - low) / 2;
+        Window window = window_of(fit, middle);
+        GString *text = write_window(fit, window, 0);
+        gsize size = compressed_size(text->str, text->len, Z_BEST_COMPRESSION, budget);
+        if (size <= budget) {
+            low = middle;
+            *ret_size = size;
+            GString *worse = best.text;
+            best = (Choice){.tier = 0, .window = window, .text = text};
+            text = worse;
+        } else {
+            high = middle;
+        }
+        g_string_free(text, TRUE);
+    }
+    return best;
+}
+
+static gsize room_beside(const Fit *fit, gsize reserve_per_vm)
+{
+    gsize taken = ONE_MESSAGE_HEADER + fit->now->vms->len * reserve_per_vm;
+    return fit->options.limit > taken ? fit->options.limit - taken : 0;
+}
+
+static Choice choose(Fit *fit, OneReport *report)
+{
+    const guint detail = fit->options.detail;
+    Choice choice = {.tier = detail, .window = {0, fit->now->vms->len}};
+    report->budget = room_beside(fit, fit->options.reserve_per_vm);
+    if (!fits_by_far(fit, detail, report->budget, &report->message_bytes)) {
+        gsize most = room_beside(fit, MIN(fit->options.reserve_least, fit->options.reserve_per_vm));
+        guint low = MIN(detail, 1), high = detail + 1;
+        fit->size_cap = most;
+        if (!tier_fits(fit, low, report->budget))
+            report->budget = most;
+        if (!tier_fits(fit, low, report->budget)) {
+            high = low;
+            low = 0;
+            if (!tier_fits(fit, 0, report->budget))
+                return choose_window(fit, report->budget, &report->message_bytes);
+        }
+        choice.tier = highest_fitting_tier(fit, low, high, report->budget);
+        report->message_bytes = fit->size[choice.tier];
+    }
+    choice.text = g_steal_pointer(&fit->text[choice.tier]);
+    return choice;
+}
+
+/* --- the check --- */
+
+/* NULL, or why the record can't be sent. */
+static char *record_fault(const char *record, gsize length, const VmSample *vm, GHashTable *ids)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) read = one_records_read(record, length, &error);
+    if (!read)
+        return g_strdup_printf("%s: %s", vm->name, error->message);
+    if (!g_hash_table_add(ids, (gpointer)(guintptr)&vm->vm_id))
+        return g_strdup_printf("%s: another VM has its number", vm->name);
+    return NULL;
+}
+
+/* Reads back what was written, and takes out the records that can't be read, for one of them is enough to put the host
+ * into ERROR. `said`: the VMs that the message covers; those taken out are unset. */
+static void check_text(Fit *fit, Choice *choice, bool *said, OneReport *report)
+{
+    g_autoptr(GPtrArray) read = one_records_read(choice->text->str, choice->text->len, NULL);
+    if (read)
+        return;
+    g_autoptr(GHashTable) ids = g_hash_table_new(g_int64_hash, g_int64_equal);
+    g_autoptr(GString) record = g_string_new(NULL);
+    g_string_truncate(choice->text, 0);
+    for (guint i = 0; i < fit->now->vms->len; i++) {
+        if (!said[i])
+            continue;
+        g_string_truncate(record, 0);
+        one_writer_append(fit->writer, i, choice->tier, record);
+        if (record->len == 0)
+            continue;
+        char *fault = record_fault(record->str, record->len, g_ptr_array_index(fit->now->vms, i), ids);
+        if (!fault) {
+            g_string_append_len(choice->text, record->str, (gssize)record->len);
+            continue;
+        }
+        said[i] = false;
+        report->rejected++;
+        if (report->reason)
+            g_free(fault);
+        else
+            report->reason = fault;
+    }
+    report->message_bytes = one_message_size(choice->text->str, choice->text->len);
+}
+
+/* --- all of it --- */
+
+static void count_dropped(const Fit *fit, const Choice *choice, OneReport *report)
+{
+    for (guint i = 0; i < fit->now->vms->len; i++) {
+        report->dropped_keys += one_writer_count_keys(fit->writer, i, fit->options.detail);
+        if (in_window(fit, choice->window, i))
+            report->dropped_keys -= one_writer_count_keys(fit->writer, i, choice->tier);
+        else
+            report->vms_left_out++;
+    }
+}
+
+static void remember_sent(Fit *fit, guint tier, const bool *said)
+{
+    for (guint i = 0; i < fit->now->vms->len; i++) {
+        VmSample *vm = g_ptr_array_index(fit->now->vms, i);
+        g_free(vm->sent_keys);
+        vm->sent_keys =
+            said[i] ? one_writer_sent_keys(fit->writer, i, tier) : one_writer_sent_keys_before(fit->writer, i);
+    }
+}
+
+GString *one_records_write(Sample *now, const Sample *previous, const OneOptions *options, OneReport *ret_report)
+{
+    g_autoptr(OneWriter) writer = one_writer_new(now, previous, options->stock_beside);
+    Fit fit = {.now = now, .options = *options, .writer = writer};
+    fit.options.detail = MIN(options->detail, ONE_TIER_MAX);
+    fit.options.limit = MIN(options->limit, ONE_MESSAGE_MAX);
+
+    OneReport report = {.reason = NULL};
+    Choice choice = choose(&fit, &report);
+    report.tier = choice.tier;
+    count_dropped(&fit, &choice, &report);
+
+    g_autofree bool *said = g_new0(bool, now->vms->len);
+    for (guint i = 0; i < now->vms->len; i++)
+        said[i] = in_window(&fit, choice.window, i);
+    check_text(&fit, &choice, said, &report);
+    remember_sent(&fit, choice.tier, said);
+
+    for (guint tier = 0; tier <= ONE_TIER_MAX; tier++)
+        if (fit.text[tier])
+            g_string_free(fit.text[tier], TRUE);
+    *ret_report = report;
+    return choice.text;
+}
+
+void one_report_clear(OneReport *report)
+{
+    g_free(report->reason);
+    *report = (OneReport){.reason = NULL};
+}

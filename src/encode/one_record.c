@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "encode/one_writer.h"
+
+#include "encode/text.h"
+
+#include <string.h>
+
+/* --- values --- */
+
+char *one_value_escape(const char *text)
+{
+    GString *out = g_string_new(NULL);
+    gunichar c;
+    while ((c = text_next_printable(&text)) != 0) {
+        const gsize before = out->len;
+        if (c == '"' || c == '\\')
+            g_string_append_c(out, '\\');
+        g_string_append_unichar(out, c);
+        if (out->len > ONE_VALUE_MAX) {
+            g_string_truncate(out, before);
+            break;
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* Whether there is something to say: a flag that is not set is as good as unknown. */
+static bool is_known(const MetricRow *row, Metric m)
+{
+    return row_has(row, m) && (metric_info[m].one_format != ONE_FLAG || row_u64(row, m) != 0);
+}
+
+static void append_value(GString *out, const MetricRow *row, Metric m)
+{
+    switch (metric_info[m].kind) {
+    case KIND_REAL: {
+        char number[512]; /* 1.8e308 has 309 digits */
+        g_string_append(out, g_ascii_formatd(number, sizeof number, "%.2f", row_real(row, m)));
+        break;
+    }
+    case KIND_TEXT: {
+        g_autofree char *escaped = one_value_escape(row_text(row, m));
+        g_string_append(out, escaped);
+        break;
+    }
+    default:
+        text_append_u64(out, metric_info[m].one_format == ONE_FLAG ? 1 : row_u64(row, m));
+    }
+}
+
+/* --- what OpenNebula holds of a VM from us --- */
+
+/* A key is not held, live, or has had its deletion sent so many times. */
+enum { HELD_NOT = 0, HELD_LIVE = G_MAXUINT8 };
+
+typedef struct {
+    char key[ONE_KEY_MAX + 1];
+    guint8 held;
+} RetiredKey;
+
+typedef struct {
+    const char *text;         /* sent_keys of the previous sample, or NULL */
+    guint8 metric[N_METRICS]; /* HELD_… */
+    GArray *retired;          /* of RetiredKey: a former version sent them. NULL: none */
+} Holdings;
+
+struct OneWriter {
+    const Sample *now;
+    bool stock_beside;
+    Metric keys[N_METRICS]; /* that have a key, by tier */
+    guint n_keys;
+    Holdings *holdings; /* by VM */
+    GString *lines;     /* KEY="VALUE" lines of the record at hand */
+};
+
+static void hold_retired(Holdings *holdings, const char *key, guint8 held)
+{
+    if (!holdings->retired)
+        holdings->retired = g_array_new(FALSE, FALSE, sizeof(RetiredKey));
+    for (guint i = 0; i < holdings->retired->len; i++)
+        if (strcmp(g_array_index(holdings->retired, RetiredKey, i).key, key) == 0)
+            return;
+    if (holdings->retired->len >= ONE_RETIRED_MAX)
+        return;
+    RetiredKey retired = {.held = held};
+    g_strlcpy(retired.key, key, sizeof retired.key);
+    g_array_append_val(holdings->retired, retired);
+}
+
+/* Takes one KEY or KEY-n; what is neither is passed over. */
+static void hold(Holdings *holdings, GHashTable *metric_of, const char *word, gsize length)
+{
+    char key[ONE_KEY_MAX + 1];
+    guint8 held = HELD_LIVE;
+    if (length > 2 && word[length - 2] == '-') {
+        char digit = word[length - 1];
+        if (digit < '1' || digit >= '0' + ONE_DELETE_REPEATS)
+            return;
+        held = (guint8)(digit - '0');
+        length -= 2;
+    }
+    if (length > ONE_KEY_MAX)
+        return;
+    for (gsize i = 0; i < length; i++)
+        if (!g_ascii_isupper(word[i]) && !g_ascii_isdigit(word[i]) && word[i] != '_')
+            return;
+    memcpy(key, word, length);
+    key[length] = '\0';
+
+    gpointer metric;
+    if (g_hash_table_lookup_extended(metric_of, key, NULL, &metric))
+        holdings->metric[GPOINTER_TO_UINT(metric)] = held;
+    else
+        hold_retired(holdings, key, held);
+}
+
+static void read_holdings(OneWriter *w, const Sample *previous)
+{
+    g_autoptr(GHashTable) metric_of = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint k = 0; k < w->n_keys; k++)
+        g_hash_table_insert(metric_of, (gpointer)(guintptr)metric_info[w->keys[k]].one_key,
+                            GUINT_TO_POINTER(w->keys[k]));
+
+    for (guint i = 0; i < w->now->vms->len; i++) {
+        const VmSample *before = sample_find(previous, g_ptr_array_index(w->now->vms, i));
+        if (!before || !before->sent_keys)
+            continue;
+        w->holdings[i].text = before->sent_keys;
+        for (const char *at = before->sent_keys; *at;) {
+            gsize length = strcspn(at, " ");
+            if (length > 0)
+                hold(&w->holdings[i], metric_of, at, length);
+            at += length;
+            at += *at == ' ';
+        }
+    }
+}
+
+/* After one more message with the deletion. */
+static guint8 held_after_deletion(guint8 held)
+{
+    guint8 times = held == HELD_LIVE ? 1 : (guint8)(held + 1);
+    return times < ONE_DELETE_REPEATS ? times : HELD_NOT;
+}
+
+/* --- one record --- */
+
+static bool is_sent(const MetricRow *row, Metric m, guint tier)
+{
+    return metric_info[m].one_tier <= tier && is_known(row, m);
+}
+
+/* poll.rb sends the stock keys in the same message, so it is not for us to delete them. */
+static bool is_deleted(const OneWriter *w, guint i, Metric m)
+{
+    return w->holdings[i].metric[m] != HELD_NOT && !(w->stock_beside && metric_info[m].one_tier == 0);
+}
+
+static void append_deletion(GString *lines, const char *key)
+{
+    g_string_append(lines, key);
+    g_string_append(lines, "=[]\n");
+}
+
+static void write_lines(OneWriter *w, guint i, guint tier)
+{
+    const MetricRow *row = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->row;
+    const GArray *retired = w->holdings[i].retired;
+    g_string_truncate(w->lines, 0);
+    for (guint k = 0; k < w->n_keys; k++) {
+        Metric m = w->keys[k];
+        if (is_sent(row, m, tier)) {
+            g_string_append(w->lines, metric_info[m].one_key);
+            g_string_append(w->lines, "=\"");
+            append_value(w->lines, row, m);
+            g_string_append(w->lines, "\"\n");
+        } else if (is_deleted(w, i, m)) {
+            append_deletion(w->lines, metric_info[m].one_key);
+        }
+    }
+    for (guint k = 0; retired && k < retired->len; k++)
+        append_deletion(w->lines, g_array_index(retired, RetiredKey, k).key);
+}
+
+void one_writer_append(OneWriter *w, guint i, guint tier, GString *out)
+{
+    const VmSample *vm = g_ptr_array_index(w->now->vms, i);
+    write_lines(w, i, tier);
+    if (w->lines->len == 0)
+        return;
+    g_autofree char *monitor = g_base64_encode((const guchar *)w->lines->str, w->lines->len);
+    g_string_append(out, "VM = [ ID=\"");
+    text_append_u64(out, vm->vm_id);
+    g_string_append(out, "\", DEPLOY_ID=\"");
+    g_string_append(out, vm->uuid ? vm->uuid : "");
+    g_string_append(out, "\", MONITOR=\"");
+    g_string_append(out, monitor);
+    g_string_append(out, "\" ]\n");
+}
+
+static void append_held(GString *out, const char *key, guint8 held)
+{
+    if (held == HELD_NOT)
+        return;
+    if (out->len > 0)
+        g_string_append_c(out, ' ');
+    g_string_append(out, key);
+    if (held != HELD_LIVE)
+        g_string_append_printf(out, "-%u", held);
+}
+
+char *one_writer_sent_keys(const OneWriter *w, guint i, guint tier)
+{
+    const MetricRow *row = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->row;
+    const GArray *retired = w->holdings[i].retired;
+    GString *out = g_string_new(NULL);
+    for (guint k = 0; k < w->n_keys; k++) {
+        Metric m = w->keys[k];
+        if (is_sent(row, m, tier))
+            append_held(out, metric_info[m].one_key, HELD_LIVE);
+        else if (is_deleted(w, i, m))
+            append_held(out, metric_info[m].one_key, held_after_deletion(w->holdings[i].metric[m]));
+    }
+    for (guint k = 0; retired && k < retired->len; k++) {
+        const RetiredKey *key = &g_array_index(retired, RetiredKey, k);
+        append_held(out, key->key, held_after_deletion(key->held));
+    }
+    return g_string_free(out, out->len == 0);
+}
+
+char *one_writer_sent_keys_before(const OneWriter *w, guint i)
+{
+    return g_strdup(w->holdings[i].text);
+}
+
+guint one_writer_count_keys(const OneWriter *w, guint i, guint tier)
+{
+    const MetricRow *row = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->row;
+    guint n = 0;
+    for (guint k = 0; k < w->n_keys; k++)
+        n += is_sent(row, w->keys[k], tier);
+    return n;
+}
+
+/* --- life --- */
+
+static void sort_keys(OneWriter *w)
+{
+    for (guint tier = 0; tier <= ONE_TIER_MAX; tier++)
+        for (Metric m = 0; m < N_METRICS; m++)
+            if (metric_info[m].scope == SCOPE_VM && metric_info[m].one_key && metric_info[m].one_tier == tier)
+                w->keys[w->n_keys++] = m;
+}
+
+OneWriter *one_writer_new(const Sample *now, const Sample *previous, bool stock_beside)
+{
+    OneWriter *w = g_new0(OneWriter, 1);
+    w->now = now;
+    w->stock_beside = stock_beside;
+    w->holdings = g_new0(Holdings, now->vms->len);
+    w->lines = g_string_new(NULL);
+    sort_keys(w);
+    read_holdings(w, previous);
+    return w;
+}
+
+void one_writer_free(OneWriter *w)
+{
+    if (!w)
+        return;
+    for (guint i = 0; i < w->now->vms->len; i++)
+        if (w->holdings[i].retired)
+            g_array_unref(w->holdings[i].retired);
+    g_free(w->holdings);
+    g_string_free(w->lines, TRUE);
+    g_free(w);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "encode/text.h"
+
+#include <string.h>
+
+#define REPLACEMENT 0xFFFD
+
+gunichar text_next(const char **at)
+{
+    guchar byte = (guchar) * *at;
+    if (byte < 0x80) {
+        *at += byte != '\0';
+        return byte;
+    }
+    gunichar c = g_utf8_get_char_validated(*at, -1);
+    if (c == (gunichar)-1 || c == (gunichar)-2) {
+        (*at)++;
+        return REPLACEMENT;
+    }
+    *at += g_utf8_skip[byte];
+    return c == 0xFFFE || c == 0xFFFF ? REPLACEMENT : c;
+}
+
+gunichar text_next_printable(const char **at)
+{
+    gunichar c = text_next(at);
+    return c != 0 && (c < 0x20 || (c >= 0x7F && c < 0xA0)) ? ' ' : c;
+}
+
+void text_append_u64(GString *out, guint64 value)
+{
+    char digits[20]; /* of 2^64 - 1 */
+    guint n = 0;
+    do
+        digits[sizeof digits - ++n] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    g_string_append_len(out, digits + sizeof digits - n, n);
+}
+
+void text_append_real(GString *out, double value)
+{
+    static const char *const formats[] = {"%.15g", "%.16g", "%.17g"};
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+        g_ascii_formatd(text, sizeof text, formats[i], value);
+        double back = g_ascii_strtod(text, NULL);
+        if (memcmp(&back, &value, sizeof value) == 0)
+            break;
+    }
+    gsize whole = strcspn(text, ".e");
+    g_string_append_len(out, text, (gssize)whole);
+    if (text[whole] != '.')
+        g_string_append(out, ".0");
+    g_string_append(out, text + whole);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What all writers need of texts and numbers. Texts come from libvirt, from users and from files, so they may hold
+ * anything. Independent of the locale. Pure. */
+#pragma once
+
+#include <glib.h>
+
+/* The next character of `*at`, which is moved behind it; 0 at the end. U+FFFD for each byte that is no UTF-8, and for
+ * U+FFFE and U+FFFF, which XML can't hold. */
+gunichar text_next(const char **at);
+
+/* The same, with a space for control characters (C0, DEL, C1). */
+gunichar text_next_printable(const char **at);
+
+void text_append_u64(GString *out, guint64 value);
+
+/* A finite number in the shortest form that reads back as the same, always with a decimal point: "3.0", "1.0e+20". */
+void text_append_real(GString *out, double value);

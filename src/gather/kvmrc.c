@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gather/kvmrc.h"
+#include "base/file.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLANKS " \t"
+#define TREE_DEPTH 4 /* im/<hypervisor>-probes.d/vm/monitor */
+
+/* --- one line --- */
+
+static const char *skip_export(const char *line)
+{
+    const char *word = "export";
+    if (!g_str_has_prefix(line, word))
+        return line;
+    const char *after = line + strlen(word);
+    gsize blanks = strspn(after, BLANKS);
+    return blanks > 0 ? after + blanks : line;
+}
+
+/* What stands behind "NAME=", or NULL where the line assigns nothing to NAME. With "NAME+=" it is not a value that can
+ * be read without the one before: *ret_appends. */
+static const char *assigned(const char *line, const char *name, bool *ret_appends)
+{
+    const char *start = skip_export(line + strspn(line, BLANKS));
+    if (!g_str_has_prefix(start, name))
+        return NULL;
+    const char *sign = start + strlen(name);
+    bool appends = *sign == '+';
+    if (sign[appends] != '=')
+        return NULL;
+    *ret_appends = appends;
+    return sign + appends + 1;
+}
+
+/* Length of the word at `text` as a shell cuts it, or -1: an open quote, or something that only a shell can work out.
+ */
+static gssize word_length(const char *text)
+{
+    char quote = '\0';
+    const char *c;
+    if (*text == '~')
+        return -1;
+    for (c = text; *c && (quote || !strchr(BLANKS, *c)); c++) {
+        if (quote == '\'') {
+            quote = *c == '\'' ? '\0' : quote;
+        } else if (*c == '\\') {
+            if (*++c == '\0') /* goes on in the next line */
+                return -1;
+        } else if (strchr("$`", *c) || (!quote && strchr(";&|<>()", *c))) {
+            return -1;
+        } else if (quote) {
+            quote = *c == quote ? '\0' : quote;
+        } else if (*c == '\'' || *c == '"') {
+            quote = *c;
+        }
+    }
+    return quote ? -1 : c - text;
+}
+
+/* NULL where it is not one word, then perhaps a comment. */
+static char *read_value(const char *text)
+{
+    gssize length = word_length(text);
+    if (length < 0)
+        return NULL;
+    const char *after = text + length;
+    const char *rest = after + strspn(after, BLANKS);
+    if (*rest && *rest != '#')
+        return NULL;
+    g_autofree char *word = g_strndup(text, (gsize)length);
+    return g_shell_unquote(word, NULL);
+}
+
+/* --- the file --- */
+
+char *kvmrc_value(const char *text, gsize length, const char *name)
+{
+    g_autofree char *value = NULL;
+    const char *end = text + length;
+    for (const char *line = text; line < end;) {
+        const char *newline = memchr(line, '\n', (gsize)(end - line));
+        const char *line_end = newline ? newline : end;
+        gsize line_length = (gsize)(line_end - line);
+        if (line_length > 0 && line[line_length - 1] == '\r')
+            line_length--;
+
+        g_autofree char *copy = g_strndup(line, line_length);
+        bool appends, is_text = strlen(copy) == line_length;
+        const char *written = assigned(copy, name, &appends);
+        if (written) {
+            /* The last one counts even when it can't be read: an earlier value is not the one in effect. */
+            g_free(value);
+            value = is_text && !appends ? read_value(written) : NULL;
+        }
+        line = newline ? newline + 1 : end;
+    }
+    return g_steal_pointer(&value);
+}
+
+char *kvmrc_libvirt_uri(const char *probe_path, char **ret_path)
+{
+    g_autofree char *directory = g_path_get_dirname(probe_path);
+    g_autofree char *tree = realpath(directory, NULL);
+    if (!tree)
+        tree = g_steal_pointer(&directory);
+    for (int i = 0; i < TREE_DEPTH; i++) {
+        g_autofree char *below = tree;
+        tree = g_path_get_dirname(below);
+    }
+
+    g_autofree char *path = g_build_filename(tree, "etc", "vmm", "kvm", "kvmrc", NULL), *content = NULL, *uri = NULL;
+    gsize length;
+    if (file_read(path, KVMRC_FILE_MAX, &content, &length, NULL))
+        uri = kvmrc_value(content, length, "LIBVIRT_URI");
+    if (ret_path)
+        *ret_path = g_steal_pointer(&path);
+    return uri && *uri ? g_steal_pointer(&uri) : NULL;
+}

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs what building, the demo, all tests and lint need on Debian 12. As root.
+set -eu
+[ "$(id -u)" = 0 ] || { echo "install-deps.sh: must run as root, it installs Debian packages" >&2; exit 1; }
+
+build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev"
+rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
+tests="libcmocka-dev libcjson-dev clang libclang-rt-14-dev git"
+lint="clang-format clang-tidy cppcheck shellcheck mandoc"
+
+missing=""
+for package in $build $rig $tests $lint; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q >/dev/null
+# shellcheck disable=SC2086 # a list of words
+apt-get install -y -q --no-install-recommends $missing >/dev/null

@@ -1,0 +1,53 @@
+#!/bin/sh
+# lint.sh FILES... -- COMPILER FLAGS   layout, static analysis, layering, shell, man pages. `make lint` calls it.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+files="" failed=0
+while [ $# -gt 0 ] && [ "$1" != "--" ]; do files="$files $1"; shift; done
+[ $# -gt 0 ] && shift
+sources=$(printf '%s\n' $files | grep '\.c$')
+
+complain() { echo "lint: $1"; failed=1; }
+
+# shellcheck disable=SC2086 # lists of words
+{
+clang-format --dry-run -Werror $files || complain "clang-format: run make format"
+
+printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
+  flags=$1; shift; clang-tidy --quiet "$@" -- $flags 2>&1 | grep -E "warning:|error:" && exit 1; exit 0' sh "$*" ||
+  complain "clang-tidy"
+
+cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
+  --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk \
+  $(printf '%s\n' $sources | grep -E '^(src|probes|tools)/') || complain "cppcheck"
+}
+
+# Arrows run one way: serve -> deliver, encode, gather -> model -> base; deliver -> base only (design).
+may_include() { # FOLDER ALLOWED
+  grep -nE '^#include "' src/"$1"/*.[ch] 2>/dev/null | grep -vE "\"($2)/" && complain "src/$1 may include but $2"
+}
+may_include base "base"
+may_include model "base|model"
+may_include gather "base|model|gather"
+may_include encode "base|model|encode"
+may_include deliver "base|deliver"
+
+# One file includes each outside library's header.
+only_in() { # HEADER FILES
+  grep -rlE "#include <$1" src probes hooks 2>/dev/null | grep -vE "^($2)\$" && complain "<$1...> belongs into $2 only"
+}
+only_in 'libvirt/' 'src/gather/libvirt\.c'
+only_in 'libxml/' 'src/gather/vm_xml\.c'
+only_in 'curl/' 'src/deliver/sink\.c'
+only_in 'sqlite3' 'src/serve/history\.c'
+only_in 'cjson/' 'src/encode/json\.c'
+
+# shellcheck disable=SC2046 # file names without spaces
+shellcheck $(git ls-files '*.sh' .ci/run) || complain "shellcheck"
+for page in share/man/*.[158]; do
+  mandoc -Tlint -Wwarning "$page" || complain "mandoc $page"
+done
+grep -rnE '(TODO|FIXME|XXX)' src probes hooks tests tools share 2>/dev/null | grep -v '^tests/lint.sh' && complain "open ends"
+
+[ "$failed" = 0 ] && echo "lint: clean"
+exit "$failed"

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""run.py SUITE...   runs test suites one after another, prints a line per test, and closes with "N passed, N failed".
+
+Suites: unit (cmocka programs), golden (recorded input, exact output), docs (generated pages are up to date), fuzz (each
+fuzzer for FUZZ_SECONDS, 5 by default), integration (tests/integration/test_*.py on real guests). A suite that cannot run,
+for want of a dependency or of root, is a failure; a test that skips itself is named and counted.
+"""
+import argparse
+import difflib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+PROGRAM_LIMIT = 300  # seconds that one test program may take
+
+
+class Tally:
+    """Counts results and prints them as they come."""
+
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+
+    def ok(self, name):
+        self.passed += 1
+        print(f"ok       {name}", flush=True)
+
+    def fail(self, name, text=""):
+        self.failed.append(name)
+        print(f"FAILED   {name}", flush=True)
+        for line in text.strip().splitlines()[-60:]:
+            print(f"         | {line}")
+
+    def skip(self, name, why=""):
+        self.skipped.append(name)
+        print(f"skipped  {name} {why}", flush=True)
+
+
+def run(command, limit=PROGRAM_LIMIT, **options):
+    env = {**os.environ, **SANITIZER_ENV, **options.pop("env", {})}
+    try:
+        return subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              errors="replace", timeout=limit, **options)
+    except subprocess.TimeoutExpired as late:
+        output = (late.stdout or b"").decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        return subprocess.CompletedProcess(command, 124, output, f"not done after {limit} s")
+
+
+def unit(args, tally):
+    programs = sorted(p for p in (args.asan / "tests" / "unit").glob("test_*") if p.suffix == "")
+    if not programs:
+        tally.fail("unit", f"no test programs in {args.asan}/tests/unit")
+    for program in programs:
+        got = run([program], env={"CMOCKA_MESSAGE_OUTPUT": "TAP"})
+        seen = 0
+        for line in got.stdout.splitlines():
+            match = re.match(r"(not )?ok \d+ - ([^#]*)(# SKIP)?", line)
+            if not match:
+                continue
+            seen += 1
+            name = f"{program.name}: {match[2].strip()}"
+            if match[1]:
+                tally.fail(name, got.stdout + got.stderr)
+            elif match[3]:
+                tally.skip(name)
+            else:
+                tally.ok(name)
+        if got.returncode and not any(name.startswith(program.name) for name in tally.failed) or not seen:
+            tally.fail(f"{program.name}: exit status {got.returncode}, {seen} tests", got.stdout + got.stderr)
+
+
+def golden(args, tally):
+    got = run([sys.executable, "tests/golden/golden.py", "--probe", args.asan / "probes" / "vm_monitor"])
+    take_lines("golden", got, tally)
+
+
+def take_lines(suite, got, tally):
+    """Of a Python suite: lines "ok NAME", "FAILED NAME", "skipped NAME", and behind a failure "| text"."""
+    seen, name, text = 0, None, []
+    for line in got.stdout.splitlines() + [""]:
+        if name and not line.startswith("|"):
+            tally.fail(name, "\n".join(text))
+            name, text = None, []
+        word, _, rest = line.partition(" ")
+        if word == "ok":
+            tally.ok(f"{suite}: {rest.strip()}")
+        elif word == "skipped":
+            tally.skip(f"{suite}: {rest.strip()}")
+        elif word == "FAILED":
+            name = f"{suite}: {rest.strip()}"
+        elif word == "|" and name:
+            text.append(line[2:])
+        seen += word in ("ok", "skipped", "FAILED")
+    if not seen or (got.returncode and not any(f.startswith(suite) for f in tally.failed)):
+        tally.fail(f"{suite}: exit status {got.returncode}, {seen} tests", got.stdout + got.stderr)
+
+
+def docs(args, tally):
+    for what, page in (("metrics", "docs/metrics.md"), ("config", "share/telemetry.conf")):
+        got = run([args.build / "tools" / "describe", what])
+        have = (ROOT / page).read_text() if (ROOT / page).exists() else ""
+        if got.returncode == 0 and got.stdout == have:
+            tally.ok(f"docs: {page} is up to date")
+        else:
+            diff = difflib.unified_diff(have.splitlines(), got.stdout.splitlines(), page, "make docs", lineterm="", n=1)
+            tally.fail(f"docs: {page} is out of date, run make docs", "\n".join(list(diff)[:30]) + got.stderr)
+    options_in_man_page(args, tally)
+
+
+def options_in_man_page(args, tally):
+    """Every option of --help and of the configuration has its place in the man page."""
+    got = run([args.build / "probes" / "vm_monitor", "--help"])
+    page = (ROOT / "share" / "man" / "vm_monitor.1").read_text().replace("\\-", "-")
+    sample = run([args.build / "tools" / "describe", "config"]).stdout
+    wanted = set(re.findall(r"--([a-z-]+)", got.stdout)) - {"see"} | set(re.findall(r"^#([a-z_]+) =", sample, re.M))
+    missing = sorted(word for word in wanted if word not in page)
+    if got.returncode or missing or not wanted:
+        tally.fail("docs: vm_monitor.1 names every option", "missing: " + ", ".join(missing) + got.stderr)
+    else:
+        tally.ok("docs: vm_monitor.1 names every option")
+
+
+def fuzz(args, tally):
+    seconds = int(os.environ.get("FUZZ_SECONDS", "5"))
+    programs = sorted(p for p in (args.build / "fuzz").glob("fuzz_*") if p.suffix == "")
+    if not programs:
+        tally.fail("fuzz", f"no fuzzers in {args.build}/fuzz")
+    for program in programs:
+        corpus = ROOT / "tests" / "fuzz" / "corpus" / program.name[len("fuzz_"):]
+        with tempfile.TemporaryDirectory() as found:
+            got = run([program, f"-max_total_time={seconds}", "-rss_limit_mb=3000", "-timeout=20", "-verbosity=0",
+                       "-print_final_stats=1", f"-artifact_prefix={args.build}/", found, corpus], limit=seconds + 120)
+        runs = re.search(r"number_of_executed_units: (\d+)", got.stderr)
+        if got.returncode == 0 and runs and int(runs[1]) > 0:
+            tally.ok(f"fuzz: {program.name}, {runs[1]} inputs in {seconds} s")
+        else:
+            tally.fail(f"fuzz: {program.name}", got.stderr)
+
+
+def integration(args, tally):
+    for script in sorted((ROOT / "tests" / "integration").glob("test_*.py")):
+        got = run([sys.executable, script, "--build", args.build, "--asan", args.asan], limit=1500)
+        take_lines(script.stem, got, tally)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
+    parser.add_argument("--asan", type=pathlib.Path, default=pathlib.Path("build/address-undefined"))
+    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "docs", "fuzz", "integration"])
+    args = parser.parse_args()
+    args.build, args.asan = (ROOT / args.build).resolve(), (ROOT / args.asan).resolve()
+    tally = Tally()
+    for suite in args.suites:
+        begin = time.monotonic()
+        globals()[suite](args, tally)
+        print(f"-- {suite}: {time.monotonic() - begin:.0f} s", flush=True)
+    for name in tally.failed:
+        print(f"failed: {name}")
+    for name in tally.skipped:
+        print(f"skipped: {name}")
+    skipped = f", {len(tally.skipped)} skipped" if tally.skipped else ""
+    print(f"{tally.passed} passed, {len(tally.failed)} failed{skipped}")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
