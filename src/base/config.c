@@ -3,12 +3,11 @@
 #include "base/file.h"
 #include "base/log.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define QUOTE_MAX 80       /* bytes of a value, key or line that a message repeats */
 #define FILE_NAME_MAX 4096 /* bytes of a file's name in a message: PATH_MAX */
-#define SUGGEST_MAX 32     /* bytes of a word that a known one is looked for */
+#define SUGGEST_MAX 32     /* bytes of a word for which a known one is looked for */
 #define HELP_COLUMNS 110
 #define BLANKS " \t"
 
@@ -61,9 +60,9 @@ static bool read_integer(const OptionInfo *option, const char *text, gint64 *ret
         return true;
     }
     char *end;
-    errno = 0;
     gint64 integer = g_ascii_strtoll(text, &end, 10);
-    if (!g_ascii_isdigit(text[text[0] == '-']) || errno || *end || (double)integer < option->low ||
+    /* Too many digits give the largest of 64 bits, which no option takes. */
+    if (!g_ascii_isdigit(text[text[0] == '-']) || *end || (double)integer < option->low ||
         (double)integer > option->high)
         return false;
     *ret_integer = integer;
@@ -241,10 +240,9 @@ static ConfigOption nearest(const char *section, const char *word)
 
 typedef struct {
     Config *config;
-    const char *name;    /* of the file, safe to print */
-    guint line;          /* from 1 */
-    const char *section; /* in effect; NULL before the first and in an unknown one */
-    bool in_unknown;
+    const char *name;      /* of the file, safe to print */
+    guint line;            /* from 1 */
+    const char *section;   /* in effect; NULL before the first and in an unknown one */
     guint seen[N_OPTIONS]; /* the line each option was set in */
     GError *error;         /* the first */
 } Parser;
@@ -269,7 +267,6 @@ static void parse_section(Parser *parser, char *line)
 {
     gsize length = strlen(line);
     parser->section = NULL;
-    parser->in_unknown = true;
     if (line[length - 1] != ']') {
         g_autofree char *quoted = quote(line);
         report(parser, CONFIG_ERROR_SYNTAX, "%s: expected [section] and nothing else on the line", quoted);
@@ -280,7 +277,6 @@ static void parse_section(Parser *parser, char *line)
     for (int option = 0; option < N_OPTIONS && !parser->section; option++)
         if (strcmp(option_info[option].section, name) == 0)
             parser->section = option_info[option].section;
-    parser->in_unknown = !parser->section;
     if (parser->section)
         return;
 
@@ -370,8 +366,8 @@ static void parse_pair(Parser *parser, char *line)
         return;
     }
     if (!parser->section) {
-        if (!parser->in_unknown)
-            report(parser, CONFIG_ERROR_SYNTAX, "%s: stands before the first [section]", quoted);
+        /* In an unknown section this is not the first error, and so not told. */
+        report(parser, CONFIG_ERROR_SYNTAX, "%s: stands before the first [section]", quoted);
         return;
     }
     char *written = sign + 1 + strspn(sign + 1, BLANKS);

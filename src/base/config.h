@@ -51,21 +51,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
  * "FILE:LINE: [section] key = value: what was expected"; every other option of the text that is right is taken all the
  * same, so that a caller who must go on knows as much as can be known. Errors: CONFIG_ERROR. A key written twice, an
  * unknown section or key (with the nearest known one, where there is one), a line that is neither comment, section nor
- * key = value, invalid UTF-8 and NUL bytes are errors. */
+ * key = value, a comment behind a value, invalid UTF-8 and NUL bytes are errors. Of a section written twice the keys
+ * are taken together. Values have the escapes of GLib's key files: \s \t \n \r \\. */
 bool config_parse(Config *config, const char *text, gsize length, const char *name, GError **error);
 
 /* The same from a file. A missing file is CONFIG_ERROR_OPEN. */
 bool config_load(Config *config, const char *path, GError **error);
 
-/* One option from the command line, checked as the file's are. The message names `flag` ("--deadline") instead of a line. */
+/* One option from the command line, checked as the file's are. The message names `flag` ("--deadline") instead of a
+ * line. */
 bool config_set(Config *config, ConfigOption option, const char *value, const char *flag, GError **error);
 
 const char *config_text(const Config *config, ConfigOption option); /* TEXT, PATH; "" when empty; owned by config */
 gint64 config_integer(const Config *config, ConfigOption option);   /* INTEGER, CHOICE, BOOL */
 double config_seconds(const Config *config, ConfigOption option);
 
-/* --dump-config: every option with its value in effect and where that came from (default, FILE:LINE, command line), as a
- * file that config_parse takes. Owned by the caller. */
+/* --dump-config: every option with its value in effect and where that came from (default, FILE:LINE, command line), as
+ * a file that config_parse takes. Owned by the caller. */
 char *config_dump(const Config *config);
 
 /* The commented sample file: every option with help, range and default, commented out. Owned by the caller. */

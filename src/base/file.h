@@ -14,18 +14,20 @@ typedef enum {
     FILE_ERROR_IO, /* everything else; the message holds strerror */
 } FileErrorCode;
 
-/* Opens directory `path`, making it (mode 0700; parents are not made) where it is missing. Refused, as UNSAFE: a symbolic
- * link in the last component, an owner other than the effective user, group or other write permission.
- * Returns a descriptor (O_CLOEXEC) or -1. */
+/* Opens directory `path`, making it (mode 0700; parents are not made) where it is missing. Refused, as UNSAFE: a
+ * symbolic link in the last component, an owner other than the effective user, group or other write permission. Returns
+ * a descriptor (O_CLOEXEC) or -1. */
 int file_open_private_dir(const char *path, GError **error);
 
-/* Whole content of `name` in directory `dir_fd`; at most `limit` bytes, else TOO_LARGE. UNSAFE: as above (a regular file
- * of the effective user, no symbolic link; never blocks on a FIFO). Content is followed by a NUL that is not counted; the
- * caller frees it with g_free. */
-bool file_read_private(int dir_fd, const char *name, gsize limit, char **ret_content, gsize *ret_length, GError **error);
+/* Whole content of `name` in directory `dir_fd`; at most `limit` bytes, else TOO_LARGE. UNSAFE: as above (a regular
+ * file of the effective user, no symbolic link; never blocks on a FIFO). Content is followed by a NUL that is not
+ * counted; the caller frees it with g_free. */
+bool file_read_private(int dir_fd, const char *name, gsize limit, char **ret_content, gsize *ret_length,
+                       GError **error);
 
-/* Replaces `name` in `dir_fd` by the content, mode 0600: written to "name.tmp-PID", fsync, rename, fsync of the directory.
- * After a failure (full disk) the old file is as it was and no temporary file is left. */
+/* Replaces `name` in `dir_fd` by the content, mode 0600: written to "name.tmp-PID", fsync, rename, fsync of the
+ * directory. After a failure (full disk) the old file is as it was and no temporary file is left. Temporary files that
+ * killed writers of `name` left behind more than a minute ago are removed. */
 bool file_write_private(int dir_fd, const char *name, const char *content, gsize length, GError **error);
 
 /* Whole content of an ordinary file anywhere; symbolic links are followed. Owned by the caller. */

@@ -58,7 +58,7 @@ static gssize word_length(const char *text)
             quote = *c;
         }
     }
-    return quote ? -1 : c - text;
+    return c - text;
 }
 
 /* NULL where it is not one word, then perhaps a comment. */
@@ -72,7 +72,7 @@ static char *read_value(const char *text)
     if (*rest && *rest != '#')
         return NULL;
     g_autofree char *word = g_strndup(text, (gsize)length);
-    return g_shell_unquote(word, NULL);
+    return g_shell_unquote(word, NULL); /* NULL for an open quote */
 }
 
 /* --- the file --- */

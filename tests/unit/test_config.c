@@ -139,6 +139,10 @@ static const struct {
      "t.conf:2: [probe] state-dir = /x: unknown key, did you mean [probe] state_dir?"},
     {"[probe]\nlevel = debug", CONFIG_ERROR_UNKNOWN,
      "t.conf:2: [probe] level = debug: unknown key, did you mean [log] level?"},
+    {"[probe]\nWORKERS = 3", CONFIG_ERROR_UNKNOWN,
+     "t.conf:2: [probe] WORKERS = 3: unknown key, did you mean [probe] workers?"},
+    {"[log]\nlevail = info", CONFIG_ERROR_UNKNOWN, /* as near to [probe] detail */
+     "t.conf:2: [log] levail = info: unknown key, did you mean [log] level?"},
     {"[probe]\nuri[de] = x", CONFIG_ERROR_UNKNOWN, "t.conf:2: [probe] uri[de] = x: unknown key"},
     {"[probe]\nx =", CONFIG_ERROR_UNKNOWN, "t.conf:2: [probe] x = (empty): unknown key"},
     {"[probe]\n" LONG_60 " = 1", CONFIG_ERROR_UNKNOWN,
@@ -233,7 +237,7 @@ static void test_right_options_of_a_wrong_file(void **state)
 /* --- values, type by type --- */
 
 static const OptionInfo integer_option = {.type = OPTION_INTEGER, .low = -10, .high = 1e14, .words = "auto|never"};
-static const OptionInfo seconds_option = {.type = OPTION_SECONDS, .low = 0, .high = 1e6};
+static const OptionInfo seconds_option = {.type = OPTION_SECONDS, .low = 0.25, .high = 1e6};
 static const OptionInfo bool_option = {.type = OPTION_BOOL};
 
 static const struct {
@@ -261,7 +265,8 @@ static const struct {
     {&integer_option, "-99999999999999999999", false, 0, 0},
     {&integer_option, "aut", false, 0, 0},
     {&integer_option, "auto|never", false, 0, 0},
-    {&seconds_option, "0", true, 0, 0},
+    {&seconds_option, "0", false, 0, 0},
+    {&seconds_option, "0.2499", false, 0, 0},
     {&seconds_option, "0.25", true, 0, 0.25},
     {&seconds_option, ".5", true, 0, 0.5},
     {&seconds_option, "3.", true, 0, 3},
@@ -342,7 +347,7 @@ static void test_expectations(void **state)
     g_autofree char *integer = expectation(&integer_option), *seconds = expectation(&seconds_option);
     g_autofree char *yes_no = expectation(&bool_option);
     assert_string_equal(integer, "auto or never or a whole number from -10 to 100000000000000");
-    assert_string_equal(seconds, "seconds from 0 to 1000000");
+    assert_string_equal(seconds, "seconds from 0.25 to 1000000");
     assert_string_equal(yes_no, "yes or no");
 }
 

@@ -63,7 +63,9 @@ static void test_quotes(void **state)
         g_autofree char *exact = g_malloc(MAX(1, quotes[i].length));
         memcpy(exact, quotes[i].text, quotes[i].length);
         g_autofree char *quoted = log_quote(exact, quotes[i].length, quotes[i].limit);
+        g_autofree char *quoted_in_place = log_quote(quotes[i].text, quotes[i].length, quotes[i].limit);
         assert_string_equal(quoted, quotes[i].quoted);
+        assert_string_equal(quoted_in_place, quotes[i].quoted);
     }
 }
 
@@ -171,6 +173,14 @@ static void speak_with_errno(void)
     errno = EDOM;
     log_error("%m");
     assert_int_equal(errno, EDOM);
+    int saved = dup(STDERR_FILENO);
+    close(STDERR_FILENO);
+    errno = EDOM;
+    log_error("lost");
+    int after = errno;
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    assert_int_equal(after, EDOM);
 }
 
 static void test_errno_stays(void **state)
@@ -260,7 +270,8 @@ static int check_syslog(void)
     log_init("vm_monitor", LOG_TO_SYSLOG, LOG_LEVEL_ERROR);
     log_warning("w");
     log_init("vm_monitor", LOG_TO_STDERR, LOG_LEVEL_DEBUG);
-    log_warning("this line belongs to the test");
+    close(STDERR_FILENO);
+    log_warning("w");
     char more;
     return recv(fd, &more, 1, 0) >= 0;
 }

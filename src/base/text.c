@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "encode/text.h"
+#include "base/text.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define REPLACEMENT 0xFFFD
+
+void text_append_char(GString *out, gunichar c)
+{
+    if (c < 0x80)
+        g_string_append_c(out, (char)c);
+    else
+        g_string_append_unichar(out, c);
+}
 
 gunichar text_next(const char **at)
 {
@@ -52,4 +62,20 @@ void text_append_real(GString *out, double value)
     if (text[whole] != '.')
         g_string_append(out, ".0");
     g_string_append(out, text + whole);
+}
+
+void text_append_dec2(GString *out, double value)
+{
+    if (fabs(value) >= 1e13) { /* above, hundredths are no longer whole numbers in a double */
+        char text[512];        /* 1.8e308 has 309 digits */
+        g_string_append(out, g_ascii_formatd(text, sizeof text, "%.2f", value));
+        return;
+    }
+    long long hundredths = llrint(value * 100);
+    if (hundredths < 0)
+        g_string_append_c(out, '-');
+    guint64 magnitude = (guint64)llabs(hundredths);
+    text_append_u64(out, magnitude / 100);
+    const char decimals[] = {'.', (char)('0' + magnitude / 10 % 10), (char)('0' + magnitude % 10)};
+    g_string_append_len(out, decimals, sizeof decimals);
 }

@@ -12,7 +12,12 @@ gunichar text_next(const char **at);
 /* The same, with a space for control characters (C0, DEL, C1). */
 gunichar text_next_printable(const char **at);
 
+void text_append_char(GString *out, gunichar c);
 void text_append_u64(GString *out, guint64 value);
 
-/* A finite number in the shortest form that reads back as the same, always with a decimal point: "3.0", "1.0e+20". */
+/* A finite number in the fewest of 15, 16 or 17 digits that read back as the same, always with a decimal point: "3.0",
+ * "1.0e+20". */
 void text_append_real(GString *out, double value);
+
+/* A finite number rounded to two decimals: "9463.17", "0.00". */
+void text_append_dec2(GString *out, double value);
