@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "base/remotes.h"
 #include "encode/json.h"
 #include "encode/line_protocol.h"
 #include "encode/one_record.h"
@@ -13,6 +14,7 @@
 #include "gather/host.h"
 #include "gather/kvmrc.h"
 #include "gather/proc.h"
+#include "gather/recording.h"
 #include "gather/state.h"
 #include "model/rates.h"
 
@@ -111,24 +113,10 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     return g_option_context_parse(context, argc, argv, error) && check_arguments(arguments, error);
 }
 
-/* <remotes>/im/kvm-probes.d/vm/monitor/telemetry → <remotes>/etc/im/kvm-probes.d/telemetry.conf */
-static char *tree_config(const char *program)
-{
-    if (!program)
-        return NULL;
-    g_autofree char *directory = g_path_get_dirname(program);
-    g_autofree char *vm = g_path_get_dirname(directory);
-    g_autofree char *probes = g_path_get_dirname(vm);
-    g_autofree char *im = g_path_get_dirname(probes);
-    g_autofree char *remotes = g_path_get_dirname(im);
-    g_autofree char *tree = g_path_get_basename(probes);
-    return g_build_filename(remotes, "etc", "im", tree, "telemetry.conf", NULL);
-}
-
 /* A file that was named must be there; the tree's may be missing. */
 static bool load_config(Probe *probe, GError **error)
 {
-    g_autofree char *standard = tree_config(probe->program);
+    g_autofree char *standard = probe->program ? remotes_config_file(probe->program) : NULL;
     const char *named = probe->arguments.config_path ? probe->arguments.config_path : g_getenv("ONE_TELEMETRY_CONF");
     const char *path = named ? named : standard;
     g_autoptr(GError) reason = NULL;
@@ -149,7 +137,7 @@ static char *choose_uri(const Probe *probe)
     const char *set = config_text(probe->config, CONFIG_probe_uri);
     char *found = *set ? g_strdup(set) : NULL;
     if (!found && probe->program)
-        found = kvmrc_libvirt_uri(probe->program, NULL);
+        found = kvmrc_libvirt_uri(probe->program);
     return found ? found : g_strdup("qemu:///system");
 }
 
@@ -210,53 +198,7 @@ static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret
     return now;
 }
 
-static bool record(const char *path, const Sample *sample, GError **error)
-{
-    GString *text = g_string_new(NULL);
-    domstats_write(sample, text);
-    bool done = file_append(path, text->str, text->len, error);
-    g_string_free(text, TRUE);
-    return done;
-}
-
-/* The last collection of the files, finished and derived against the one before it. */
-static Sample *replay(char **paths, Sample **ret_previous, GError **error)
-{
-    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)sample_free);
-    for (char **path = paths; *path; path++) {
-        g_autofree char *text = NULL;
-        gsize length;
-        if (!file_read(*path, DOMSTATS_FILE_MAX, &text, &length, error))
-            return NULL;
-        g_autoptr(GPtrArray) samples = domstats_read(text, length, error);
-        if (!samples) {
-            g_prefix_error(error, "%s: ", *path);
-            return NULL;
-        }
-        g_ptr_array_set_free_func(samples, NULL);
-        for (guint i = 0; i < samples->len; i++)
-            g_ptr_array_add(all, g_ptr_array_index(samples, i));
-    }
-    for (guint i = 0; i < all->len; i++) {
-        const Sample *before = i ? g_ptr_array_index(all, i - 1) : NULL;
-        sample_finish(g_ptr_array_index(all, i), before);
-        rates_derive(g_ptr_array_index(all, i), before);
-    }
-    g_ptr_array_set_free_func(all, NULL);
-    Sample *last = g_ptr_array_index(all, all->len - 1);
-    for (guint i = 0; i + 2 < all->len; i++)
-        sample_free(g_ptr_array_index(all, i));
-    *ret_previous = all->len > 1 ? g_ptr_array_index(all, all->len - 2) : NULL;
-    return last;
-}
-
 /* --- output --- */
-
-static bool has_executable(const char *directory, const char *name)
-{
-    g_autofree char *path = g_build_filename(directory, name, NULL);
-    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
-}
 
 /* What to leave to the probes beside this one. Of what stands there: poll.rb, with or without its forecast, which needs
  * Python's numpy and scipy and so can't be seen from here; monitor_ds_vm.rb. By hand, outside a probe directory, as if
@@ -268,10 +210,10 @@ static void set_reserve(const Probe *probe, OneOptions *options)
         options->reserve_per_vm = options->reserve_least = (gsize)set;
         return;
     }
-    g_autofree char *directory = probe->program ? g_path_get_dirname(probe->program) : g_strdup(".");
-    bool installed = g_str_has_suffix(directory, "/vm/monitor");
-    bool poll = options->stock_beside && (!installed || has_executable(directory, "poll.rb"));
-    bool sizes = !installed || has_executable(directory, "monitor_ds_vm.rb");
+    const char *program = probe->program;
+    g_autofree char *tree = program ? remotes_root(program) : NULL;
+    bool poll = options->stock_beside && (!tree || remotes_has_probe(program, "poll.rb"));
+    bool sizes = !tree || remotes_has_probe(program, "monitor_ds_vm.rb");
     options->reserve_per_vm = (poll ? ONE_RESERVE_FORECAST : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
     options->reserve_least = (poll ? ONE_RESERVE_POLL : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
 }
@@ -340,36 +282,44 @@ static bool print(const GString *text, GError **error)
 
 /* --- the run --- */
 
+static bool encode_and_print(const Probe *probe, Sample *now, const Sample *previous, GError **error)
+{
+    g_autoptr(GString) text = encode(probe, now, previous);
+    return print(text, error);
+}
+
+static bool run_replay(const Probe *probe, GError **error)
+{
+    g_autoptr(GPtrArray) samples = recording_replay(probe->arguments.replay, error);
+    if (!samples)
+        return false;
+    Sample *now = g_ptr_array_index(samples, samples->len - 1);
+    const Sample *previous = samples->len > 1 ? g_ptr_array_index(samples, samples->len - 2) : NULL;
+    return encode_and_print(probe, now, previous, error);
+}
+
+/* After the records are out, so that no trouble with a disk delays or loses them. */
+static bool keep(const Probe *probe, const Sample *now, GError **ret_error)
+{
+    g_autoptr(GError) error = NULL;
+    if (!state_save(probe->state_dir, probe->state_name, now, &error))
+        log_warning("this sample is not kept, so the next run has no rates: %s", error->message);
+    return !probe->arguments.record || recording_append(probe->arguments.record, now, ret_error);
+}
+
 static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
 {
-    const Arguments *arguments = &probe->arguments;
-    g_autoptr(Sample) previous = NULL;
-    g_autoptr(Sample) now = NULL;
-    if (arguments->replay) {
-        now = replay(arguments->replay, &previous, error);
-    } else {
-        previous = load_previous(probe);
-        now = collect_now(probe, previous, ret_abandoned, error);
-    }
+    if (probe->arguments.replay)
+        return run_replay(probe, error);
+    g_autoptr(Sample) previous = load_previous(probe);
+    g_autoptr(Sample) now = collect_now(probe, previous, ret_abandoned, error);
     if (!now)
         return false;
-    if (!arguments->replay) {
-        sample_finish(now, previous);
-        rates_derive(now, previous);
-        report_locked(now, previous);
-    }
-    GString *text = encode(probe, now, previous);
-    bool printed = print(text, error);
-    g_string_free(text, TRUE);
-
-    /* After the records are out, so that no trouble with a disk delays or loses them. */
-    g_autoptr(GError) trouble = NULL;
-    if (!arguments->replay && !state_save(probe->state_dir, probe->state_name, now, &trouble))
-        log_warning("this sample is not kept, so the next run has no rates: %s", trouble->message);
-    g_clear_error(&trouble);
-    if (arguments->record && !record(arguments->record, now, &trouble))
-        log_error("--record: %s", trouble->message);
-    return printed;
+    sample_finish(now, previous);
+    rates_derive(now, previous);
+    report_locked(now, previous);
+    bool printed = encode_and_print(probe, now, previous, error);
+    return keep(probe, now, printed ? error : NULL) && printed;
 }
 
 static int run_and_report(void *data)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "encode/json.h"
 
-#include "encode/text.h"
+#include "base/text.h"
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
@@ -20,7 +20,7 @@ void json_append_string(GString *out, const char *text)
         else if (c < 0x20)
             g_string_append_printf(out, "\\u%04x", c);
         else
-            g_string_append_unichar(out, c);
+            text_append_char(out, c);
     }
     g_string_append_c(out, '"');
 }

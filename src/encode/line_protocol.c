@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "encode/line_protocol.h"
 
-#include "encode/text.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -23,7 +23,7 @@ static void append_escaped(GString *out, const char *text, const char *special)
                 g_string_append_c(out, '\\');
         }
         slashes = 0;
-        g_string_append_unichar(out, c);
+        text_append_char(out, c);
     }
     if (slashes > 0) {
         for (slashes++; slashes > 0; slashes--)
@@ -51,7 +51,7 @@ void line_append_string(GString *out, const char *text)
         const gsize before = out->len;
         if (c == '"' || c == '\\')
             g_string_append_c(out, '\\');
-        g_string_append_unichar(out, c);
+        text_append_char(out, c);
         if (out->len - start > LINE_STRING_MAX) {
             g_string_truncate(out, before);
             break;
@@ -152,7 +152,7 @@ static void append_point(Writer *w, const char *measurement, const Tags *tags, c
             continue;
         const gsize before = out->len;
         g_string_append_c(out, separator);
-        line_append_key(out, metric_info[m].line);
+        g_string_append(out, metric_info[m].line); /* ours, and plain */
         g_string_append_c(out, '=');
         if (append_value(out, row, m))
             separator = ',';

@@ -30,5 +30,5 @@ void line_append_key(GString *out, const char *text);
 /* String field with its quotes; cut on a character at LINE_STRING_MAX bytes between them. */
 #define LINE_STRING_MAX 65535
 void line_append_string(GString *out, const char *text);
-/* A finite number in the shortest form that reads back the same, with a decimal point. */
+/* A finite number that reads back as the same, with a decimal point. */
 void line_append_real(GString *out, double value);

@@ -156,14 +156,17 @@ static gsize room_beside(const Fit *fit, gsize reserve_per_vm)
 static Choice choose(Fit *fit, OneReport *report)
 {
     const guint detail = fit->options.detail;
+    const gsize usual = room_beside(fit, fit->options.reserve_per_vm);
+    const gsize most = room_beside(fit, MIN(fit->options.reserve_least, fit->options.reserve_per_vm));
     Choice choice = {.tier = detail, .window = {0, fit->now->vms->len}};
-    report->budget = room_beside(fit, fit->options.reserve_per_vm);
-    if (!fits_by_far(fit, detail, report->budget, &report->message_bytes)) {
-        gsize most = room_beside(fit, MIN(fit->options.reserve_least, fit->options.reserve_per_vm));
+    report->budget = usual;
+    if (usual == 0 || !fits_by_far(fit, detail, usual, &report->message_bytes)) {
         guint low = MIN(detail, 1), high = detail + 1;
         fit->size_cap = most;
-        if (!tier_fits(fit, low, report->budget))
+        if (usual == 0 || !tier_fits(fit, low, usual))
             report->budget = most;
+        if (most == 0)
+            return choose_window(fit, most, &report->message_bytes);
         if (!tier_fits(fit, low, report->budget)) {
             high = low;
             low = 0;
@@ -183,8 +186,7 @@ static Choice choose(Fit *fit, OneReport *report)
 static char *record_fault(const char *record, gsize length, const VmSample *vm, GHashTable *ids)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) read = one_records_read(record, length, &error);
-    if (!read)
+    if (!one_records_check(record, length, &error))
         return g_strdup_printf("%s: %s", vm->name, error->message);
     if (!g_hash_table_add(ids, (gpointer)(guintptr)&vm->vm_id))
         return g_strdup_printf("%s: another VM has its number", vm->name);
@@ -195,8 +197,7 @@ static char *record_fault(const char *record, gsize length, const VmSample *vm, 
  * into ERROR. `said`: the VMs that the message covers; those taken out are unset. */
 static void check_text(Fit *fit, Choice *choice, bool *said, OneReport *report)
 {
-    g_autoptr(GPtrArray) read = one_records_read(choice->text->str, choice->text->len, NULL);
-    if (read)
+    if (one_records_check(choice->text->str, choice->text->len, NULL))
         return;
     g_autoptr(GHashTable) ids = g_hash_table_new(g_int64_hash, g_int64_equal);
     g_autoptr(GString) record = g_string_new(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "encode/one_writer.h"
 
-#include "encode/text.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@ char *one_value_escape(const char *text)
         const gsize before = out->len;
         if (c == '"' || c == '\\')
             g_string_append_c(out, '\\');
-        g_string_append_unichar(out, c);
+        text_append_char(out, c);
         if (out->len > ONE_VALUE_MAX) {
             g_string_truncate(out, before);
             break;
@@ -33,11 +33,9 @@ static bool is_known(const MetricRow *row, Metric m)
 static void append_value(GString *out, const MetricRow *row, Metric m)
 {
     switch (metric_info[m].kind) {
-    case KIND_REAL: {
-        char number[512]; /* 1.8e308 has 309 digits */
-        g_string_append(out, g_ascii_formatd(number, sizeof number, "%.2f", row_real(row, m)));
+    case KIND_REAL:
+        text_append_dec2(out, row_real(row, m));
         break;
-    }
     case KIND_TEXT: {
         g_autofree char *escaped = one_value_escape(row_text(row, m));
         g_string_append(out, escaped);

@@ -4,7 +4,7 @@
  *   VM = [ ID="83", DEPLOY_ID="<uuid>", MONITOR="<base64 of KEY="VALUE" lines>" ]
  *
  * What goes wrong here costs the whole host its monitoring (a junk line: host ERROR; a message over the limit: nothing
- * is sent at all, silently), so the text is read back by one_records_read before anyone sees it. Pure. */
+ * is sent at all, silently), so the text is read back by one_records_check before anyone sees it. Pure. */
 #pragma once
 
 #include "model/sample.h"
@@ -51,7 +51,6 @@ GString *one_records_write(Sample *now, const Sample *previous, const OneOptions
 
 /* VmSample.sent_keys: KEY where OpenNebula holds a value from us, KEY-n where n messages have carried its deletion,
  * with spaces between. Keys that are no longer in metrics.def are deleted likewise, at most ONE_RETIRED_MAX of a VM. */
-#define ONE_KEY_MAX 63
 #define ONE_RETIRED_MAX 64
 
 /* Bytes that OpenNebula's agent makes of `text`: zlib at its best level, then base64. */
@@ -73,10 +72,15 @@ GQuark one_record_error_quark(void);
 typedef enum { ONE_RECORD_ERROR_SYNTAX } OneRecordErrorCode;
 
 /* A strict reader of what one_records_write may write, so of less than OpenNebula's parser takes: one record a line,
- * each line ended; ids unique, up to 2^31 - 1; DEPLOY_ID of letters, digits and -; base64 canonical; at least one key;
- * KEY = [A-Z0-9_]+ unique in its record; VALUE in double quotes with \" and \\ as the only escapes, no control
+ * each line ended; ids unique, up to 2^31 - 1; DEPLOY_ID of letters, digits and -; base64 canonical; 1 to ONE_KEYS_MAX
+ * keys, [A-Z0-9_]+, unique in their record; VALUE in double quotes with \" and \\ as the only escapes, no control
  * characters, valid UTF-8, at most ONE_VALUE_MAX bytes. Array of OneRecord, or NULL; the message begins "line N: ". */
+#define ONE_KEYS_MAX 256
+#define ONE_KEY_MAX 63 /* bytes */
 GPtrArray *one_records_read(const char *text, gsize length, GError **error);
+
+/* The same, keeping nothing. */
+bool one_records_check(const char *text, gsize length, GError **error);
 
 /* The value as it stands between the quotes: " and \ escaped, control characters (newline among them) made spaces,
  * invalid UTF-8 made U+FFFD, cut to ONE_VALUE_MAX bytes on a character boundary. Owned by the caller. */

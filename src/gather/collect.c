@@ -15,8 +15,8 @@ G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 #define LAST_CALL_BEFORE(deadline) MIN((deadline) / 5, G_USEC_PER_SEC)
 #define BATCH_ATTEMPTS 4 /* so up to three guests of one batch may be stuck */
 #define RETRY_THREADS 4
-#define BATCHES_PER_WORKER 4
-#define BATCH_MAX 16
+#define BATCHES_PER_WORKER 2
+#define BATCH_MAX 32
 
 typedef struct {
     char *name, *uuid;
@@ -273,13 +273,21 @@ static gpointer work(gpointer data)
     return end_thread(collection);
 }
 
+/* With the lock held. A batch that is overdue, else the next one that no worker has come to, since all of them may be
+ * held up; the number of batches where there is neither. */
+static guint next_again(Collection *collection)
+{
+    guint i = overdue(collection), all = collection->batches->len;
+    return i == all && collection->next_batch < all ? collection->next_batch++ : i;
+}
+
 /* For batches that are overdue, over a connection of its own. */
 static gpointer work_again(gpointer data)
 {
     Collection *collection = data;
     Hypervisor *hypervisor = collection->api->open(collection->uri, NULL);
     g_mutex_lock(&collection->lock);
-    for (guint i; hypervisor && !collection->over && (i = overdue(collection)) < collection->batches->len;)
+    for (guint i; hypervisor && !collection->over && (i = next_again(collection)) < collection->batches->len;)
         ask_batch(collection, hypervisor, i);
     g_mutex_unlock(&collection->lock);
     collection->api->close(hypervisor);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/domstats.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,15 +22,16 @@ static const struct {
 static Scope split_key(const char *key, guint *ret_index, const char **ret_rest)
 {
     for (guint i = 0; i < G_N_ELEMENTS(indexed); i++) {
-        gsize length = strlen(indexed[i].prefix);
-        if (strncmp(key, indexed[i].prefix, length) != 0)
+        if (key[0] != indexed[i].prefix[0] || !g_str_has_prefix(key, indexed[i].prefix))
             continue;
-        const char *digits = key + length;
-        gsize n = strspn(digits, "0123456789");
-        if (n == 0 || n > 6 || digits[n] != '.')
+        const char *digits = key + strlen(indexed[i].prefix), *at = digits;
+        guint index = 0;
+        for (; g_ascii_isdigit(*at) && at - digits < 6; at++)
+            index = index * 10 + (guint)(*at - '0');
+        if (at == digits || *at != '.')
             break;
-        *ret_index = (guint)strtoul(digits, NULL, 10);
-        *ret_rest = digits + n + 1;
+        *ret_index = index;
+        *ret_rest = at + 1;
         return indexed[i].scope;
     }
     *ret_index = 0;
@@ -96,6 +98,15 @@ static void append_text(GString *out, const char *text)
     g_string_append(out, escaped);
 }
 
+/* NULL where it ends in half an escape, so is no text of append_text. */
+static char *unescape(const char *text)
+{
+    gsize length = strlen(text), backslashes = 0;
+    while (backslashes < length && text[length - 1 - backslashes] == '\\')
+        backslashes++;
+    return backslashes % 2 ? NULL : g_strcompress(text);
+}
+
 /* --- reading --- */
 
 typedef struct {
@@ -115,7 +126,8 @@ static bool G_GNUC_PRINTF(4, 5)
     va_start(arguments, format);
     g_autofree char *message = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    g_autofree char *printable = g_strescape(message, printable_beyond_ascii());
+    g_autofree char *valid = g_utf8_make_valid(message, -1); /* also where a character was cut in the middle */
+    g_autofree char *printable = g_strescape(valid, printable_beyond_ascii());
     g_set_error(error, DOMSTATS_ERROR, (gint)code, "line %u: %s", reader->line, printable);
     return false;
 }
@@ -157,37 +169,45 @@ static bool read_tier(const char *text, guint *ret_tier)
     return true;
 }
 
+/* false: not the number that this word needs. Words of a newer version are passed over. */
+static bool read_header_word(Sample *sample, const char *word, const char *value)
+{
+    if (strcmp(word, "realtime") == 0)
+        return read_time(value, &sample->realtime_ns);
+    if (strcmp(word, "boottime") == 0)
+        return read_time(value, &sample->boottime_ns);
+    if (strcmp(word, "cycle") == 0)
+        return g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT64, &sample->cycle, NULL);
+    if (strcmp(word, "tier") == 0)
+        return read_tier(value, &sample->sent_tier);
+    if (strcmp(word, "boot") == 0) {
+        g_free(sample->boot_id);
+        sample->boot_id = g_strdup(value);
+    }
+    return true;
+}
+
 static bool read_header(Reader *reader, char *fields, GError **error)
 {
     if (!finished_before(reader, error))
         return false;
     begin_sample(reader, true);
     Sample *sample = reader->sample;
-    char *host = strstr(fields, " host=");
-    if (host) { /* the last field: a name may hold spaces */
-        *host = '\0';
-        sample->host = g_strcompress(host + strlen(" host="));
-    }
-    g_auto(GStrv) words = g_strsplit(fields, " ", 16);
-    for (char **word = words; *word; word++) {
-        char *value = strchr(*word, '=');
-        bool good = value != NULL;
-        if (good)
+    for (char *word = fields, *next; word; word = next) {
+        if (g_str_has_prefix(word, "host=")) { /* the last field: a name may hold spaces */
+            sample->host = unescape(word + strlen("host="));
+            return sample->host || refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%.80s: ends in half an escape", word);
+        }
+        next = strchr(word, ' ');
+        if (next)
+            *next++ = '\0';
+        char *value = strchr(word, '=');
+        if (value)
             *value++ = '\0';
-        if (good && strcmp(*word, "realtime") == 0)
-            good = read_time(value, &sample->realtime_ns);
-        else if (good && strcmp(*word, "boottime") == 0)
-            good = read_time(value, &sample->boottime_ns);
-        else if (good && strcmp(*word, "cycle") == 0)
-            good = g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT64, &sample->cycle, NULL);
-        else if (good && strcmp(*word, "tier") == 0)
-            good = read_tier(value, &sample->sent_tier);
-        else if (good && strcmp(*word, "boot") == 0)
-            sample->boot_id = g_strdup(value);
-        if (!good)
+        if (*word && (!value || !read_header_word(sample, word, value)))
             return refuse(reader, error, DOMSTATS_ERROR_SYNTAX,
-                          "\"%s\" in the header: expected realtime=, boottime=, cycle= or tier= with a whole number",
-                          *word);
+                          "\"%.60s\" in the header: expected realtime=, boottime=, cycle= or tier= with a whole number",
+                          word);
     }
     return true;
 }
@@ -199,7 +219,7 @@ static bool read_end(Reader *reader, const char *count, GError **error)
         return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "\"# end\" without a header before it");
     if (!g_ascii_string_to_unsigned(count, 10, 0, DOMSTATS_VMS_MAX, &domains, NULL) || domains != reader->domains)
         return refuse(reader, error, DOMSTATS_ERROR_TRUNCATED,
-                      "\"# end %s\" after %" G_GUINT64_FORMAT " domains: some are missing", count, reader->domains);
+                      "\"# end %.20s\" after %" G_GUINT64_FORMAT " domains: some are missing", count, reader->domains);
     reader->ended = true;
     reader->vm = NULL;
     return true;
@@ -264,10 +284,13 @@ static bool read_number(const char *text, Unit unit, guint64 *ret_value)
 
 static bool read_value(Reader *reader, const char *key, const char *raw, GError **error)
 {
-    g_autofree char *unescaped = reader->has_header ? g_strcompress(raw) : NULL;
-    const char *text = unescaped ? unescaped : raw;
-    bool taken;
-    if (!set_identity(reader->vm, key, text, &taken))
+    bool escaped = reader->has_header && strchr(raw, '\\');
+    g_autofree char *unescaped = escaped ? unescape(raw) : NULL;
+    const char *text = escaped ? unescaped : raw;
+    if (!text)
+        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%.60s=%.80s: ends in half an escape", key, raw);
+    bool taken = false;
+    if (g_str_has_prefix(key, "domain.") && !set_identity(reader->vm, key, text, &taken))
         return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%s=%.80s: expected a whole number", key, raw);
     if (taken)
         return true;
@@ -350,13 +373,6 @@ GPtrArray *domstats_read(const char *text, gsize length, GError **error)
 
 /* --- writing --- */
 
-static void append_u64(GString *out, guint64 value)
-{
-    char digits[24];
-    g_snprintf(digits, sizeof digits, "%" G_GUINT64_FORMAT, value);
-    g_string_append(out, digits);
-}
-
 static void write_row(GString *out, const MetricRow *row)
 {
     for (guint i = 0; i < metric_count(row->scope); i++) {
@@ -367,7 +383,7 @@ static void write_row(GString *out, const MetricRow *row)
         g_string_append(out, "  ");
         g_string_append(out, scope_prefix(row->scope));
         if (row->scope != SCOPE_VM) {
-            append_u64(out, row->index);
+            text_append_u64(out, row->index);
             g_string_append_c(out, '.');
         }
         g_string_append(out, info->key);
@@ -375,7 +391,7 @@ static void write_row(GString *out, const MetricRow *row)
         if (info->kind == KIND_TEXT)
             append_text(out, row_text(row, m));
         else
-            append_u64(out, row_u64(row, m));
+            text_append_u64(out, row_u64(row, m));
         g_string_append_c(out, '\n');
     }
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/kvmrc.h"
 #include "base/file.h"
+#include "base/remotes.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BLANKS " \t"
-#define TREE_DEPTH 4 /* im/<hypervisor>-probes.d/vm/monitor */
 
 /* --- one line --- */
 
@@ -101,22 +100,12 @@ char *kvmrc_value(const char *text, gsize length, const char *name)
     return g_steal_pointer(&value);
 }
 
-char *kvmrc_libvirt_uri(const char *probe_path, char **ret_path)
+char *kvmrc_libvirt_uri(const char *program)
 {
-    g_autofree char *directory = g_path_get_dirname(probe_path);
-    g_autofree char *tree = realpath(directory, NULL);
-    if (!tree)
-        tree = g_steal_pointer(&directory);
-    for (int i = 0; i < TREE_DEPTH; i++) {
-        g_autofree char *below = tree;
-        tree = g_path_get_dirname(below);
-    }
-
-    g_autofree char *path = g_build_filename(tree, "etc", "vmm", "kvm", "kvmrc", NULL), *content = NULL, *uri = NULL;
+    g_autofree char *root = remotes_root(program), *content = NULL, *uri = NULL;
+    g_autofree char *path = root ? g_build_filename(root, "etc", "vmm", "kvm", "kvmrc", NULL) : NULL;
     gsize length;
-    if (file_read(path, KVMRC_FILE_MAX, &content, &length, NULL))
+    if (path && file_read(path, KVMRC_FILE_MAX, &content, &length, NULL))
         uri = kvmrc_value(content, length, "LIBVIRT_URI");
-    if (ret_path)
-        *ret_path = g_steal_pointer(&path);
     return uri && *uri ? g_steal_pointer(&uri) : NULL;
 }

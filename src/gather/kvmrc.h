@@ -11,7 +11,6 @@
  * ($, `): an earlier one is not taken then. Owned by the caller. */
 char *kvmrc_value(const char *text, gsize length, const char *name);
 
-/* LIBVIRT_URI of the kvmrc that belongs to the probe at `probe_path`, an executable in
- * <remotes>/im/<hypervisor>-probes.d/vm/monitor/. NULL where the file, or the value, is not there. *ret_path (may be
- * NULL) is set to the file looked for. Both owned by the caller. */
-char *kvmrc_libvirt_uri(const char *probe_path, char **ret_path);
+/* LIBVIRT_URI of the kvmrc in the tree that the probe at this path is installed in. NULL where there is no such tree,
+ * file or value. Owned by the caller. */
+char *kvmrc_libvirt_uri(const char *program);

@@ -26,20 +26,10 @@ const MetricInfo metric_info[N_METRICS] = {
 #include "model/metrics.def"
 };
 
-static const Metric first[N_SCOPES + 1] = {
+const Metric metric_scope_first[N_SCOPES + 1] = {
     [SCOPE_VM] = METRIC_FIRST_VM,     [SCOPE_VCPU] = METRIC_FIRST_VCPU, [SCOPE_NIC] = METRIC_FIRST_NIC,
     [SCOPE_DISK] = METRIC_FIRST_DISK, [SCOPE_HOST] = METRIC_FIRST_HOST, [N_SCOPES] = N_METRICS,
 };
-
-Metric metric_first(Scope scope)
-{
-    return first[scope];
-}
-
-guint metric_count(Scope scope)
-{
-    return (guint)(first[scope + 1] - first[scope]);
-}
 
 static gpointer build_key_tables(gpointer unused)
 {

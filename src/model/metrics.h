@@ -77,8 +77,17 @@ typedef struct {
 
 extern const MetricInfo metric_info[N_METRICS];
 
-Metric metric_first(Scope scope);
-guint metric_count(Scope scope);
+extern const Metric metric_scope_first[N_SCOPES + 1];
+
+static inline Metric metric_first(Scope scope)
+{
+    return metric_scope_first[scope];
+}
+
+static inline guint metric_count(Scope scope)
+{
+    return (guint)(metric_scope_first[scope + 1] - metric_scope_first[scope]);
+}
 
 /* The metric that libvirt (or our own text form) calls `key` in that scope, the index already cut off ("rx.bytes" for
  * "net.0.rx.bytes"). N_METRICS where it is none of ours. Thread-safe. */

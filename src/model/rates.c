@@ -60,34 +60,37 @@ static void derive_sums(VmSample *vm)
     }
 }
 
-/* --- one row against its predecessor --- */
+/* --- a VM's rows against their predecessors --- */
+
+typedef struct {
+    const MetricRow *before; /* NULL: a new device */
+    bool reset;              /* a counter fell: it was plugged anew behind the same name */
+} DevicePair;
 
 typedef struct {
     double seconds;
     const VmSample *before;
     VmSample *now;
+    DevicePair *devices[N_SCOPES]; /* NICs and disks, as they stand in `now` */
 } Pair;
 
-static const MetricRow *find_predecessor(const GPtrArray *before, const MetricRow *row)
+static bool is_same_device(const MetricRow *a, const MetricRow *b)
 {
-    const char *name = row_device_name(row);
-    for (guint i = 0; i < before->len; i++) {
-        const MetricRow *other = g_ptr_array_index(before, i);
-        const char *other_name = row_device_name(other);
-        if (row->scope == SCOPE_VCPU ? row->index == other->index : name && other_name && strcmp(name, other_name) == 0)
-            return other;
-    }
-    return NULL;
+    if (a->scope == SCOPE_VCPU)
+        return a->index == b->index;
+    const char *name = row_device_name(a), *other = row_device_name(b);
+    return name && other && strcmp(name, other) == 0;
 }
 
-/* false where the counter is absent on either side or fell. */
-static bool counter_change(const MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+/* Nearly always at the same place as before. */
+static const MetricRow *find_predecessor(const GPtrArray *before, guint place, const MetricRow *row)
 {
-    guint64 a, b;
-    if (!row_get_u64(before, m, &a) || !row_get_u64(now, m, &b) || b < a)
-        return false;
-    *ret_change = b - a;
-    return true;
+    if (place < before->len && is_same_device(g_ptr_array_index(before, place), row))
+        return g_ptr_array_index(before, place);
+    for (guint i = 0; i < before->len; i++)
+        if (is_same_device(g_ptr_array_index(before, i), row))
+            return g_ptr_array_index(before, i);
+    return NULL;
 }
 
 static bool any_counter_fell(const MetricRow *now, const MetricRow *before)
@@ -101,35 +104,43 @@ static bool any_counter_fell(const MetricRow *now, const MetricRow *before)
     return false;
 }
 
-/* Finds the change of a counter: the VM's sums from their devices' changes (a previous sample read from a file holds no
- * sums), all others from the row itself. */
-typedef bool ChangeOf(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change);
-
-static bool device_change(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+static DevicePair *pair_devices(const GPtrArray *now, const GPtrArray *before)
 {
-    (void)pair;
-    return counter_change(now, before, m, ret_change);
+    DevicePair *pairs = g_new0(DevicePair, now->len);
+    for (guint i = 0; i < now->len; i++) {
+        const MetricRow *row = g_ptr_array_index(now, i);
+        pairs[i].before = find_predecessor(before, i, row);
+        pairs[i].reset = pairs[i].before && any_counter_fell(row, pairs[i].before);
+    }
+    return pairs;
 }
 
-static bool vm_change(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+/* false where the counter is absent on either side or fell. */
+static bool counter_change(const MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
 {
-    if (metric_info[m].origin != ORIGIN_SUM)
-        return counter_change(now, before, m, ret_change);
-    if (!row_has(now, m))
+    guint64 a, b;
+    if (!row_get_u64(before, m, &a) || !row_get_u64(now, m, &b) || b < a)
         return false;
+    *ret_change = b - a;
+    return true;
+}
 
-    Metric of = metric_info[m].of;
-    const GPtrArray *rows = vm_sample_rows(pair->now, metric_info[of].scope);
-    const GPtrArray *rows_before = vm_sample_rows(pair->before, metric_info[of].scope);
+/* Of a sum over devices: the changes of those that are in both samples. (A previous sample read from a file has no
+ * sums.) */
+static bool sum_change(const Pair *pair, Metric of, guint64 *ret_change)
+{
+    Scope scope = metric_info[of].scope;
+    const GPtrArray *rows = vm_sample_rows(pair->now, scope);
     guint64 sum = 0;
     guint paired = 0, with_figure = 0;
     for (guint i = 0; i < rows->len; i++) {
-        const MetricRow *row = g_ptr_array_index(rows, i), *other = find_predecessor(rows_before, row);
-        with_figure += row_has(row, of);
-        if (!other || !row_has(row, of) || !row_has(other, of))
-            continue;
+        const MetricRow *row = g_ptr_array_index(rows, i);
+        const DevicePair *device = &pair->devices[scope][i];
         guint64 change;
-        if (any_counter_fell(row, other) || !counter_change(row, other, of, &change))
+        with_figure += row_has(row, of);
+        if (!device->before || !row_has(row, of) || !row_has(device->before, of))
+            continue;
+        if (device->reset || !counter_change(row, device->before, of, &change))
             return false;
         sum += change;
         paired++;
@@ -140,7 +151,14 @@ static bool vm_change(const Pair *pair, MetricRow *now, const MetricRow *before,
     return true;
 }
 
-static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before, ChangeOf *change_of)
+static bool change_of(const Pair *pair, const MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
+{
+    if (metric_info[m].origin == ORIGIN_SUM)
+        return row_has(now, m) && sum_change(pair, metric_info[m].of, ret_change);
+    return counter_change(now, before, m, ret_change);
+}
+
+static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before)
 {
     for (guint i = 0; i < metric_count(now->scope); i++) {
         Metric m = metric_first(now->scope) + i;
@@ -169,7 +187,7 @@ static void derive_vcpus(const Pair *pair)
 
     for (guint i = 0; i < pair->now->vcpus->len; i++) {
         MetricRow *row = g_ptr_array_index(pair->now->vcpus, i);
-        const MetricRow *before = find_predecessor(pair->before->vcpus, row);
+        const MetricRow *before = find_predecessor(pair->before->vcpus, i, row);
         if (!before)
             continue;
         if (counter_change(row, before, METRIC_VCPU_TIME, &change))
@@ -250,11 +268,25 @@ static void derive_devices(const Pair *pair, Scope scope)
 {
     GPtrArray *rows = vm_sample_rows(pair->now, scope);
     for (guint i = 0; i < rows->len; i++) {
-        MetricRow *row = g_ptr_array_index(rows, i);
-        const MetricRow *before = find_predecessor(vm_sample_rows(pair->before, scope), row);
-        if (before && !any_counter_fell(row, before))
-            derive_row(pair, row, before, device_change);
+        const DevicePair *device = &pair->devices[scope][i];
+        if (device->before && !device->reset)
+            derive_row(pair, g_ptr_array_index(rows, i), device->before);
     }
+}
+
+static void derive_pair(Pair *pair)
+{
+    const Scope scopes[] = {SCOPE_NIC, SCOPE_DISK};
+    for (guint i = 0; i < G_N_ELEMENTS(scopes); i++)
+        pair->devices[scopes[i]] =
+            pair_devices(vm_sample_rows(pair->now, scopes[i]), vm_sample_rows(pair->before, scopes[i]));
+    derive_cpu(pair);
+    derive_vcpus(pair);
+    for (guint i = 0; i < G_N_ELEMENTS(scopes); i++)
+        derive_devices(pair, scopes[i]);
+    derive_row(pair, pair->now->row, pair->before->row);
+    for (guint i = 0; i < G_N_ELEMENTS(scopes); i++)
+        g_free(pair->devices[scopes[i]]);
 }
 
 void rates_derive(Sample *now, const Sample *previous)
@@ -265,12 +297,7 @@ void rates_derive(Sample *now, const Sample *previous)
         Pair pair;
         derive_sums(vm);
         derive_memory(vm, now->realtime_ns);
-        if (!same_host || !make_pair(vm, previous, &pair))
-            continue;
-        derive_cpu(&pair);
-        derive_vcpus(&pair);
-        derive_devices(&pair, SCOPE_NIC);
-        derive_devices(&pair, SCOPE_DISK);
-        derive_row(&pair, vm->row, pair.before->row, vm_change);
+        if (same_host && make_pair(vm, previous, &pair))
+            derive_pair(&pair);
     }
 }

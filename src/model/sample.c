@@ -28,12 +28,6 @@ void metric_row_free(MetricRow *row)
     g_free(row);
 }
 
-static guint slot(const MetricRow *row, Metric m)
-{
-    g_assert(m < N_METRICS && metric_info[m].scope == row->scope);
-    return (guint)(m - metric_first(row->scope));
-}
-
 static bool slot_present(const MetricRow *row, guint i)
 {
     return row->present[i / 64] >> (i % 64) & 1;
@@ -42,20 +36,6 @@ static bool slot_present(const MetricRow *row, guint i)
 static void slot_mark(MetricRow *row, guint i)
 {
     row->present[i / 64] |= (guint64)1 << (i % 64);
-}
-
-bool row_has(const MetricRow *row, Metric m)
-{
-    return slot_present(row, slot(row, m));
-}
-
-bool row_get_u64(const MetricRow *row, Metric m, guint64 *ret_value)
-{
-    g_assert(metric_info[m].kind <= KIND_GAUGE);
-    if (!row_has(row, m))
-        return false;
-    *ret_value = row->value[slot(row, m)].u;
-    return true;
 }
 
 guint64 row_u64(const MetricRow *row, Metric m)
@@ -68,19 +48,19 @@ guint64 row_u64(const MetricRow *row, Metric m)
 double row_real(const MetricRow *row, Metric m)
 {
     g_assert(metric_info[m].kind == KIND_REAL);
-    return row_has(row, m) ? row->value[slot(row, m)].f : 0.0;
+    return row_has(row, m) ? row->value[row_slot(row, m)].f : 0.0;
 }
 
 const char *row_text(const MetricRow *row, Metric m)
 {
     g_assert(metric_info[m].kind == KIND_TEXT);
-    return row_has(row, m) ? row->value[slot(row, m)].s : NULL;
+    return row_has(row, m) ? row->value[row_slot(row, m)].s : NULL;
 }
 
 void row_set_u64(MetricRow *row, Metric m, guint64 value)
 {
     g_assert(metric_info[m].kind <= KIND_GAUGE);
-    guint i = slot(row, m);
+    guint i = row_slot(row, m);
     row->value[i].u = value;
     slot_mark(row, i);
 }
@@ -88,7 +68,7 @@ void row_set_u64(MetricRow *row, Metric m, guint64 value)
 void row_set_real(MetricRow *row, Metric m, double value)
 {
     g_assert(metric_info[m].kind == KIND_REAL);
-    guint i = slot(row, m);
+    guint i = row_slot(row, m);
     if (!isfinite(value)) {
         row_unset(row, m);
         return;
@@ -100,7 +80,7 @@ void row_set_real(MetricRow *row, Metric m, double value)
 void row_set_text(MetricRow *row, Metric m, const char *text)
 {
     g_assert(metric_info[m].kind == KIND_TEXT);
-    guint i = slot(row, m);
+    guint i = row_slot(row, m);
     char *copy = g_strdup(text);
     row_unset(row, m);
     if (!copy)
@@ -111,7 +91,7 @@ void row_set_text(MetricRow *row, Metric m, const char *text)
 
 void row_unset(MetricRow *row, Metric m)
 {
-    guint i = slot(row, m);
+    guint i = row_slot(row, m);
     if (metric_info[m].kind == KIND_TEXT && slot_present(row, i))
         g_free(row->value[i].s);
     row->value[i].u = 0;
@@ -289,10 +269,13 @@ static void keep_active_layers(GPtrArray *disks)
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     for (guint i = 0; i < disks->len;) {
         const char *name = row_device_name(g_ptr_array_index(disks, i));
-        if (name && !g_hash_table_add(seen, (gpointer)(guintptr)name))
+        if (name && g_hash_table_contains(seen, name)) {
             g_ptr_array_remove_index(disks, i);
-        else
-            i++;
+            continue;
+        }
+        if (name)
+            g_hash_table_add(seen, (gpointer)(guintptr)name); /* of a row that stays */
+        i++;
     }
 }
 
@@ -318,7 +301,8 @@ void sample_finish(Sample *sample, const Sample *previous)
     for (guint i = 0; i < sample->vms->len;) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
         const VmSample *before = sample_find_run(previous, vm);
-        vm->ran = row_u64(vm->row, METRIC_VM_STATE) != STATE_PAUSED || (before && before->ran);
+        vm->ran |= before && before->ran; /* a recording may say so itself */
+        vm->ran |= row_has(vm->row, METRIC_VM_STATE) && row_u64(vm->row, METRIC_VM_STATE) != STATE_PAUSED;
         if (is_arriving(vm)) {
             g_ptr_array_remove_index(sample->vms, i);
             continue;

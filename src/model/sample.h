@@ -26,11 +26,33 @@ void metric_row_free(MetricRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MetricRow, metric_row_free)
 
 /* `m` must be of the row's scope and of the kind in the function's name; that is checked (g_assert). */
-bool row_has(const MetricRow *row, Metric m);
-guint64 row_u64(const MetricRow *row, Metric m);                      /* 0 where absent */
-double row_real(const MetricRow *row, Metric m);                      /* 0 where absent */
-const char *row_text(const MetricRow *row, Metric m);                 /* NULL where absent */
-bool row_get_u64(const MetricRow *row, Metric m, guint64 *ret_value); /* false where absent, ret_value untouched */
+
+/* Number of the metric's value within its row. */
+static inline guint row_slot(const MetricRow *row, Metric m)
+{
+    g_assert(m < N_METRICS && metric_info[m].scope == row->scope);
+    return (guint)(m - metric_first(row->scope));
+}
+
+static inline bool row_has(const MetricRow *row, Metric m)
+{
+    guint i = row_slot(row, m);
+    return row->present[i / 64] >> (i % 64) & 1;
+}
+
+/* false where absent, ret_value untouched */
+static inline bool row_get_u64(const MetricRow *row, Metric m, guint64 *ret_value)
+{
+    g_assert(metric_info[m].kind <= KIND_GAUGE);
+    if (!row_has(row, m))
+        return false;
+    *ret_value = row->value[row_slot(row, m)].u;
+    return true;
+}
+
+guint64 row_u64(const MetricRow *row, Metric m);      /* 0 where absent */
+double row_real(const MetricRow *row, Metric m);      /* 0 where absent */
+const char *row_text(const MetricRow *row, Metric m); /* NULL where absent */
 void row_set_u64(MetricRow *row, Metric m, guint64 value);
 void row_set_real(MetricRow *row, Metric m, double value);     /* NaN and infinity are not stored: absent */
 void row_set_text(MetricRow *row, Metric m, const char *text); /* copies; NULL: absent */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measured COMMAND...   runs it with standard input and output at /dev/null and prints "wall_ms cpu_ms peak_kib status".
- * Small on purpose: a child's peak memory counts from what its parent had at fork. */
+ * measured COMMAND...   runs it with standard input and output at /dev/null and prints "wall_ms cpu_ms peak_kib
+ * status". Small on purpose: a child's peak memory counts from what its parent had at fork. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/remotes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX "-probes.d"
+
+/* <remotes>, im, kvm-probes.d, vm, monitor: the directory cut at its last four slashes. */
+enum { PART_ROOT, PART_IM, PART_PROBES, PART_KIND, PART_PERIOD, N_PARTS };
+
+static bool split(const char *program, char *parts[N_PARTS])
+{
+    g_autofree char *named = g_path_get_dirname(program);
+    g_autofree char *resolved = realpath(named, NULL);
+    g_autofree char *rest = g_strdup(resolved ? resolved : named);
+    for (int i = N_PARTS - 1; i > PART_ROOT; i--) {
+        char *slash = strrchr(rest, '/');
+        parts[i] = g_strdup(slash ? slash + 1 : "");
+        if (slash)
+            *slash = '\0';
+    }
+    parts[PART_ROOT] = g_strdup(*rest ? rest : "/");
+    return strcmp(parts[PART_IM], "im") == 0 && g_str_has_suffix(parts[PART_PROBES], SUFFIX);
+}
+
+static void free_parts(char *parts[N_PARTS])
+{
+    for (int i = 0; i < N_PARTS; i++)
+        g_free(parts[i]);
+}
+
+char *remotes_root(const char *program)
+{
+    char *parts[N_PARTS];
+    char *root = split(program, parts) ? g_strdup(parts[PART_ROOT]) : NULL;
+    free_parts(parts);
+    return root;
+}
+
+char *remotes_config_file(const char *program)
+{
+    char *parts[N_PARTS];
+    char *file = NULL;
+    if (split(program, parts))
+        file = g_build_filename(parts[PART_ROOT], "etc", parts[PART_IM], parts[PART_PROBES], "telemetry.conf", NULL);
+    free_parts(parts);
+    return file;
+}
+
+bool remotes_has_probe(const char *program, const char *name)
+{
+    g_autofree char *directory = g_path_get_dirname(program);
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
+}

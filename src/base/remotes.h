@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where an installed probe stands in the tree that OpenNebula distributes to its hosts:
+ *
+ *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
+ *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      its configuration
+ *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* <remotes> of the probe at this path (links in its directory are resolved), or NULL where it stands in no such tree,
+ * as one that was just built. Owned by the caller. */
+char *remotes_root(const char *program);
+
+/* Its configuration file, there or not; NULL as above. Owned by the caller. */
+char *remotes_config_file(const char *program);
+
+/* OpenNebula runs an executable of that name in the same directory. */
+bool remotes_has_probe(const char *program, const char *name);
