@@ -125,10 +125,10 @@ $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_BUILD)/libonetelemetry.
 # --- tests -----------------------------------------------------------------------------------------------------
 # Everything is tested in the sanitized build; the rig runs the plain one too.
 ASAN := SANITIZE=address,undefined
-check: programs ## every test: unit, golden, fuzz, integration; ends with "N passed, N failed"
+check: programs ## every test: unit, golden, docs, lint, fuzz, integration; ends with "N passed, N failed"
 	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
 	$(Q)$(MAKE) --no-print-directory fuzzers
-	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs fuzz integration
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs lint fuzz integration
 
 check-unit: ## unit and property tests alone
 	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs

@@ -155,14 +155,17 @@ static void settle(Probe *probe)
 
 /* --- the sample --- */
 
-static Sample *load_previous(const Probe *probe)
+/* *ret_complaint: what the log was told of it; NULL: nothing. Owned by the caller. */
+static Sample *load_previous(const Probe *probe, char **ret_complaint)
 {
     g_autofree char *boot_id = host_boot_id();
     const StateContext context = {.host = probe->host, .boot_id = boot_id, .boottime_ns = host_boottime_ns()};
     g_autoptr(GError) error = NULL;
     Sample *previous = state_load(probe->state_dir, probe->state_name, &context, &error);
-    if (error && error->code == STATE_ERROR_UNUSABLE)
-        log_warning("%s; going on as on a first run", error->message);
+    if (error)
+        log_message(error->code == STATE_ERROR_UNUSABLE ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+                    "%s; going on as on a first run", error->message);
+    *ret_complaint = error ? g_strdup(error->message) : NULL;
     return previous;
 }
 
@@ -298,11 +301,13 @@ static bool run_replay(const Probe *probe, GError **error)
     return encode_and_print(probe, now, previous, error);
 }
 
-/* After the records are out, so that no trouble with a disk delays or loses them. */
-static bool keep(const Probe *probe, const Sample *now, GError **ret_error)
+/* After the records are out, so that no trouble with a disk delays or loses them. What the log was told when the state
+ * was loaded (a directory that is not ours) is not said again. */
+static bool keep(const Probe *probe, const Sample *now, const char *complaint, GError **ret_error)
 {
     g_autoptr(GError) error = NULL;
-    if (!state_save(probe->state_dir, probe->state_name, now, &error))
+    if (!state_save(probe->state_dir, probe->state_name, now, &error) &&
+        !(complaint && g_str_has_suffix(complaint, error->message)))
         log_warning("this sample is not kept, so the next run has no rates: %s", error->message);
     return !probe->arguments.record || recording_append(probe->arguments.record, now, ret_error);
 }
@@ -311,7 +316,8 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
 {
     if (probe->arguments.replay)
         return run_replay(probe, error);
-    g_autoptr(Sample) previous = load_previous(probe);
+    g_autofree char *complaint = NULL;
+    g_autoptr(Sample) previous = load_previous(probe, &complaint);
     g_autoptr(Sample) now = collect_now(probe, previous, ret_abandoned, error);
     if (!now)
         return false;
@@ -319,7 +325,7 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     rates_derive(now, previous);
     report_locked(now, previous);
     bool printed = encode_and_print(probe, now, previous, error);
-    return keep(probe, now, printed ? error : NULL) && printed;
+    return keep(probe, now, complaint, printed ? error : NULL) && printed;
 }
 
 static int run_and_report(void *data)

@@ -1,16 +1,16 @@
 #!/bin/sh
 # lint.sh FILES... -- COMPILER FLAGS   layout, static analysis, layering, shell, man pages. `make lint` calls it.
+# shellcheck disable=SC2086,SC2046,SC2016 # lists of words, of file names without spaces; a script for another sh
 set -u
 cd "$(dirname "$0")/.." || exit 1
 files="" failed=0
 while [ $# -gt 0 ] && [ "$1" != "--" ]; do files="$files $1"; shift; done
 [ $# -gt 0 ] && shift
-sources=$(printf '%s\n' $files | grep '\.c$')
+# The analyzer does not understand cmocka's way of leaving a test: unit tests are laid out, but not analyzed.
+sources=$(printf '%s\n' $files | grep '\.c$' | grep -v '^tests/unit/')
 
 complain() { echo "lint: $1"; failed=1; }
 
-# shellcheck disable=SC2086 # lists of words
-{
 clang-format --dry-run -Werror $files || complain "clang-format: run make format"
 
 printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
@@ -18,9 +18,7 @@ printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
   complain "clang-tidy"
 
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
-  --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk \
-  $(printf '%s\n' $sources | grep -E '^(src|probes|tools)/') || complain "cppcheck"
-}
+  --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk $sources || complain "cppcheck"
 
 # Arrows run one way: serve -> deliver, encode, gather -> model -> base; deliver -> base only (design).
 may_include() { # FOLDER ALLOWED
@@ -33,7 +31,7 @@ may_include encode "base|model|encode"
 may_include deliver "base|deliver"
 
 # One file includes each outside library's header.
-only_in() { # HEADER FILES
+only_in() { # HEADER FILE
   grep -rlE "#include <$1" src probes hooks 2>/dev/null | grep -vE "^($2)\$" && complain "<$1...> belongs into $2 only"
 }
 only_in 'libvirt/' 'src/gather/libvirt\.c'
@@ -42,12 +40,11 @@ only_in 'curl/' 'src/deliver/sink\.c'
 only_in 'sqlite3' 'src/serve/history\.c'
 only_in 'cjson/' 'src/encode/json\.c'
 
-# shellcheck disable=SC2046 # file names without spaces
-shellcheck $(git ls-files '*.sh' .ci/run) || complain "shellcheck"
+shellcheck tests/*.sh .ci/run || complain "shellcheck"
 for page in share/man/*.[158]; do
   mandoc -Tlint -Wwarning "$page" || complain "mandoc $page"
 done
-grep -rnE '(TODO|FIXME|XXX)' src probes hooks tests tools share 2>/dev/null | grep -v '^tests/lint.sh' && complain "open ends"
+grep -rnE '\b(TODO|FIXME)\b' src probes hooks tests tools share 2>/dev/null | grep -v '^tests/lint.sh' && complain "open ends"
 
 [ "$failed" = 0 ] && echo "lint: clean"
 exit "$failed"

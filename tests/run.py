@@ -3,7 +3,7 @@
 """run.py SUITE...   runs test suites one after another, prints a line per test, and closes with "N passed, N failed".
 
 Suites: unit (cmocka programs), golden (recorded input, exact output), docs (generated pages are up to date), fuzz (each
-fuzzer for FUZZ_SECONDS, 5 by default), integration (tests/integration/test_*.py on real guests). A suite that cannot run,
+fuzzer for FUZZ_SECONDS, 5 by default), lint, integration (tests/integration/test_*.py on real guests). A suite that cannot run,
 for want of a dependency or of root, is a failure; a test that skips itself is named and counted.
 """
 import argparse
@@ -152,11 +152,19 @@ def integration(args, tally):
         take_lines(script.stem, got, tally)
 
 
+def lint(args, tally):
+    got = run(["make", "--no-print-directory", "lint"], limit=900)
+    if got.returncode:
+        tally.fail("lint", got.stdout + got.stderr)
+    else:
+        tally.ok("lint: layout, static analysis, layering, shell, man pages")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
     parser.add_argument("--asan", type=pathlib.Path, default=pathlib.Path("build/address-undefined"))
-    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "docs", "fuzz", "integration"])
+    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "docs", "lint", "fuzz", "integration"])
     args = parser.parse_args()
     args.build, args.asan = (ROOT / args.build).resolve(), (ROOT / args.asan).resolve()
     tally = Tally()

@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const scope_titles[N_SCOPES] = {"Virtual machine", "Virtual CPU", "Network interface", "Disk", "Host"};
+static const char *const scope_titles[N_SCOPES] = {"Virtual machine", "Virtual CPU", "Network interface", "Disk",
+                                                   "Host"};
 static const char *const scope_notes[N_SCOPES] = {
-    [SCOPE_VM] = "Line protocol: fields of `vm_totals` (texts that are read once per start: of `vm_info`), tags VMID, name, uuid, host.",
+    [SCOPE_VM] = "Line protocol: fields of `vm_totals` (texts that are read once per start: of `vm_info`), tags VMID, "
+                 "name, uuid, host.",
     [SCOPE_VCPU] = "Line protocol: fields of `vm_vcpus`, with the tag vcpu besides those of `vm_totals`.",
-    [SCOPE_NIC] = "Line protocol: fields of `vm_devices`, with the tags devtype=nic, device, mac and bridge besides those of `vm_totals`.",
-    [SCOPE_DISK] = "Line protocol: fields of `vm_devices`, with the tags devtype=disk, device and path besides those of `vm_totals`.",
+    [SCOPE_NIC] = "Line protocol: fields of `vm_devices`, with the tags devtype=nic, device, mac and bridge besides "
+                  "those of `vm_totals`.",
+    [SCOPE_DISK] = "Line protocol: fields of `vm_devices`, with the tags devtype=disk, device and path besides those "
+                   "of `vm_totals`.",
     [SCOPE_HOST] = "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did.",
 };
 static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", ""};
@@ -43,23 +47,29 @@ static void print_metric(const MetricInfo *info)
 {
     g_autofree char *from = source(info), *line = code_or_dash(info->line), *json = code_or_dash(info->json);
     g_autofree char *one = info->one_key ? g_strdup_printf("`%s` (%u)", info->one_key, info->one_tier) : g_strdup("–");
-    g_autofree char *prometheus = info->prometheus ? g_strdup_printf("`one_%s_%s`", scope_name(info->scope), info->prometheus) : g_strdup("–");
+    g_autofree char *prometheus =
+        info->prometheus ? g_strdup_printf("`one_%s_%s`", scope_name(info->scope), info->prometheus) : g_strdup("–");
     printf("| %s | %s | %s%s%s | %s | %s | %s | %s | %s | %s |\n", info->name, info->help, kind_name(info->kind),
-           *unit_name(info->unit) ? ", " : "", unit_name(info->unit), from, *cost_name(info->cost) ? cost_name(info->cost) : "–",
-           line, one, json, prometheus);
+           *unit_name(info->unit) ? ", " : "", unit_name(info->unit), from,
+           *cost_name(info->cost) ? cost_name(info->cost) : "–", line, one, json, prometheus);
 }
 
 static void print_metrics(void)
 {
     puts("# Metrics\n\n"
          "Made from `src/model/metrics.def` by `make docs`; a test fails when this page is out of date.\n\n"
-         "A value that is not known is left out everywhere: absent is not zero. *Cost* says what a figure takes to get: free: no\n"
-         "round trip to QEMU; kernel: the kernel has it too; monitor: a round trip to QEMU's monitor; start: read once when a\n"
-         "domain starts. The number behind an OpenNebula key is its tier: 0 its stock keys, 1 what Sunstone draws; the highest\n"
+         "A value that is not known is left out everywhere: absent is not zero. *Cost* says what a figure takes to "
+         "get: free: no\n"
+         "round trip to QEMU; kernel: the kernel has it too; monitor: a round trip to QEMU's monitor; start: read once "
+         "when a\n"
+         "domain starts. The number behind an OpenNebula key is its tier: 0 its stock keys, 1 what Sunstone draws; the "
+         "highest\n"
          "tiers are dropped first when its message gets too long.");
     for (int scope = 0; scope < N_SCOPES; scope++) {
-        printf("\n## %s\n\n%s\n\n| metric | what it is | kind, unit | source | cost | line protocol | OpenNebula | JSON | Prometheus |\n"
-               "|---|---|---|---|---|---|---|---|---|\n", scope_titles[scope], scope_notes[scope]);
+        printf("\n## %s\n\n%s\n\n| metric | what it is | kind, unit | source | cost | line protocol | OpenNebula | "
+               "JSON | Prometheus |\n"
+               "|---|---|---|---|---|---|---|---|---|\n",
+               scope_titles[scope], scope_notes[scope]);
         for (guint i = 0; i < metric_count((Scope)scope); i++)
             print_metric(&metric_info[metric_first((Scope)scope) + i]);
     }

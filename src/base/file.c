@@ -129,7 +129,7 @@ int file_open_private_dir(const char *path, GError **error)
     }
     if (!check_private(fd, S_IFDIR, plain, &status, error))
         return -1;
-    fd = -1; /* the caller's now */
+    fd = -1; /* the caller's now */ /* NOLINT(clang-analyzer-deadcode.DeadStores): seen by the cleanup */
     return opened;
 }
 

@@ -53,8 +53,7 @@ void text_append_real(GString *out, double value)
     char text[G_ASCII_DTOSTR_BUF_SIZE];
     for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
         g_ascii_formatd(text, sizeof text, formats[i], value);
-        double back = g_ascii_strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof value) == 0)
+        if (g_ascii_strtod(text, NULL) == value)
             break;
     }
     gsize whole = strcspn(text, ".e");

@@ -45,14 +45,14 @@ static gssize word_length(const char *text)
         return -1;
     for (c = text; *c && (quote || !strchr(BLANKS, *c)); c++) {
         if (quote == '\'') {
-            quote = *c == '\'' ? '\0' : quote;
+            quote = (char)(*c == '\'' ? '\0' : quote);
         } else if (*c == '\\') {
             if (*++c == '\0') /* goes on in the next line */
                 return -1;
         } else if (strchr("$`", *c) || (!quote && strchr(";&|<>()", *c))) {
             return -1;
         } else if (quote) {
-            quote = *c == quote ? '\0' : quote;
+            quote = (char)(*c == quote ? '\0' : quote);
         } else if (*c == '\'' || *c == '"') {
             quote = *c;
         }

@@ -97,9 +97,9 @@ bool vm_xml_apply(VmSample *vm, const char *xml, gsize length, GError **error)
         return false;
     }
     /* No XML_PARSE_HUGE: libxml2's own limits on depth and text stay on. No XML_PARSE_NOENT: entities stay unexpanded.
-     */
-    g_autoptr(xmlDoc) document =
-        xmlReadMemory(xml, (int)length, NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+     * libvirt writes UTF-8; of a failed conversion from anything else libxml2 would complain on standard error. */
+    const int flags = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_IGNORE_ENC;
+    g_autoptr(xmlDoc) document = xmlReadMemory(xml, (int)length, NULL, "UTF-8", flags);
     const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
     if (!root || !is_named(root, "domain") || document->intSubset) { /* libvirt sends no DTD: no entities to expand */
         g_set_error(error, G_MARKUP_ERROR, G_MARKUP_ERROR_PARSE, "%s: its XML is not a well-formed <domain>", vm->name);

@@ -30,13 +30,25 @@ class Tree:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def run(self, host_id=0, host="localhost", timeout=60, env=None, **options):
-        """One cycle, called as OpenNebula's agent does: arguments, working directory, environment, XML on stdin."""
+    def start(self, host_id=0, host="localhost", env=None, words=(), **options):
+        """Begins a cycle, called as OpenNebula's agent does: arguments (words: before them), working directory,
+        environment, XML on stdin. Returns Popen."""
         environment = {"HOME": "/var/lib/one", "LANG": "C", "PATH": os.environ["PATH"], **(env or {})}
         path = self.root / "im" / "kvm.d" / ".." / "kvm-probes.d" / "vm" / "monitor" / self.probe.name
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         with open(CONFIGURATION, "rb") as xml:
-            return subprocess.run([path, "kvm", str(host_id), host], stdin=xml, capture_output=True, text=True,
-                                  cwd=self.root / "im" / "kvm.d", env=environment, timeout=timeout, **options)
+            return subprocess.Popen([path, *words, "kvm", str(host_id), host], stdin=xml, env=environment,
+                                    cwd=self.root / "im" / "kvm.d", **options)
+
+    def run(self, host_id=0, host="localhost", timeout=60, env=None, **options):
+        """One cycle, to its end. Returns CompletedProcess."""
+        with self.start(host_id, host, env, **options) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+            return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def decode(text):

@@ -15,6 +15,7 @@ void check_failed(const char *file, int line, const char *condition, const char 
     va_end(arguments);
     print_error("%s: this does not hold: %s\n", row, condition);
     _fail(file, line);
+    abort(); /* not reached: _fail jumps */
 }
 
 void check_text(const char *got, const char *want, const char *label, const char *file, int line)
@@ -61,9 +62,8 @@ Sample *parse_domstats(const char *text)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) samples = domstats_read(text, strlen(text), &error);
-    if (!samples)
-        fail_msg("%s", error->message);
-    assert_int_equal(samples->len, 1);
+    CHECK(samples, "%s", error->message);
+    CHECK(samples->len == 1, "%u collections", samples->len);
     g_ptr_array_set_free_func(samples, NULL);
     return g_ptr_array_index(samples, 0);
 }
@@ -143,6 +143,7 @@ Sample *random_raw_sample(GRand *random)
     sample->realtime_ns = random_time(random);
     sample->boottime_ns = random_time(random);
     sample->cycle = (guint64)random_time(random) * 2 + 1;
+    sample->sent_tier = (guint)g_rand_int_range(random, 0, ONE_TIER_MAX + 1);
     sample->boot_id = g_rand_boolean(random) ? g_strdup("2b5e4f2e-6a3c-4a53-a7f5-0d6f1b1a8c11") : NULL;
     sample->host = random_text(random);
     guint id = 0;
@@ -204,6 +205,7 @@ void check_same_raw(const Sample *got, const Sample *want)
     assert_true(got->realtime_ns == want->realtime_ns);
     assert_true(got->boottime_ns == want->boottime_ns);
     assert_true(got->cycle == want->cycle);
+    assert_int_equal(got->sent_tier, want->sent_tier);
     CHECK_TEXT(got->boot_id, want->boot_id, "boot id");
     CHECK_TEXT(got->host, want->host, "host");
     assert_int_equal(got->vms->len, want->vms->len);

@@ -18,7 +18,8 @@
         if (!(condition))                                                                                              \
             check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                                 \
     } while (0)
-void check_failed(const char *file, int line, const char *condition, const char *format, ...) G_GNUC_PRINTF(4, 5);
+void check_failed(const char *file, int line, const char *condition, const char *format, ...) G_GNUC_NORETURN
+    G_GNUC_PRINTF(4, 5);
 
 /* Strings, NULL included. */
 #define CHECK_TEXT(got, want, label) check_text((got), (want), (label), __FILE__, __LINE__)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -161,7 +162,7 @@ static void test_record_to_the_letter(void **state)
     (void)state;
     g_autoptr(Sample) sample = sample_new();
     VmSample *vm = build_vm(sample, 83);
-    row_set_real(vm->row, METRIC_VM_CPU_CORE_PERCENT, 12.345);
+    row_set_real(vm->row, METRIC_VM_CPU_CORE_PERCENT, 12.346);
     row_set_u64(vm->row, METRIC_VM_MEMORY_HOST, 41592);
     row_set_u64(vm->row, METRIC_VM_NET_RX_BYTES, G_MAXUINT64);
     row_set_real(vm->row, METRIC_VM_NET_RX_BYTES_RATE, 0.0);
@@ -192,12 +193,36 @@ static void test_record_to_the_letter(void **state)
     assert_null(((const VmSample *)g_ptr_array_index(sample->vms, 2))->sent_keys);
 }
 
-static void test_huge_reals(void **state)
+static void test_two_decimals(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = sample_new();
-    row_set_real(build_vm(sample, 1)->row, METRIC_VM_CPU_CORE_PERCENT, 1.7e308);
-    g_autoptr(GString) text = write_records(sample, NULL, &roomy);
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        {0, "0.00"},
+        {0.004, "0.00"},
+        {-0.004, "0.00"},
+        {0.006, "0.01"},
+        {0.999, "1.00"},
+        {1.05, "1.05"},
+        {-12.346, "-12.35"},
+        {9463.17, "9463.17"},
+        {1e12, "1000000000000.00"},
+        {9999999999999.98, "9999999999999.98"},
+        {12345678901234.25, "12345678901234.25"},
+        {1e22, "10000000000000000000000.00"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Sample) sample = sample_new();
+        row_set_real(build_vm(sample, 1)->row, METRIC_VM_CPU_CORE_PERCENT, cases[i].value);
+        g_autoptr(GString) text = write_records(sample, NULL, &roomy);
+        g_autoptr(GPtrArray) records = read_records(text);
+        assert_string_equal(find_value(find_record(records, 1), "CPU"), cases[i].text);
+    }
+    g_autoptr(Sample) huge = sample_new();
+    row_set_real(build_vm(huge, 1)->row, METRIC_VM_CPU_CORE_PERCENT, 1.7e308);
+    g_autoptr(GString) text = write_records(huge, NULL, &roomy);
     g_autoptr(GPtrArray) records = read_records(text);
     assert_int_equal(strlen(find_value(find_record(records, 1), "CPU")), 309 + 3);
 }
@@ -221,7 +246,7 @@ static char *expected_value(const VmSample *vm, Metric m)
     if (!info->one_key || !row_has(vm->row, m) || (info->one_format == ONE_FLAG && row_u64(vm->row, m) == 0))
         return NULL;
     if (info->kind == KIND_REAL)
-        return g_strdup_printf("%.2f", row_real(vm->row, m));
+        return g_strdup_printf("%.17g", row_real(vm->row, m));
     if (info->kind != KIND_TEXT)
         return g_strdup_printf("%" G_GUINT64_FORMAT, row_u64(vm->row, m));
     g_autofree char *escaped = one_value_escape(row_text(vm->row, m));
@@ -237,7 +262,14 @@ static guint compare_record(const OneRecord *record, const VmSample *vm, guint t
             continue;
         wanted++;
         assert_non_null(record);
-        assert_string_equal(find_value(record, metric_info[m].one_key), expected);
+        const char *value = find_value(record, metric_info[m].one_key);
+        if (metric_info[m].kind != KIND_REAL) {
+            assert_string_equal(value, expected);
+            continue;
+        }
+        double wanted_real = g_ascii_strtod(expected, NULL);
+        assert_true(fabs(g_ascii_strtod(value, NULL) - wanted_real) <= 0.005001 + wanted_real * 1e-15);
+        assert_string_equal(strchr(value, '.') + 3, ""); /* two decimals */
     }
     if (!record)
         return 0;
@@ -781,7 +813,7 @@ int main(void)
         cmocka_unit_test(test_escape_cuts_on_a_character),
         cmocka_unit_test(test_escape_then_read_gives_the_same),
         cmocka_unit_test(test_record_to_the_letter),
-        cmocka_unit_test(test_huge_reals),
+        cmocka_unit_test(test_two_decimals),
         cmocka_unit_test(test_no_vms),
         cmocka_unit_test(test_every_known_value_is_there),
         cmocka_unit_test(test_deletion_repeats_and_comes_back),

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import time
+import uuid
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ BOUND = ("run", "etc", "var/lib", "var/cache", "var/log")    # each has a direct
 MARKER = "one-rig"
 MAX_DIR = 107 - len("/run/libvirt/libvirt-sock-ro")          # what sun_path has room for
 
+# host_uuid: to each other two rigs are two hosts, so guests can be migrated between them.
 LIBVIRTD_CONF = """\
 auth_unix_ro = "none"
 auth_unix_rw = "none"
@@ -19,6 +21,7 @@ unix_sock_group = "root"
 unix_sock_ro_perms = "0777"
 unix_sock_rw_perms = "0777"
 unix_sock_dir = "/run/libvirt"
+host_uuid = "{host_uuid}"
 log_level = 3
 log_outputs = "3:stderr"
 """
@@ -97,7 +100,8 @@ class Layout:
             ours.mkdir(parents=True, exist_ok=True)
         for path in (self.images, self.xml, self.ns, self.supervisor_log.parent):
             path.mkdir(exist_ok=True)
-        (self.dir / "etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF)
+        (self.dir / "etc/libvirt/libvirtd.conf").write_text(
+            LIBVIRTD_CONF.format(host_uuid=uuid.uuid5(uuid.NAMESPACE_URL, self.mark)))
         (self.dir / "etc/libvirt/qemu.conf").write_text(QEMU_CONF)
 
     def remove(self):

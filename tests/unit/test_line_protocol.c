@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The line protocol, read back by the rules of the databases it is for, which differ in what a backslash means. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "encode/line_protocol.h"
+#include "sample_builder.h"
+
+/* --- a reader --- */
+
+typedef enum {
+    RULE_BEFORE, /* InfluxDB 1: a character is escaped when the one before it is a backslash; \\ stays two */
+    RULE_ODD,    /* VictoriaMetrics, InfluxDB 3: … when an odd number of backslashes is before it; \\ is one */
+    N_RULES,
+} Rule;
+
+typedef struct {
+    char *measurement;
+    GPtrArray *keys, *values;     /* of tags; in order, unescaped */
+    GPtrArray *fields, *contents; /* values as they stand; strings with their quotes, unescaped */
+    char *timestamp;              /* NULL: none */
+} Point;
+
+static void point_free(Point *point)
+{
+    g_free(point->measurement);
+    g_ptr_array_unref(point->keys);
+    g_ptr_array_unref(point->values);
+    g_ptr_array_unref(point->fields);
+    g_ptr_array_unref(point->contents);
+    g_free(point->timestamp);
+    g_free(point);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Point, point_free)
+
+static bool is_escaped(Rule rule, const char *start, const char *at)
+{
+    gsize slashes = 0;
+    while (at > start && *--at == '\\')
+        slashes++;
+    return rule == RULE_ODD ? slashes % 2 == 1 : slashes > 0;
+}
+
+static char *unescape(Rule rule, const char *start, const char *end)
+{
+    GString *text = g_string_new(NULL);
+    for (const char *at = start; at < end; at++) {
+        if (*at == '\\' && at + 1 < end && (strchr(",= ", at[1]) || (rule == RULE_ODD && at[1] == '\\')))
+            at++;
+        g_string_append_c(text, *at);
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* Moves *at to the next unescaped character of `stops` and returns what was before it, unescaped. */
+static char *take(Rule rule, const char **at, const char *stops)
+{
+    const char *start = *at;
+    while (**at && (!strchr(stops, **at) || is_escaped(rule, start, *at)))
+        (*at)++;
+    return unescape(rule, start, *at);
+}
+
+static char *take_content(const char **at)
+{
+    GString *text = g_string_new(NULL);
+    if (**at != '"') {
+        gsize length = strcspn(*at, ", ");
+        g_string_append_len(text, *at, (gssize)length);
+        *at += length;
+        return g_string_free(text, FALSE);
+    }
+    g_string_append_c(text, *(*at)++);
+    for (; **at && **at != '"'; (*at)++) {
+        if (**at == '\\')
+            (*at)++;
+        g_string_append_c(text, **at);
+    }
+    assert_int_equal(**at, '"');
+    g_string_append_c(text, *(*at)++);
+    return g_string_free(text, FALSE);
+}
+
+static Point *read_line(Rule rule, const char *line)
+{
+    Point *point = g_new0(Point, 1);
+    point->keys = g_ptr_array_new_with_free_func(g_free);
+    point->values = g_ptr_array_new_with_free_func(g_free);
+    point->fields = g_ptr_array_new_with_free_func(g_free);
+    point->contents = g_ptr_array_new_with_free_func(g_free);
+    const char *at = line;
+    point->measurement = take(rule, &at, ", ");
+    while (*at == ',') {
+        at++;
+        g_ptr_array_add(point->keys, take(rule, &at, "=, "));
+        assert_int_equal(*at++, '=');
+        g_ptr_array_add(point->values, take(rule, &at, "=, "));
+        assert_int_not_equal(*at, '=');
+    }
+    assert_int_equal(*at, ' ');
+    do {
+        at++;
+        g_ptr_array_add(point->fields, take(rule, &at, "=, "));
+        assert_int_equal(*at++, '=');
+        g_ptr_array_add(point->contents, take_content(&at));
+    } while (*at == ',');
+    if (*at == ' ')
+        point->timestamp = g_strdup(at + 1);
+    else
+        assert_int_equal(*at, '\0');
+    return point;
+}
+
+static const char *find(const GPtrArray *names, const GPtrArray *values, const char *name)
+{
+    for (guint i = 0; i < names->len; i++)
+        if (strcmp(g_ptr_array_index(names, i), name) == 0)
+            return g_ptr_array_index(values, i);
+    return NULL;
+}
+
+/* --- the positions --- */
+
+static void test_escapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *measurement, *key, *string;
+    } cases[] = {
+        {"plain", "plain", "plain", "\"plain\""},
+        {"a b,c=d", "a\\ b\\,c=d", "a\\ b\\,c\\=d", "\"a b,c=d\""},
+        {"say \"hi\"", "say\\ \"hi\"", "say\\ \"hi\"", "\"say \\\"hi\\\"\""},
+        {"C:\\dir", "C:\\dir", "C:\\dir", "\"C:\\\\dir\""},
+        {"end\\", "end\\\\\\ ", "end\\\\\\ ", "\"end\\\\\""},
+        {"a\\,b", "a\\\\\\,b", "a\\\\\\,b", "\"a\\\\,b\""},
+        {"a\\\\ b", "a\\\\\\\\\\ b", "a\\\\\\\\\\ b", "\"a\\\\\\\\ b\""},
+        {"two\nlines\r\t\x01\x7F\xC2\x85", "two\\ lines\\ \\ \\ \\ \\ ", "two\\ lines\\ \\ \\ \\ \\ ",
+         "\"two lines     \""},
+        {"über 語 😀", "über\\ 語\\ 😀", "über\\ 語\\ 😀", "\"über 語 😀\""},
+        {"\xFF\xE2\x82", "\uFFFD\uFFFD\uFFFD", "\uFFFD\uFFFD\uFFFD", "\"\uFFFD\uFFFD\uFFFD\""},
+        {"", "", "", "\"\""},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GString) measurement = g_string_new(NULL), key = g_string_new(NULL), string = g_string_new(NULL);
+        line_append_measurement(measurement, cases[i].text);
+        line_append_key(key, cases[i].text);
+        line_append_string(string, cases[i].text);
+        assert_string_equal(measurement->str, cases[i].measurement);
+        assert_string_equal(key->str, cases[i].key);
+        assert_string_equal(string->str, cases[i].string);
+    }
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"x", "\"", "ä", "😀", "\\", "\\,", " "};
+    for (guint i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        g_autoptr(GString) text = g_string_new("x"), key = g_string_new(NULL), string = g_string_new(NULL);
+        for (guint n = 0; n < 70000; n++)
+            g_string_append(text, pieces[i]);
+        line_append_key(key, text->str);
+        line_append_string(string, text->str);
+        assert_in_range(key->len, LINE_TAG_MAX, 2 * LINE_TAG_MAX + 2); /* a run of backslashes at the end is doubled */
+        assert_in_range(string->len, LINE_STRING_MAX + 2 - 3, LINE_STRING_MAX + 2);
+        assert_true(g_utf8_validate(key->str, (gssize)key->len, NULL));
+        assert_true(g_utf8_validate(string->str, (gssize)string->len, NULL));
+    }
+}
+
+/* Without the backslashes, which one of the two sees doubled, and the space behind a trailing one. */
+static char *comparable(const char *text)
+{
+    GString *out = g_string_new(NULL);
+    for (; *text; text++)
+        if (*text != '\\')
+            g_string_append_c(out, *text);
+    return g_strchomp(g_string_free(out, FALSE));
+}
+
+static void test_any_text_keeps_its_place(void **state)
+{
+    (void)state;
+    g_autoptr(GRand) random = g_rand_new_with_seed(1);
+    for (guint i = 0; i < 4000; i++) {
+        g_autofree char *tag = build_nasty_text(random, (guint)g_rand_int_range(random, 1, 20));
+        g_autofree char *field = build_nasty_text(random, (guint)g_rand_int_range(random, 0, 20));
+        g_autoptr(GString) line = g_string_new(NULL);
+        line_append_measurement(line, tag);
+        g_string_append(line, ",a=");
+        line_append_key(line, tag);
+        g_string_append(line, ",b=2 ");
+        line_append_key(line, tag);
+        g_string_append(line, "=1i,f=");
+        line_append_string(line, field);
+        g_string_append(line, " 99");
+        assert_null(strchr(line->str, '\n'));
+
+        g_autoptr(GString) cleaned = g_string_new(NULL);
+        line_append_string(cleaned, field);
+        const char *at = cleaned->str;
+        g_autofree char *content = take_content(&at);
+        char *tags[N_RULES];
+        for (int rule = 0; rule < N_RULES; rule++) {
+            g_autoptr(Point) point = read_line((Rule)rule, line->str);
+            assert_int_equal(point->keys->len, 2);
+            assert_int_equal(point->fields->len, 2);
+            assert_string_equal(find(point->keys, point->values, "b"), "2");
+            assert_string_equal(find(point->fields, point->contents, "f"), content);
+            assert_string_equal(point->timestamp, "99");
+            tags[rule] = comparable(find(point->keys, point->values, "a"));
+        }
+        assert_string_equal(tags[RULE_BEFORE], tags[RULE_ODD]);
+        if (!strpbrk(tag, "\\\n\r\t\x01\x7F\xC2\xC3\xFF\xE2\xED\xEF\xC0") && !g_str_has_suffix(tag, " "))
+            assert_string_equal(tags[RULE_ODD], tag);
+        g_free(tags[0]);
+        g_free(tags[1]);
+    }
+}
+
+static void test_reals(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        {0, "0.0"},
+        {-0.0, "-0.0"},
+        {3, "3.0"},
+        {0.1, "0.1"},
+        {12.5, "12.5"},
+        {1e20, "1.0e+20"},
+        {1e15, "1.0e+15"},
+        {1.5e300, "1.5e+300"},
+        {1e-7, "1.0e-07"},
+        {-2.5e-9, "-2.5e-09"},
+        {123456789, "123456789.0"},
+        {0.1 + 0.2, "0.30000000000000004"},
+        {100.0 / 3, "33.333333333333336"},
+        {5e-324, "4.94065645841247e-324"},
+        {1.7976931348623157e308, "1.7976931348623157e+308"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GString) out = g_string_new(NULL);
+        line_append_real(out, cases[i].value);
+        assert_string_equal(out->str, cases[i].text);
+    }
+    g_autoptr(GRand) random = g_rand_new_with_seed(2);
+    for (guint i = 0; i < 20000; i++) {
+        guint64 bits = (guint64)g_rand_int(random) << 32 | g_rand_int(random);
+        double value;
+        memcpy(&value, &bits, sizeof value);
+        if ((bits >> 52 & 0x7FF) == 0x7FF) /* infinity, NaN */
+            continue;
+        g_autoptr(GString) out = g_string_new(NULL);
+        line_append_real(out, value);
+        assert_non_null(strchr(out->str, '.'));
+        double back = g_ascii_strtod(out->str, NULL);
+        assert_memory_equal(&back, &value, sizeof value);
+    }
+}
+
+/* --- samples --- */
+
+static Sample *small_sample(void)
+{
+    Sample *sample = sample_new();
+    sample->realtime_ns = G_GINT64_CONSTANT(1795356180123456789);
+    sample->host = g_strdup("kvm 1");
+    row_set_real(sample->row, METRIC_HOST_COLLECT_MS, 12);
+    row_set_text(sample->row, METRIC_HOST_VERSION, "0.1.0");
+    VmSample *vm = build_vm(sample, 83);
+    row_set_u64(vm->row, METRIC_VM_LOCKED, 0);
+    row_set_u64(vm->row, METRIC_VM_CPU_TIME, G_MAXINT64);
+    row_set_u64(vm->row, METRIC_VM_CPU_USER, (guint64)G_MAXINT64 + 1); /* has no room in InfluxDB */
+    row_set_real(vm->row, METRIC_VM_CPU_USAGE_PERCENT, 7.25);
+    row_set_text(vm->row, METRIC_VM_MEMORY_SOURCE, "guest");
+    row_set_text(vm->row, METRIC_VM_VM_NAME, "web \"1\"");
+    row_set_text(vm->row, METRIC_VM_UID, "0");
+    MetricRow *nic = build_nic(vm, 0, "one-83-0");
+    row_set_text(nic, METRIC_NIC_MAC, "02:00:c0:a8:00:01");
+    row_set_text(nic, METRIC_NIC_BRIDGE, "br0");
+    row_set_u64(nic, METRIC_NIC_RX_BYTES, 110);
+    row_set_u64(vm_sample_row(vm, SCOPE_NIC, 1), METRIC_NIC_RX_BYTES, 1); /* without a name */
+    MetricRow *disk = build_disk(vm, 0, "vda");
+    row_set_text(disk, METRIC_DISK_PATH, "/var/lib/one/a,b=c");
+    row_set_u64(disk, METRIC_DISK_RD_BYTES, 4096);
+    build_disk(vm, 1, "hda"); /* an empty CD-ROM drive */
+    row_set_u64(vm_sample_row(vm, SCOPE_VCPU, 3), METRIC_VCPU_TIME, 5);
+    return sample;
+}
+
+#define UUID "6ba7b810-9dad-41d1-80b4-000000000053"
+#define TIME " 1795356180123456789\n"
+
+static const struct {
+    LineSeries series;
+    const char *lines;
+} small_lines[] = {
+    {SERIES_TOTALS, "vm_totals,VMID=83,host=kvm\\ 1,name=one-83,uuid=" UUID " state=1i,locked=0i,"
+                    "cputime=9223372036854775807i,cpu_usage_percent=7.25,memory_source=\"guest\"" TIME},
+    {SERIES_DEVICES,
+     "vm_devices,VMID=83,bridge=br0,device=one-83-0,devtype=nic,host=kvm\\ 1,mac=02:00:c0:a8:00:01,name=one-83,"
+     "uuid=" UUID " rxbytes=110i" TIME "vm_devices,VMID=83,device=vda,devtype=disk,host=kvm\\ 1,name=one-83,"
+     "path=/var/lib/one/a\\,b\\=c,uuid=" UUID " rd_bytes=4096i" TIME},
+    {SERIES_VCPUS, "vm_vcpus,VMID=83,host=kvm\\ 1,name=one-83,uuid=" UUID ",vcpu=3 time=5i" TIME},
+    {SERIES_INFO, "vm_info,VMID=83,host=kvm\\ 1,uuid=" UUID " vm_name=\"web \\\"1\\\"\",uid=\"0\"" TIME},
+    {SERIES_HOST, "host_totals,host=kvm\\ 1 collect_ms=12.0,version=\"0.1.0\"" TIME},
+};
+
+static void test_to_the_letter(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = small_sample();
+    g_autoptr(GString) all = g_string_new(NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(small_lines); i++) {
+        g_autoptr(GString) text = line_protocol_write(sample, small_lines[i].series);
+        assert_string_equal(text->str, small_lines[i].lines);
+        g_string_append(all, small_lines[i].lines);
+    }
+    g_autoptr(GString) text = line_protocol_write(sample, SERIES_ALL);
+    assert_string_equal(text->str, all->str);
+    g_autoptr(GString) none = line_protocol_write(sample, 0);
+    assert_string_equal(none->str, "");
+}
+
+static void test_what_is_unknown_is_left_out(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = sample_new(); /* no host, no time */
+    VmSample *vm = build_vm(sample, 7);
+    g_clear_pointer(&vm->uuid, g_free);
+    build_nic(vm, 0, "tap0");
+    MetricRow *disk = build_disk(vm, 0, "vda");
+    row_set_text(disk, METRIC_DISK_PATH, "");
+    row_set_real(disk, METRIC_DISK_RD_LATENCY, 0.5);
+    row_unset(build_vm(sample, 8)->row, METRIC_VM_STATE);
+    g_autoptr(GString) text = line_protocol_write(sample, SERIES_ALL);
+    assert_string_equal(text->str, "vm_totals,VMID=7,name=one-7 state=1i\n"
+                                   "vm_devices,VMID=7,device=vda,devtype=disk,name=one-7 rd_latency_ms=0.5\n");
+}
+
+/* --- any sample --- */
+
+static void compare_field(const Point *point, const MetricRow *row, Metric m)
+{
+    const char *content = find(point->fields, point->contents, metric_info[m].line);
+    if (!row_has(row, m) || (metric_info[m].kind <= KIND_GAUGE && row_u64(row, m) > G_MAXINT64)) {
+        assert_null(content);
+    } else if (metric_info[m].kind == KIND_TEXT) {
+        assert_int_equal(content[0], '"');
+    } else if (metric_info[m].kind == KIND_REAL) {
+        assert_true(g_ascii_strtod(content, NULL) == row_real(row, m));
+        assert_non_null(strchr(content, '.'));
+    } else {
+        g_autofree char *expected = g_strdup_printf("%" G_GUINT64_FORMAT "i", row_u64(row, m));
+        assert_string_equal(content, expected);
+    }
+}
+
+static const MetricRow *row_of_point(const Sample *sample, const Point *point)
+{
+    if (strcmp(point->measurement, "host_totals") == 0)
+        return sample->row;
+    const VmSample *vm = NULL;
+    for (guint i = 0; i < sample->vms->len; i++) {
+        const VmSample *one = g_ptr_array_index(sample->vms, i);
+        if (one->vm_id == g_ascii_strtoull(find(point->keys, point->values, "VMID"), NULL, 10))
+            vm = one;
+    }
+    assert_non_null(vm);
+    const char *vcpu = find(point->keys, point->values, "vcpu");
+    for (guint i = 0; vcpu && i < vm->vcpus->len; i++) {
+        const MetricRow *row = g_ptr_array_index(vm->vcpus, i);
+        if (row->index == g_ascii_strtoull(vcpu, NULL, 10))
+            return row;
+    }
+    return strcmp(point->measurement, "vm_totals") == 0 ? vm->row : NULL;
+}
+
+static void check_point(const Sample *sample, const Point *point)
+{
+    assert_string_equal(find(point->keys, point->values, "host"), "host-1");
+    assert_string_equal(point->timestamp, "1795356180123456789");
+    for (guint i = 0; i < point->keys->len; i++) {
+        const char *key = g_ptr_array_index(point->keys, i);
+        assert_string_not_equal(g_ptr_array_index(point->values, i), "");
+        assert_true(i == 0 || strcmp(g_ptr_array_index(point->keys, i - 1), key) < 0);
+        assert_null(find(point->fields, point->contents, key)); /* InfluxDB 3: a name is either */
+    }
+    const MetricRow *row = row_of_point(sample, point);
+    for (guint i = 0; row && i < metric_count(row->scope); i++) {
+        Metric m = metric_first(row->scope) + i;
+        if (metric_info[m].line && metric_info[m].cost != COST_START)
+            compare_field(point, row, m);
+    }
+}
+
+static void test_random_samples(void **state)
+{
+    (void)state;
+    for (guint32 seed = 0; seed < 60; seed++) {
+        g_autoptr(Sample) sample = build_random_sample(seed % 7, seed);
+        g_autoptr(GString) text = line_protocol_write(sample, SERIES_ALL);
+        assert_true(text->len == 0 || text->str[text->len - 1] == '\n');
+        assert_true(g_utf8_validate(text->str, (gssize)text->len, NULL));
+        g_auto(GStrv) lines = g_strsplit(text->str, "\n", -1);
+        for (guint i = 0; *lines[i]; i++) {
+            for (int rule = 0; rule < N_RULES; rule++) {
+                g_autoptr(Point) point = read_line((Rule)rule, lines[i]);
+                check_point(sample, point);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_any_text_keeps_its_place),
+        cmocka_unit_test(test_reals),
+        cmocka_unit_test(test_to_the_letter),
+        cmocka_unit_test(test_what_is_unknown_is_left_out),
+        cmocka_unit_test(test_random_samples),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
