@@ -19,6 +19,8 @@
 #include "model/rates.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -422,8 +424,24 @@ static void probe_clear(Probe *probe)
     config_free(probe->config);
 }
 
+/* A descriptor of 0 to 2 that the caller closed would be the next file or socket we open, and get our output. Open for
+ * reading alone, so that writing fails as it should. */
+static void take_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    take_standard_descriptors();
+    /* The workers allocate little and free nearly all: arenas of their own cost more in system calls than they save. */
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TOP_PAD, 1024 * 1024);
     signal(SIGPIPE, SIG_IGN); /* a killed libvirtd, or a reader of our output that went away, raises it */
     Probe probe = {.config = config_new(), .program = g_file_read_link("/proc/self/exe", NULL)};
     int status = start(&probe, argc, argv);

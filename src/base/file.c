@@ -19,14 +19,13 @@
 
 G_DEFINE_QUARK(one_telemetry_file_error, file_error)
 
-static void close_keeping_errno(const int *fd)
+void file_close_at_end(const int *fd)
 {
     int errno_before = errno;
     if (*fd >= 0)
         close(*fd);
     errno = errno_before;
 }
-#define AUTO_CLOSE __attribute__((cleanup(close_keeping_errno)))
 
 /* --- errors --- */
 
@@ -105,6 +104,23 @@ static bool check_private(int fd, mode_t kind, const char *path, struct stat *re
     return true;
 }
 
+int file_open_private_dir_at(int dir_fd, const char *name, GError **error)
+{
+    int opened = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | OPEN_ANY);
+    int number = errno;
+    FILE_AUTO_CLOSE int fd = opened;
+    g_autofree char *path = path_in(dir_fd, name);
+    struct stat status;
+    if (fd < 0) {
+        fail_open_nofollow(error, dir_fd, name, path, number);
+        return -1;
+    }
+    if (!check_private(fd, S_IFDIR, path, &status, error))
+        return -1;
+    fd = -1; /* the caller's now */ /* NOLINT(clang-analyzer-deadcode.DeadStores): seen by the cleanup */
+    return opened;
+}
+
 int file_open_private_dir(const char *path, GError **error)
 {
     /* A slash at the end would follow the link that it stands behind. */
@@ -112,25 +128,18 @@ int file_open_private_dir(const char *path, GError **error)
     for (gsize length = strlen(plain); length > 1 && plain[length - 1] == '/'; length--)
         plain[length - 1] = '\0';
 
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | OPEN_ANY;
-    int opened = open(plain, flags);
-    if (opened < 0 && errno == ENOENT) {
-        if (mkdir(plain, 0700) < 0 && errno != EEXIST) {
-            fail_errno(error, plain, errno);
-            return -1;
-        }
-        opened = open(plain, flags);
+    g_autoptr(GError) reason = NULL;
+    int fd = file_open_private_dir_at(AT_FDCWD, plain, &reason);
+    if (g_error_matches(reason, FILE_ERROR, FILE_ERROR_MISSING)) {
+        g_clear_error(&reason);
+        if (mkdir(plain, 0700) < 0 && errno != EEXIST)
+            fail_errno(&reason, plain, errno);
+        else
+            fd = file_open_private_dir_at(AT_FDCWD, plain, &reason);
     }
-    AUTO_CLOSE int fd = opened;
-    struct stat status;
-    if (fd < 0) {
-        fail_open_nofollow(error, AT_FDCWD, plain, plain, errno);
-        return -1;
-    }
-    if (!check_private(fd, S_IFDIR, plain, &status, error))
-        return -1;
-    fd = -1; /* the caller's now */ /* NOLINT(clang-analyzer-deadcode.DeadStores): seen by the cleanup */
-    return opened;
+    if (fd < 0)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return fd;
 }
 
 /* --- reading --- */
@@ -176,7 +185,7 @@ static bool read_all(int fd, const struct stat *status, gsize limit, const char 
 bool file_read_private(int dir_fd, const char *name, gsize limit, char **ret_content, gsize *ret_length, GError **error)
 {
     g_assert(!strchr(name, '/'));
-    AUTO_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | OPEN_ANY);
+    FILE_AUTO_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | OPEN_ANY);
     int number = errno;
     g_autofree char *path = path_in(dir_fd, name);
     struct stat status;
@@ -188,7 +197,7 @@ bool file_read_private(int dir_fd, const char *name, gsize limit, char **ret_con
 
 bool file_read(const char *path, gsize limit, char **ret_content, gsize *ret_length, GError **error)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | OPEN_ANY);
+    FILE_AUTO_CLOSE int fd = open(path, O_RDONLY | OPEN_ANY);
     struct stat status;
     if (fd < 0)
         return fail_errno(error, path, errno);
@@ -221,7 +230,7 @@ bool file_write_all(int fd, const char *content, gsize length)
 
 bool file_append(const char *path, const char *content, gsize length, GError **error)
 {
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | OPEN_ANY, 0644);
+    FILE_AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | OPEN_ANY, 0644);
     struct stat status;
     if (fd < 0)
         return fail_errno(error, path, errno);
@@ -247,7 +256,7 @@ static void remove_leftovers(int dir_fd, const char *name)
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     if (!directory) {
-        close_keeping_errno(&fd);
+        file_close_at_end(&fd);
         return;
     }
     for (struct dirent *entry; (entry = readdir(directory));) {
@@ -262,7 +271,7 @@ static void remove_leftovers(int dir_fd, const char *name)
 /* false: errno is set. */
 static bool write_new(int dir_fd, const char *name, const char *content, gsize length)
 {
-    AUTO_CLOSE int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    FILE_AUTO_CLOSE int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd >= 0 && fchmod(fd, 0600) == 0 && file_write_all(fd, content, length) && fsync(fd) == 0;
 }
 

@@ -19,6 +19,9 @@ typedef enum {
  * a descriptor (O_CLOEXEC) or -1. */
 int file_open_private_dir(const char *path, GError **error);
 
+/* The same of `name` in directory `dir_fd` (or AT_FDCWD), but one that is MISSING is not made. */
+int file_open_private_dir_at(int dir_fd, const char *name, GError **error);
+
 /* Whole content of `name` in directory `dir_fd`; at most `limit` bytes, else TOO_LARGE. UNSAFE: as above (a regular
  * file of the effective user, no symbolic link; never blocks on a FIFO). Content is followed by a NUL that is not
  * counted; the caller frees it with g_free. */
@@ -35,6 +38,10 @@ bool file_read(const char *path, gsize limit, char **ret_content, gsize *ret_len
 
 /* Appends to an ordinary file, made with mode 0644 where it is missing. */
 bool file_append(const char *path, const char *content, gsize length, GError **error);
+
+/* For a descriptor that is closed at the end of its scope, unless it is negative; errno stays as it is. */
+void file_close_at_end(const int *fd);
+#define FILE_AUTO_CLOSE __attribute__((cleanup(file_close_at_end)))
 
 /* Writes all of it to a descriptor, over interruptions and partial writes. false: errno is set. */
 bool file_write_all(int fd, const char *content, gsize length);

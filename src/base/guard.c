@@ -68,7 +68,7 @@ static void supervise(pid_t child, int pipe_end, gint64 limit_ms, GuardResult *r
     if (!in_time)
         kill(child, SIGKILL);
     bool reaped = reap(child, &status);
-    if (reaped && WIFSIGNALED(status))
+    if (in_time && reaped && WIFSIGNALED(status))
         result->signal = WTERMSIG(status);
     result->finished = in_time && reaped && WIFEXITED(status);
     if (result->finished)

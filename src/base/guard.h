@@ -11,7 +11,7 @@
 typedef struct {
     bool finished; /* it ended by itself; else it was killed at the time limit or died of a signal */
     int status;    /* its exit status, when finished */
-    int signal;    /* what it died of, else 0 */
+    int signal;    /* what it died of before the time limit, else 0 */
     char *output;  /* what it wrote to standard output; ends with a NUL; owned by the result */
     gsize length;
     char *complaint; /* what it wrote to standard error, likewise */

@@ -15,7 +15,7 @@ G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 #define LAST_CALL_BEFORE(deadline) MIN((deadline) / 5, G_USEC_PER_SEC)
 #define BATCH_ATTEMPTS 4 /* so up to three guests of one batch may be stuck */
 #define RETRY_THREADS 4
-#define BATCHES_PER_WORKER 2
+#define BATCHES_PER_WORKER 1
 #define BATCH_MAX 32
 
 typedef struct {
@@ -41,7 +41,7 @@ typedef struct {
     char *uri;
     GMutex lock; /* for all that follows */
     GCond changed;
-    bool opened;
+    bool opened, planned;
     Hypervisor *first; /* connection of the workers; valid while references are held */
     GError *error;     /* the first that a call returned */
     GPtrArray *targets;
@@ -126,20 +126,6 @@ static gpointer end_thread(Collection *collection)
     g_mutex_unlock(&collection->lock);
     collection_unref(collection);
     return NULL;
-}
-
-static gpointer open_first(gpointer data)
-{
-    Collection *collection = data;
-    GError *error = NULL;
-    Hypervisor *hypervisor = collection->api->open(collection->uri, &error);
-    g_mutex_lock(&collection->lock);
-    collection->first = hypervisor;
-    collection->opened = true;
-    if (!hypervisor)
-        note_error(collection, error);
-    g_mutex_unlock(&collection->lock);
-    return end_thread(collection);
 }
 
 /* The same batch may have been asked twice; the answer with more in it stays. */
@@ -263,12 +249,37 @@ static void ask_batch(Collection *collection, Hypervisor *hypervisor, guint i)
     collection->readers--;
 }
 
+/* With the lock held. */
+static void work_off(Collection *collection)
+{
+    while (collection->next_batch < collection->batches->len && !collection->over)
+        ask_batch(collection, collection->first, collection->next_batch++);
+}
+
 static gpointer work(gpointer data)
 {
     Collection *collection = data;
     g_mutex_lock(&collection->lock);
-    while (collection->next_batch < collection->batches->len && !collection->over)
-        ask_batch(collection, collection->first, collection->next_batch++);
+    work_off(collection);
+    g_mutex_unlock(&collection->lock);
+    return end_thread(collection);
+}
+
+/* Opens the connection, and goes on as one of the workers when the batches are planned. */
+static gpointer open_and_work(gpointer data)
+{
+    Collection *collection = data;
+    GError *error = NULL;
+    Hypervisor *hypervisor = collection->api->open(collection->uri, &error);
+    g_mutex_lock(&collection->lock);
+    collection->first = hypervisor;
+    collection->opened = true;
+    if (!hypervisor)
+        note_error(collection, error);
+    g_cond_broadcast(&collection->changed);
+    while (hypervisor && !collection->planned && !collection->over)
+        g_cond_wait(&collection->changed, &collection->lock);
+    work_off(collection);
     g_mutex_unlock(&collection->lock);
     return end_thread(collection);
 }
@@ -316,7 +327,7 @@ static gpointer last_call(gpointer data)
 /* false: not before the deadline. */
 static bool wait_opened(Collection *collection, gint64 deadline)
 {
-    start_thread(collection, "libvirt-open", open_first);
+    start_thread(collection, "libvirt-work", open_and_work);
     while (!collection->opened && collection->threads)
         if (!g_cond_wait_until(&collection->changed, &collection->lock, deadline))
             break;
@@ -348,6 +359,8 @@ static void plan(Collection *collection, const CollectOptions *options)
         Batch batch = {.first = first, .count = MIN(size, n - first)};
         g_array_append_val(collection->batches, batch);
     }
+    collection->planned = true;
+    g_cond_broadcast(&collection->changed);
 }
 
 static bool all_full(Collection *collection, const Batch *batch)
@@ -380,7 +393,7 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
     gint64 last_call_at = deadline - LAST_CALL_BEFORE(deadline - begin);
     bool last_call_made = false;
 
-    for (guint i = 0; i < MIN(options->workers, collection->batches->len); i++)
+    for (guint i = 1; i < MIN(options->workers, collection->batches->len); i++)
         start_thread(collection, "libvirt-work", work);
     for (gint64 now; !all_done(collection, settle_at) && (now = g_get_monotonic_time()) < deadline;) {
         if (now >= last_call_at && !last_call_made) {
@@ -506,6 +519,7 @@ Sample *collect_sample(const CollectOptions *options, bool *ret_abandoned, GErro
     g_mutex_lock(&collection->lock);
     Sample *sample = collect(collection, options, begin, error);
     collection->over = true;
+    g_cond_broadcast(&collection->changed);
     /* Threads that have done their work are on their way out: give them the moment that takes. */
     gint64 moment = g_get_monotonic_time() + G_USEC_PER_SEC / 20;
     while (collection->threads && g_cond_wait_until(&collection->changed, &collection->lock, moment))
