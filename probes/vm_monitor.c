@@ -205,22 +205,21 @@ static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret
 
 /* --- output --- */
 
-/* What to leave to the probes beside this one. Of what stands there: poll.rb, with or without its forecast, which needs
- * Python's numpy and scipy and so can't be seen from here; monitor_ds_vm.rb. By hand, outside a probe directory, as if
- * they stood there. */
-static void set_reserve(const Probe *probe, OneOptions *options)
+/* What the probes beside this one send and may need: poll.rb, with or without its forecast, and monitor_ds_vm.rb. By
+ * hand, outside a probe directory, as if they stood there. */
+static void set_neighbours(const Probe *probe, OneOptions *options)
 {
-    gint64 set = config_integer(probe->config, CONFIG_probe_message_reserve);
-    if (set >= 0) {
-        options->reserve_per_vm = options->reserve_least = (gsize)set;
-        return;
-    }
+    bool beside = config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;
     const char *program = probe->program;
     g_autofree char *tree = program ? remotes_root(program) : NULL;
-    bool poll = options->stock_beside && (!tree || remotes_has_probe(program, "poll.rb"));
+    bool poll = beside && (!tree || remotes_has_probe(program, "poll.rb"));
     bool sizes = !tree || remotes_has_probe(program, "monitor_ds_vm.rb");
-    options->reserve_per_vm = (poll ? ONE_RESERVE_FORECAST : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
-    options->reserve_least = (poll ? ONE_RESERVE_POLL : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
+    bool forecast = poll && tree && remotes_can_forecast("");
+    options->stock_tiers = (guint)poll + (guint)forecast;
+    gsize least = (poll ? ONE_RESERVE_POLL : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
+    gint64 set = config_integer(probe->config, CONFIG_probe_message_reserve);
+    options->reserve_least = set >= 0 ? (gsize)set : least;
+    options->reserve_per_vm = set >= 0 ? (gsize)set : least + (forecast ? ONE_RESERVE_FORECAST - ONE_RESERVE_POLL : 0);
 }
 
 static void report_message(const Sample *now, const Sample *previous, const OneOptions *options,
@@ -243,13 +242,12 @@ static void report_message(const Sample *now, const Sample *previous, const OneO
 static GString *encode_records(const Probe *probe, Sample *now, const Sample *previous)
 {
     OneOptions options = {
-        .stock_beside = config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE,
         .detail = (guint)config_integer(probe->config, CONFIG_probe_detail),
         .limit = (gsize)config_integer(probe->config, CONFIG_probe_message_limit),
         .cycle = now->cycle,
     };
     OneReport report;
-    set_reserve(probe, &options);
+    set_neighbours(probe, &options);
     GString *text = one_records_write(now, previous, &options, &report);
     now->sent_tier = report.tier;
     row_set_u64(now->row, METRIC_HOST_DROPPED_KEYS, report.dropped_keys);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/remotes.h"
 
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,4 +54,30 @@ bool remotes_has_probe(const char *program, const char *name)
     g_autofree char *directory = g_path_get_dirname(program);
     g_autofree char *path = g_build_filename(directory, name, NULL);
     return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
+}
+
+static bool exists(const char *root, const char *pattern)
+{
+    g_autofree char *full = g_strconcat(root, pattern, NULL);
+    glob_t found;
+    bool any = glob(full, GLOB_NOSORT, NULL, &found) == 0;
+    globfree(&found);
+    return any;
+}
+
+bool remotes_can_forecast(const char *root)
+{
+    static const char *const places[] = {
+        "/usr/lib/python3*/dist-packages",      "/usr/lib/python3*/site-packages",
+        "/usr/lib64/python3*/site-packages",    "/usr/local/lib/python3*/*-packages",
+        "/usr/local/lib64/python3*/*-packages", "/var/lib/one/.local/lib/python3*/site-packages",
+    };
+    bool numpy = false, scipy = false;
+    for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *numpy_pattern = g_strconcat(places[i], "/numpy", NULL);
+        g_autofree char *scipy_pattern = g_strconcat(places[i], "/scipy", NULL);
+        numpy |= exists(root, numpy_pattern);
+        scipy |= exists(root, scipy_pattern);
+    }
+    return numpy && scipy;
 }

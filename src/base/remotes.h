@@ -16,5 +16,9 @@ char *remotes_root(const char *program);
 /* Its configuration file, there or not; NULL as above. Owned by the caller. */
 char *remotes_config_file(const char *program);
 
+/* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with
+ * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
+bool remotes_can_forecast(const char *root);
+
 /* OpenNebula runs an executable of that name in the same directory. */
 bool remotes_has_probe(const char *program, const char *name);

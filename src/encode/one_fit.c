@@ -163,7 +163,7 @@ static Choice choose(Fit *fit, OneReport *report)
     if (usual == 0 || !fits_by_far(fit, detail, usual, &report->message_bytes)) {
         guint low = MIN(detail, 1), high = detail + 1;
         fit->size_cap = most;
-        if (usual == 0 || !tier_fits(fit, low, usual))
+        if (usual == 0)
             report->budget = most;
         if (most == 0)
             return choose_window(fit, most, &report->message_bytes);
@@ -249,7 +249,7 @@ static void remember_sent(Fit *fit, guint tier, const bool *said)
 
 GString *one_records_write(Sample *now, const Sample *previous, const OneOptions *options, OneReport *ret_report)
 {
-    g_autoptr(OneWriter) writer = one_writer_new(now, previous, options->stock_beside);
+    g_autoptr(OneWriter) writer = one_writer_new(now, previous, options->stock_tiers);
     Fit fit = {.now = now, .options = *options, .writer = writer};
     fit.options.detail = MIN(options->detail, ONE_TIER_MAX);
     fit.options.limit = MIN(options->limit, ONE_MESSAGE_MAX);

@@ -64,7 +64,7 @@ typedef struct {
 
 struct OneWriter {
     const Sample *now;
-    bool stock_beside;
+    guint stock_tiers;
     Metric keys[N_METRICS]; /* that have a key, by tier */
     guint n_keys;
     Holdings *holdings; /* by VM */
@@ -151,7 +151,8 @@ static bool is_sent(const MetricRow *row, Metric m, guint tier)
 /* poll.rb sends the stock keys in the same message, so it is not for us to delete them. */
 static bool is_deleted(const OneWriter *w, guint i, Metric m)
 {
-    return w->holdings[i].metric[m] != HELD_NOT && !(w->stock_beside && metric_info[m].one_tier == 0);
+    bool stock = metric_info[m].one_tier < w->stock_tiers && metric_info[m].one_format != ONE_FLAG;
+    return w->holdings[i].metric[m] != HELD_NOT && !stock;
 }
 
 static void append_deletion(GString *lines, const char *key)
@@ -250,11 +251,11 @@ static void sort_keys(OneWriter *w)
                 w->keys[w->n_keys++] = m;
 }
 
-OneWriter *one_writer_new(const Sample *now, const Sample *previous, bool stock_beside)
+OneWriter *one_writer_new(const Sample *now, const Sample *previous, guint stock_tiers)
 {
     OneWriter *w = g_new0(OneWriter, 1);
     w->now = now;
-    w->stock_beside = stock_beside;
+    w->stock_tiers = stock_tiers;
     w->holdings = g_new0(Holdings, now->vms->len);
     w->lines = g_string_new(NULL);
     sort_keys(w);

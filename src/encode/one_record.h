@@ -22,11 +22,13 @@
 #define ONE_DELETE_REPEATS 3
 
 typedef struct {
-    bool stock_beside;    /* OpenNebula's poll.rb prints its eight keys in the same message: we never delete those */
-    guint detail;         /* highest tier wanted, 0..ONE_TIER_MAX */
-    gsize limit;          /* bytes of the whole message, compressed; at most ONE_MESSAGE_MAX */
-    gsize reserve_per_vm; /* of those, for other probes, while that leaves room for the tiers 0 and 1 … */
-    gsize reserve_least;  /* … else this, bytes per VM */
+    guint
+        stock_tiers; /* that OpenNebula's poll.rb sends in the same message, so that they are never ours to delete: 0
+                      * none, 1 its eight keys, 2 also their rates, with its forecast. Flags (LOCKED) are always ours */
+    guint detail;    /* highest tier wanted, 0..ONE_TIER_MAX */
+    gsize limit;     /* bytes of the whole message, compressed; at most ONE_MESSAGE_MAX */
+    gsize reserve_per_vm; /* of those, what other probes may need at most. When that is more than there is … */
+    gsize reserve_least;  /* … they can't be at their most, and have this, bytes per VM */
     guint64 cycle;        /* turns the window of VMs when not even tier 0 of all of them fits */
 } OneOptions;
 

@@ -366,23 +366,26 @@ static void test_holdings(void **state)
 {
     (void)state;
     static const struct {
-        bool stock_beside;
+        guint stock_tiers;
         const char *before, *lines, *after;
     } cases[] = {
-        {false, NULL, "NETTX=\"1\"\n", "NETTX"},
-        {false, "", "NETTX=\"1\"\n", "NETTX"},
-        {false, "CPU NETTX LOCKED", "CPU=[]\nNETTX=\"1\"\nLOCKED=[]\n", "CPU-1 NETTX LOCKED-1"},
-        {true, "CPU NETTX LOCKED", "NETTX=\"1\"\nLOCKED=[]\n", "NETTX LOCKED-1"},
-        {true, "CPU-1 NETTX-2 LOCKED-2", "NETTX=\"1\"\nLOCKED=[]\n", "NETTX"},
-        {false, "OLD_KEY NETTX OLD_KEY-1 OTHER-2", "NETTX=\"1\"\nOLD_KEY=[]\nOTHER=[]\n", "NETTX OLD_KEY-1"},
-        {false, "  cpu CPU-0 CPU-3 CPU-x CPU- -1 -- a\"b C\nD  ", "NETTX=\"1\"\n", "NETTX"},
+        {0, NULL, "NETTX=\"1\"\n", "NETTX"},
+        {0, "", "NETTX=\"1\"\n", "NETTX"},
+        {0, "CPU NETTX LOCKED", "CPU=[]\nNETTX=\"1\"\nLOCKED=[]\n", "CPU-1 NETTX LOCKED-1"},
+        {1, "CPU NETTX LOCKED", "NETTX=\"1\"\nLOCKED=[]\n", "NETTX LOCKED-1"},
+        {1, "CPU NETTX NETRX_BW", "NETTX=\"1\"\nNETRX_BW=[]\n", "NETTX NETRX_BW-1"},
+        {2, "CPU NETTX NETRX_BW LOCKED CPU_STEAL", "NETTX=\"1\"\nLOCKED=[]\nCPU_STEAL=[]\n",
+         "NETTX LOCKED-1 CPU_STEAL-1"},
+        {1, "CPU-1 NETTX-2 LOCKED-2", "NETTX=\"1\"\nLOCKED=[]\n", "NETTX"},
+        {0, "OLD_KEY NETTX OLD_KEY-1 OTHER-2", "NETTX=\"1\"\nOLD_KEY=[]\nOTHER=[]\n", "NETTX OLD_KEY-1"},
+        {0, "  cpu CPU-0 CPU-3 CPU-x CPU- -1 -- a\"b C\nD  ", "NETTX=\"1\"\n", "NETTX"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(Sample) now = sample_new(), before = sample_new();
         row_set_u64(build_vm(now, 5)->row, METRIC_VM_NET_TX_BYTES, 1);
         build_vm(before, 5)->sent_keys = g_strdup(cases[i].before);
         OneOptions options = roomy;
-        options.stock_beside = cases[i].stock_beside;
+        options.stock_tiers = cases[i].stock_tiers;
         g_autoptr(GString) text = write_records(now, before, &options);
         g_autofree char *encoded = g_base64_encode((const guchar *)cases[i].lines, strlen(cases[i].lines));
         if (!strstr(text->str, encoded))
@@ -516,16 +519,16 @@ static void test_no_tier_is_wasted(void **state)
     }
 }
 
-static void test_reserve_gives_way_to_what_sunstone_draws(void **state)
+/* What the other probes may need is theirs as long as it fits at all: with ours on top the message would be lost. */
+static void test_reserve_is_kept_while_it_fits(void **state)
 {
     (void)state;
     static const struct {
         guint vms;
         gsize reserve, expected_reserve;
-    } cases[] = {{50, ONE_RESERVE_FORECAST, ONE_RESERVE_FORECAST},
-                 {110, ONE_RESERVE_FORECAST, ONE_RESERVE_FORECAST},
-                 {160, ONE_RESERVE_FORECAST, ONE_RESERVE_POLL},
-                 {160, ONE_RESERVE_POLL, ONE_RESERVE_POLL}};
+    } cases[] = {{50, ONE_RESERVE_FORECAST, ONE_RESERVE_FORECAST},  {110, ONE_RESERVE_FORECAST, ONE_RESERVE_FORECAST},
+                 {140, ONE_RESERVE_FORECAST, ONE_RESERVE_FORECAST}, {209, ONE_RESERVE_FORECAST, ONE_RESERVE_FORECAST},
+                 {210, ONE_RESERVE_FORECAST, ONE_RESERVE_POLL},     {160, ONE_RESERVE_POLL, ONE_RESERVE_POLL}};
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         OneOptions options = roomy;
         options.reserve_per_vm = cases[i].reserve;
@@ -533,8 +536,9 @@ static void test_reserve_gives_way_to_what_sunstone_draws(void **state)
         g_autoptr(Sample) sample = build_full_sample(cases[i].vms, i);
         OneReport report;
         g_autoptr(GString) text = write_fitting(sample, &options, &report);
-        assert_int_equal(report.budget, 65507 - ONE_MESSAGE_HEADER - cases[i].vms * cases[i].expected_reserve);
-        assert_true(report.tier >= 1);
+        gsize reserved = cases[i].vms * cases[i].expected_reserve + ONE_MESSAGE_HEADER;
+        assert_int_equal(report.budget, 65507 - reserved);
+        assert_true(agent_size(text) + reserved <= 65507);
         one_report_clear(&report);
     }
 }
@@ -561,9 +565,9 @@ static void test_nothing_fits(void **state)
 {
     (void)state;
     static const OneOptions cases[] = {
-        {.stock_beside = true, .detail = 5, .limit = ONE_MESSAGE_MAX, .reserve_per_vm = 4096, .reserve_least = 4096},
-        {.stock_beside = false, .detail = 0, .limit = ONE_MESSAGE_HEADER, .reserve_per_vm = 0, .reserve_least = 0},
-        {.stock_beside = false, .detail = 5, .limit = ONE_MESSAGE_HEADER + 8, .reserve_per_vm = 0, .reserve_least = 0},
+        {.stock_tiers = 1, .detail = 5, .limit = ONE_MESSAGE_MAX, .reserve_per_vm = 4096, .reserve_least = 4096},
+        {.stock_tiers = 0, .detail = 0, .limit = ONE_MESSAGE_HEADER, .reserve_per_vm = 0, .reserve_least = 0},
+        {.stock_tiers = 0, .detail = 5, .limit = ONE_MESSAGE_HEADER + 8, .reserve_per_vm = 0, .reserve_least = 0},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(Sample) before = build_full_sample(20, 1), sample = build_full_sample(20, 1);
@@ -592,7 +596,7 @@ static void test_window_reaches_every_vm(void **state)
         Sample *now = build_full_sample(VMS, c);
         OneOptions options = roomy;
         options.limit = 12000;
-        options.cycle = 1000003 + c;
+        options.cycle = 1000250 + c;
         OneReport report;
         g_autoptr(GString) text = one_records_write(now, previous, &options, &report);
         assert_true(agent_size(text) + ONE_MESSAGE_HEADER <= options.limit);
@@ -806,6 +810,21 @@ static void test_reader_refuses_keys_and_values(void **state)
     }
 }
 
+static void test_reader_counts_keys(void **state)
+{
+    (void)state;
+    g_autoptr(GString) monitor = g_string_new(NULL);
+    for (guint i = 0; i < ONE_KEYS_MAX; i++)
+        g_string_append_printf(monitor, "K%u=[]\n", i);
+    g_autofree char *most = record_around(monitor->str);
+    g_autoptr(GString) text = g_string_new(most);
+    g_autoptr(GPtrArray) records = read_records(text);
+    assert_int_equal(find_record(records, 83)->keys->len, ONE_KEYS_MAX);
+    g_string_append(monitor, "ONE_MORE=[]\n");
+    g_autofree char *more = record_around(monitor->str);
+    assert_refused(more, strlen(more), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -823,7 +842,7 @@ int main(void)
         cmocka_unit_test(test_retired_keys_are_limited),
         cmocka_unit_test(test_300_full_vms_fit),
         cmocka_unit_test(test_no_tier_is_wasted),
-        cmocka_unit_test(test_reserve_gives_way_to_what_sunstone_draws),
+        cmocka_unit_test(test_reserve_is_kept_while_it_fits),
         cmocka_unit_test(test_any_limit),
         cmocka_unit_test(test_nothing_fits),
         cmocka_unit_test(test_window_reaches_every_vm),
@@ -832,6 +851,7 @@ int main(void)
         cmocka_unit_test(test_reader_takes),
         cmocka_unit_test(test_reader_refuses_lines),
         cmocka_unit_test(test_reader_refuses_keys_and_values),
+        cmocka_unit_test(test_reader_counts_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
