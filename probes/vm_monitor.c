@@ -206,7 +206,7 @@ static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret
 /* --- output --- */
 
 /* What the probes beside this one send and may need: poll.rb, with or without its forecast, and monitor_ds_vm.rb. By
- * hand, outside a probe directory, as if they stood there. */
+ * hand, outside a probe directory, as if they stood there, without forecast. */
 static void set_neighbours(const Probe *probe, OneOptions *options)
 {
     bool beside = config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;

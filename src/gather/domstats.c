@@ -15,16 +15,17 @@ G_DEFINE_QUARK(one_telemetry_domstats, domstats_error)
 
 static const struct {
     const char *prefix;
+    gsize length;
     Scope scope;
-} indexed[] = {{"vcpu.", SCOPE_VCPU}, {"net.", SCOPE_NIC}, {"block.", SCOPE_DISK}};
+} indexed[] = {{"vcpu.", 5, SCOPE_VCPU}, {"net.", 4, SCOPE_NIC}, {"block.", 6, SCOPE_DISK}};
 
 /* "net.0.rx.bytes" → SCOPE_NIC, 0, "rx.bytes"; "vcpu.current" → SCOPE_VM, 0, "vcpu.current". */
 static Scope split_key(const char *key, guint *ret_index, const char **ret_rest)
 {
     for (guint i = 0; i < G_N_ELEMENTS(indexed); i++) {
-        if (key[0] != indexed[i].prefix[0] || !g_str_has_prefix(key, indexed[i].prefix))
+        if (key[0] != indexed[i].prefix[0] || strncmp(key, indexed[i].prefix, indexed[i].length) != 0)
             continue;
-        const char *digits = key + strlen(indexed[i].prefix), *at = digits;
+        const char *digits = key + indexed[i].length, *at = digits;
         guint index = 0;
         for (; g_ascii_isdigit(*at) && at - digits < 6; at++)
             index = index * 10 + (guint)(*at - '0');
@@ -92,8 +93,20 @@ static const char *printable_beyond_ascii(void)
     return bytes;
 }
 
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((guchar)*text < 0x20 || *text == 0x7f || *text == '\\')
+            return false;
+    return true;
+}
+
 static void append_text(GString *out, const char *text)
 {
+    if (is_plain(text)) { /* nearly always */
+        g_string_append(out, text);
+        return;
+    }
     g_autofree char *escaped = g_strescape(text, printable_beyond_ascii());
     g_string_append(out, escaped);
 }
@@ -396,23 +409,40 @@ static void write_row(GString *out, const MetricRow *row)
     }
 }
 
+static void begin_value(GString *out, const char *key)
+{
+    g_string_append(out, "  ");
+    g_string_append(out, key);
+    g_string_append_c(out, '=');
+}
+
 static void write_text(GString *out, const char *key, const char *text)
 {
     if (!text)
         return;
-    g_string_append_printf(out, "  %s=", key);
+    begin_value(out, key);
     append_text(out, text);
+    g_string_append_c(out, '\n');
+}
+
+static void write_number(GString *out, const char *key, gint64 number)
+{
+    if (number < 0)
+        return;
+    begin_value(out, key);
+    text_append_u64(out, (guint64)number);
     g_string_append_c(out, '\n');
 }
 
 static void write_vm(GString *out, const VmSample *vm)
 {
-    g_string_append_printf(out, "Domain: '%s'\n", vm->name);
+    g_string_append(out, "Domain: '");
+    g_string_append(out, vm->name);
+    g_string_append(out, "'\n");
     write_text(out, "domain.uuid", vm->uuid);
-    if (vm->domain_id >= 0)
-        g_string_append_printf(out, "  domain.id=%" G_GINT64_FORMAT "\n", vm->domain_id);
-    g_string_append_printf(out, "  domain.boottime=%" G_GINT64_FORMAT "\n", vm->boottime_ns);
-    g_string_append_printf(out, "  domain.ran=%d\n", vm->ran);
+    write_number(out, "domain.id", vm->domain_id);
+    write_number(out, "domain.boottime", vm->boottime_ns);
+    write_number(out, "domain.ran", vm->ran);
     write_text(out, "domain.xml-devices", vm->xml_devices);
     write_text(out, "domain.sent-keys", vm->sent_keys);
     write_row(out, vm->row);

@@ -10,9 +10,14 @@
 
 struct Hypervisor {
     virConnectPtr connection;
-    GPtrArray *domains;  /* of HypervisorDomain */
-    GHashTable *by_uuid; /* uuid, owned by domains → virDomainPtr, owned */
+    GPtrArray *domains;  /* of Known */
+    GHashTable *by_uuid; /* uuid → Known, both owned by domains */
 };
+
+typedef struct {
+    HypervisorDomain domain; /* first: what others see of it */
+    virDomainPtr handle;
+} Known;
 
 static GQuark libvirt_error_quark(void);
 static G_DEFINE_QUARK(one_telemetry_libvirt, libvirt_error)
@@ -51,15 +56,11 @@ static char *uuid_of(virDomainPtr handle)
 
 static void free_domain(gpointer data)
 {
-    HypervisorDomain *domain = data;
-    g_free(domain->name);
-    g_free(domain->uuid);
-    g_free(domain);
-}
-
-static void free_handle(gpointer handle)
-{
-    virDomainFree(handle);
+    Known *known = data;
+    g_free(known->domain.name);
+    g_free(known->domain.uuid);
+    virDomainFree(known->handle);
+    g_free(known);
 }
 
 static void libvirt_close(Hypervisor *hypervisor)
@@ -89,12 +90,13 @@ static bool list_domains(Hypervisor *hypervisor, GError **error)
             virDomainFree(handles[i]);
             continue;
         }
-        HypervisorDomain *domain = g_new0(HypervisorDomain, 1);
-        domain->name = g_strdup(name);
-        domain->uuid = uuid;
-        domain->id = (int)virDomainGetID(handles[i]); /* (unsigned)-1 for one that has just ended */
-        g_ptr_array_add(hypervisor->domains, domain);
-        g_hash_table_insert(hypervisor->by_uuid, domain->uuid, handles[i]);
+        Known *known = g_new0(Known, 1);
+        known->domain.name = g_strdup(name);
+        known->domain.uuid = uuid;
+        known->domain.id = (int)virDomainGetID(handles[i]); /* (unsigned)-1 for one that has just ended */
+        known->handle = handles[i];
+        g_ptr_array_add(hypervisor->domains, known);
+        g_hash_table_insert(hypervisor->by_uuid, uuid, known);
     }
     free(handles);
     return true;
@@ -105,7 +107,7 @@ static Hypervisor *libvirt_open(const char *uri, GError **error)
     virSetErrorFunc(NULL, keep_quiet);
     Hypervisor *hypervisor = g_new0(Hypervisor, 1);
     hypervisor->domains = g_ptr_array_new_with_free_func(free_domain);
-    hypervisor->by_uuid = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_handle);
+    hypervisor->by_uuid = g_hash_table_new(g_str_hash, g_str_equal);
     hypervisor->connection = virConnectOpenReadOnly(uri);
     if (!hypervisor->connection)
         set_error(error, "cannot connect");
@@ -149,11 +151,17 @@ static void set_parameter(VmSample *vm, const virTypedParameter *parameter)
     }
 }
 
-static VmSample *vm_from_record(const virDomainStatsRecord *record)
+/* NULL: not one of those listed. Name and id are taken from the list: every call of libvirt's about a handle formats
+ * its uuid for a debug message that nobody wants. */
+static VmSample *vm_from_record(const Hypervisor *hypervisor, const virDomainStatsRecord *record)
 {
-    VmSample *vm = vm_sample_new(virDomainGetName(record->dom));
-    vm->uuid = uuid_of(record->dom);
-    vm->domain_id = (int)virDomainGetID(record->dom);
+    g_autofree char *uuid = uuid_of(record->dom);
+    const Known *known = uuid ? g_hash_table_lookup(hypervisor->by_uuid, uuid) : NULL;
+    if (!known)
+        return NULL;
+    VmSample *vm = vm_sample_new(known->domain.name);
+    vm->uuid = g_steal_pointer(&uuid);
+    vm->domain_id = known->domain.id;
     for (int i = 0; i < record->nparams; i++)
         set_parameter(vm, &record->params[i]);
     return vm;
@@ -166,12 +174,14 @@ static GPtrArray *libvirt_stats(Hypervisor *hypervisor, const char *const *uuids
     const unsigned all_groups = free_groups | VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_BALLOON |
                                 VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_BLOCK;
     g_autofree virDomainPtr *handles = g_new0(virDomainPtr, count + 1); /* NULL at its end */
-    guint known = 0;
-    for (guint i = 0; i < count; i++)
-        if ((handles[known] = g_hash_table_lookup(hypervisor->by_uuid, uuids[i])))
-            known++;
+    guint wanted = 0;
+    for (guint i = 0; i < count; i++) {
+        const Known *known = g_hash_table_lookup(hypervisor->by_uuid, uuids[i]);
+        if (known)
+            handles[wanted++] = known->handle;
+    }
     GPtrArray *vms = g_ptr_array_new_with_free_func((GDestroyNotify)vm_sample_free);
-    if (!known)
+    if (!wanted)
         return vms;
 
     virDomainStatsRecordPtr *records = NULL;
@@ -185,7 +195,9 @@ static GPtrArray *libvirt_stats(Hypervisor *hypervisor, const char *const *uuids
         return NULL;
     }
     for (int i = 0; i < found; i++) {
-        VmSample *vm = vm_from_record(records[i]);
+        VmSample *vm = vm_from_record(hypervisor, records[i]);
+        if (!vm)
+            continue;
         /* libvirt asks one domain after another: the middle of its share of the call is when it was this one's turn. */
         vm->boottime_ns = begin + (end - begin) * (2 * i + 1) / (2 * found);
         g_ptr_array_add(vms, vm);
@@ -196,8 +208,8 @@ static GPtrArray *libvirt_stats(Hypervisor *hypervisor, const char *const *uuids
 
 static char *libvirt_xml(Hypervisor *hypervisor, const char *uuid)
 {
-    virDomainPtr handle = g_hash_table_lookup(hypervisor->by_uuid, uuid);
-    char *xml = handle ? virDomainGetXMLDesc(handle, 0) : NULL;
+    const Known *known = g_hash_table_lookup(hypervisor->by_uuid, uuid);
+    char *xml = known ? virDomainGetXMLDesc(known->handle, 0) : NULL;
     char *copy = g_strdup(xml);
     free(xml);
     return copy;
