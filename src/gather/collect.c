@@ -387,6 +387,19 @@ static bool all_done(Collection *collection, gint64 settle_at)
     return true;
 }
 
+/* Woken by every answer; otherwise when the next batch is overdue, so that all its attempts come before the last call,
+ * and now and then. */
+static gint64 next_look(Collection *collection, gint64 now)
+{
+    gint64 look = now + collection->patience_us / 4;
+    for (guint i = 0; i < collection->next_batch; i++) {
+        gint64 due = batch_at(collection, i)->asked_at + collection->patience_us;
+        if (due > now)
+            look = MIN(look, due);
+    }
+    return look;
+}
+
 static void run_until(Collection *collection, const CollectOptions *options, gint64 begin, gint64 deadline)
 {
     gint64 settle_at = begin + SETTLE_AFTER(deadline - begin);
@@ -404,9 +417,7 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
             collection->retries++;
             start_thread(collection, "libvirt-again", work_again);
         }
-        /* Woken by every answer; otherwise often enough to see what has become overdue. */
-        gint64 tick = now + collection->patience_us / 4;
-        g_cond_wait_until(&collection->changed, &collection->lock, MIN(tick, deadline));
+        g_cond_wait_until(&collection->changed, &collection->lock, MIN(next_look(collection, now), deadline));
     }
     collection->over = true;
 }

@@ -583,5 +583,7 @@ int main(void)
         cmocka_unit_test(no_part_of_a_recording_of_virsh_crashes),
         cmocka_unit_test(damaged_bytes_do_no_harm),
     };
+    /* GLib's warnings go to standard error, which OpenNebula takes for a probe's error text. */
+    g_log_set_always_fatal(G_LOG_LEVEL_WARNING | G_LOG_LEVEL_CRITICAL | G_LOG_FATAL_MASK);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

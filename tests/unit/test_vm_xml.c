@@ -3,7 +3,9 @@
 #include "gather_helpers.h"
 #include "sample_builder.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ONE "xmlns:one=\"http://opennebula.org/xmlns/libvirt/1.0\""
 
@@ -240,30 +242,33 @@ static void each_nic_gets_its_own(void **state)
 
 #define NAMED_BY_ENTITY "<domain><metadata><one:vm " ONE "><one:name>&a;</one:name></one:vm></metadata></domain>"
 
+static const char *const bad[] = {
+    "",
+    " ",
+    "x",
+    "<",
+    "<domain>",
+    "<domain><metadata></domain>",
+    "<domain></domain><domain/>",
+    "<domainx/>",
+    "<x><domain/></x>",
+    "<domain a='1' a='2'/>",
+    "<domain>\x01</domain>",
+    "<domain>\xff</domain>",
+    "<domain>&undefined;</domain>",
+    "\xff\xfe<\x13T\x19Y\x50", /* UTF-16, says its beginning */
+    "<?xml version='1.0' encoding='UTF-16'?><domain>\xff</domain>",
+    "<?xml version='1.0' encoding='EUC-JP'?><domain>\xff\xff</domain>",
+    "<!DOCTYPE domain><domain/>",
+    "<!DOCTYPE domain SYSTEM 'file:///etc/passwd'><domain/>",
+    ("<!DOCTYPE domain [<!ENTITY a 'x'>]>" NAMED_BY_ENTITY),
+    ("<!DOCTYPE domain [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>" NAMED_BY_ENTITY),
+    "<!DOCTYPE domain [<!ENTITY a '&b;&b;'><!ENTITY b '&a;'>]><domain>&a;</domain>",
+};
+
 static void refusals_change_nothing(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "",
-        " ",
-        "x",
-        "<",
-        "<domain>",
-        "<domain><metadata></domain>",
-        "<domain></domain><domain/>",
-        "<domainx/>",
-        "<x><domain/></x>",
-        "<domain a='1' a='2'/>",
-        "<domain>\x01</domain>",
-        "<domain>\xff</domain>",
-        "<domain>&undefined;</domain>",
-        "<?xml version='1.0' encoding='no-such'?><domain/>",
-        "<!DOCTYPE domain><domain/>",
-        "<!DOCTYPE domain SYSTEM 'file:///etc/passwd'><domain/>",
-        ("<!DOCTYPE domain [<!ENTITY a 'x'>]>" NAMED_BY_ENTITY),
-        ("<!DOCTYPE domain [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>" NAMED_BY_ENTITY),
-        "<!DOCTYPE domain [<!ENTITY a '&b;&b;'><!ENTITY b '&a;'>]><domain>&a;</domain>",
-    };
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(VmSample) vm = vm_with_nics("n0");
         row_set_text(vm->row, METRIC_VM_VM_NAME, "as it was");
@@ -271,6 +276,40 @@ static void refusals_change_nothing(void **state)
         check_refused(vm, bad[i], strlen(bad[i]), NOT_WELL_FORMED);
         assert_string_equal(row_text(vm->row, METRIC_VM_VM_NAME), "as it was");
         assert_string_equal(row_text(g_ptr_array_index(vm->nics, 0), METRIC_NIC_MAC), "as it was");
+    }
+}
+
+/* OpenNebula takes what a probe writes there for its error text. */
+static void refusals_are_silent(void **state)
+{
+    (void)state;
+    g_autofree char *path = NULL, *said = NULL;
+    int file = g_file_open_tmp(NULL, &path, NULL), saved = dup(STDERR_FILENO);
+    assert_true(file >= 0 && saved >= 0);
+    dup2(file, STDERR_FILENO);
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(VmSample) vm = vm_sample_new("one-83");
+        vm_xml_apply(vm, bad[i], strlen(bad[i]), NULL);
+    }
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(file);
+    assert_true(g_file_get_contents(path, &said, NULL, NULL));
+    g_remove(path);
+    assert_string_equal(said, "");
+}
+
+/* libvirt writes UTF-8, whatever stands at its beginning. */
+static void it_is_utf8(void **state)
+{
+    (void)state;
+    static const char *const encodings[] = {"UTF-8", "utf-8", "ISO-8859-1", "UTF-16", "no-such"};
+    for (guint i = 0; i < G_N_ELEMENTS(encodings); i++) {
+        g_autoptr(VmSample) vm = vm_sample_new("one-83");
+        g_autofree char *domain = domain_named("Gr\303\274\303\237e");
+        g_autofree char *xml = g_strdup_printf("<?xml version='1.0' encoding='%s'?>%s", encodings[i], domain);
+        apply(vm, xml);
+        CHECK_TEXT(row_text(vm->row, METRIC_VM_VM_NAME), "Gr\303\274\303\237e", encodings[i]);
     }
 }
 
@@ -357,6 +396,8 @@ int main(void)
         cmocka_unit_test(interfaces_are_found_by_their_target),
         cmocka_unit_test(each_nic_gets_its_own),
         cmocka_unit_test(refusals_change_nothing),
+        cmocka_unit_test(refusals_are_silent),
+        cmocka_unit_test(it_is_utf8),
         cmocka_unit_test(billion_laughs_are_not_laughed),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(size_is_bounded),
