@@ -192,4 +192,4 @@ dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
 clean: ## remove build/
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -274,9 +274,19 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
     return text;
 }
 
-static bool print(const GString *text, GError **error)
+/* Called by OpenNebula beside poll.rb: a failure would cost the data of all probes in the directory. */
+static bool must_not_fail(const Probe *probe)
 {
-    if (file_write_all(STDOUT_FILENO, text->str, text->len))
+    return probe->arguments.by_opennebula && config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;
+}
+
+/* A crash in mid-write leaves half a record, which would put the host into ERROR: then rather no output at all. */
+static bool print(const Probe *probe, const GString *text, GError **error)
+{
+    guard_set_status(EXIT_FAILED);
+    bool printed = file_write_all(STDOUT_FILENO, text->str, text->len);
+    guard_set_status(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED);
+    if (printed)
         return true;
     g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "cannot write to standard output: %s",
                 g_strerror(errno));
@@ -288,7 +298,7 @@ static bool print(const GString *text, GError **error)
 static bool encode_and_print(const Probe *probe, Sample *now, const Sample *previous, GError **error)
 {
     g_autoptr(GString) text = encode(probe, now, previous);
-    return print(text, error);
+    return print(probe, text, error);
 }
 
 static bool run_replay(const Probe *probe, GError **error)
@@ -328,9 +338,8 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     return keep(probe, now, complaint, printed ? error : NULL) && printed;
 }
 
-static int run_and_report(void *data)
+static int run_and_report(const Probe *probe)
 {
-    const Probe *probe = data;
     bool abandoned = false;
     g_autoptr(GError) error = NULL;
     bool done = run(probe, &abandoned, &error);
@@ -339,40 +348,18 @@ static int run_and_report(void *data)
         if (probe->arguments.by_opennebula)
             fprintf(stderr, "one-telemetry: %s\n", error->message);
     }
+    int status = done || must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED;
     if (abandoned) /* threads are blocked in libvirt: nothing may be torn down under them */
-        _exit(done ? EXIT_DONE : EXIT_FAILED);
-    return done ? EXIT_DONE : EXIT_FAILED;
+        _exit(status);
+    return status;
 }
 
 /* OpenNebula discards the output of all probes of this directory when one fails or crashes, and waits without limit for
- * one that hangs. So the work is done in a child, and what it printed is passed on when it is whole. */
-static int run_guarded(Probe *probe)
+ * one that hangs. */
+static void guard(const Probe *probe)
 {
-    bool replace = config_integer(probe->config, CONFIG_probe_mode) == MODE_REPLACE;
     gint64 limit = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline)) + GUARD_GRACE_MS;
-    GuardResult result = {.finished = false};
-    g_autoptr(GError) error = NULL;
-    if (!guard_run(run_and_report, probe, limit, &result))
-        g_set_error(&error, G_SPAWN_ERROR, G_SPAWN_ERROR_FORK, "cannot start a process: %s", g_strerror(errno));
-    else if (result.signal)
-        g_set_error(&error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, "the collection was ended by signal %d (%s)",
-                    result.signal, g_strsignal(result.signal));
-    else if (!result.finished)
-        g_set_error(&error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, "the collection did not end in %.1f s",
-                    (double)limit / 1000);
-    if (error) {
-        log_error("%s; nothing is sent in this cycle", error->message);
-        fprintf(stderr, "one-telemetry: %s\n", error->message);
-    } else if (result.complaint && *result.complaint) {
-        fputs(result.complaint, stderr);
-    }
-    bool good = !error && result.status == EXIT_DONE;
-    if (good && !file_write_all(STDOUT_FILENO, result.output, result.length)) {
-        log_error("cannot write to standard output: %s", g_strerror(errno));
-        good = false;
-    }
-    guard_result_clear(&result);
-    return good || !replace ? EXIT_DONE : EXIT_FAILED;
+    guard_arm(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED, limit, "nothing is sent in this cycle");
 }
 
 static int refuse(const Probe *probe, const GError *error)
@@ -381,7 +368,7 @@ static int refuse(const Probe *probe, const GError *error)
     if (!probe->arguments.by_opennebula)
         return EXIT_USAGE;
     fprintf(stderr, "one-telemetry: %s\n", error->message);
-    return config_integer(probe->config, CONFIG_probe_mode) == MODE_REPLACE ? EXIT_USAGE : EXIT_DONE;
+    return must_not_fail(probe) ? EXIT_DONE : EXIT_USAGE;
 }
 
 static int start(Probe *probe, int argc, char **argv)
@@ -394,6 +381,8 @@ static int start(Probe *probe, int argc, char **argv)
         puts("vm_monitor (one-telemetry) " ONE_TELEMETRY_VERSION);
         return EXIT_DONE;
     }
+    if (probe->arguments.by_opennebula) /* what is known so far; again below */
+        guard(probe);
     bool loaded = load_config(probe, &error);
     LogTarget target = probe->arguments.by_opennebula ? LOG_TO_SYSLOG : LOG_TO_STDERR;
     log_init("vm_monitor", target, (LogLevel)config_integer(probe->config, CONFIG_log_level));
@@ -405,7 +394,9 @@ static int start(Probe *probe, int argc, char **argv)
         return EXIT_DONE;
     }
     settle(probe);
-    return probe->arguments.by_opennebula ? run_guarded(probe) : run_and_report(probe);
+    if (probe->arguments.by_opennebula)
+        guard(probe);
+    return run_and_report(probe);
 }
 
 static void probe_clear(Probe *probe)

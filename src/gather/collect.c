@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/collect.h"
 #include "gather/host.h"
-#include "gather/vm_xml.h"
+#include "gather/identity.h"
 
 #include <string.h>
 
@@ -16,7 +16,7 @@ G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 #define BATCH_ATTEMPTS 4 /* so up to three guests of one batch may be stuck */
 #define RETRY_THREADS 4
 #define BATCHES_PER_WORKER 1
-#define BATCH_MAX 32
+#define BATCH_MAX 16
 
 typedef struct {
     char *name, *uuid;
@@ -31,6 +31,7 @@ typedef struct {
     guint attempts, out; /* calls made for it; of those, still under way */
     gint64 asked_at;     /* monotonic us of the last call; 0: due at once */
     bool answered;       /* by at least one call */
+    bool served;         /* by the last call, with what needs no monitor */
 } Batch;
 
 /* Shared by all threads of one collection. It lives until the last of them is back, even if that is long after the
@@ -42,12 +43,13 @@ typedef struct {
     GMutex lock; /* for all that follows */
     GCond changed;
     bool opened, planned;
-    Hypervisor *first; /* connection of the workers; valid while references are held */
+    Hypervisor *first; /* connection of the workers; NULL when the last of them has closed it */
     GError *error;     /* the first that a call returned */
     GPtrArray *targets;
     GArray *batches;
     guint next_batch;                /* the first that no worker has taken yet */
     guint threads, retries, readers; /* running; retry threads ever started; threads reading XML */
+    guint users;                     /* threads that use the first connection */
     gint64 patience_us;
     bool over; /* answers are no longer wanted */
 } Collection;
@@ -73,7 +75,6 @@ static void collection_unref(Collection *collection)
 {
     if (!g_atomic_int_dec_and_test(&collection->references))
         return;
-    collection->api->close(collection->first);
     g_clear_error(&collection->error);
     g_ptr_array_unref(collection->targets);
     g_array_unref(collection->batches);
@@ -107,6 +108,14 @@ static void start_thread(Collection *collection, const char *name, GThreadFunc f
     }
     collection->threads++;
     g_thread_unref(thread);
+}
+
+/* With the lock held. */
+static void start_worker(Collection *collection, GThreadFunc function)
+{
+    guint before = collection->threads;
+    start_thread(collection, "libvirt-work", function);
+    collection->users += collection->threads - before;
 }
 
 /* With the lock held. */
@@ -160,16 +169,6 @@ static void file_answers(Collection *collection, guint first, guint count, GPtrA
     }
 }
 
-static char *device_names(const VmSample *vm)
-{
-    GString *names = g_string_new(NULL);
-    for (guint i = 0; i < vm->nics->len; i++) {
-        const char *name = row_device_name(g_ptr_array_index(vm->nics, i));
-        g_string_append_printf(names, "%s%s", i ? "," : "", name ? name : "");
-    }
-    return g_string_free(names, FALSE);
-}
-
 /* The XML of domains that were started, or got another NIC, since it was last read. */
 static void read_new_xml(Collection *collection, Hypervisor *hypervisor, guint first, guint count)
 {
@@ -177,7 +176,7 @@ static void read_new_xml(Collection *collection, Hypervisor *hypervisor, guint f
         g_mutex_lock(&collection->lock);
         Target *target = g_ptr_array_index(collection->targets, i);
         g_autofree char *uuid = g_strdup(target->uuid);
-        g_autofree char *devices = target->vm ? device_names(target->vm) : NULL;
+        g_autofree char *devices = target->vm ? identity_devices(target->vm) : NULL;
         bool wanted = devices && !target->xml && g_strcmp0(devices, target->known_devices) != 0 && !collection->over;
         g_mutex_unlock(&collection->lock);
         if (!wanted)
@@ -256,16 +255,30 @@ static void work_off(Collection *collection)
         ask_batch(collection, collection->first, collection->next_batch++);
 }
 
+/* With the lock held on entry and return. Closing asks libvirtd, so it is for a worker too: it may hang like any other
+ * call. */
+static void leave_first(Collection *collection)
+{
+    if (--collection->users > 0)
+        return;
+    Hypervisor *hypervisor = g_steal_pointer(&collection->first);
+    g_mutex_unlock(&collection->lock);
+    collection->api->close(hypervisor);
+    g_mutex_lock(&collection->lock);
+}
+
 static gpointer work(gpointer data)
 {
     Collection *collection = data;
     g_mutex_lock(&collection->lock);
     work_off(collection);
+    leave_first(collection);
     g_mutex_unlock(&collection->lock);
     return end_thread(collection);
 }
 
-/* Opens the connection, and goes on as one of the workers when the batches are planned. */
+/* Opens the connection, goes on as one of the workers when the batches are planned, and keeps the connection open until
+ * the collection is over. */
 static gpointer open_and_work(gpointer data)
 {
     Collection *collection = data;
@@ -280,6 +293,9 @@ static gpointer open_and_work(gpointer data)
     while (hypervisor && !collection->planned && !collection->over)
         g_cond_wait(&collection->changed, &collection->lock);
     work_off(collection);
+    while (hypervisor && !collection->over)
+        g_cond_wait(&collection->changed, &collection->lock);
+    leave_first(collection);
     g_mutex_unlock(&collection->lock);
     return end_thread(collection);
 }
@@ -292,14 +308,26 @@ static guint next_again(Collection *collection)
     return i == all && collection->next_batch < all ? collection->next_batch++ : i;
 }
 
+/* With the lock held. There is no connection to be had now, as while libvirtd is restarted: not before the usual time.
+ */
+static void be_patient(Collection *collection)
+{
+    for (guint i = 0; i < collection->next_batch; i++)
+        if (!batch_at(collection, i)->answered)
+            batch_at(collection, i)->asked_at = g_get_monotonic_time();
+}
+
 /* For batches that are overdue, over a connection of its own. */
 static gpointer work_again(gpointer data)
 {
     Collection *collection = data;
     Hypervisor *hypervisor = collection->api->open(collection->uri, NULL);
     g_mutex_lock(&collection->lock);
-    for (guint i; hypervisor && !collection->over && (i = next_again(collection)) < collection->batches->len;)
-        ask_batch(collection, hypervisor, i);
+    if (hypervisor)
+        for (guint i; !collection->over && (i = next_again(collection)) < collection->batches->len;)
+            ask_batch(collection, hypervisor, i);
+    else
+        be_patient(collection);
     g_mutex_unlock(&collection->lock);
     collection->api->close(hypervisor);
     return end_thread(collection);
@@ -315,8 +343,12 @@ static gpointer last_call(gpointer data)
         const Batch batch = *batch_at(collection, i);
         bool wanted = !batch.answered && !collection->over;
         g_mutex_unlock(&collection->lock);
-        if (wanted)
-            ask(collection, hypervisor, batch.first, batch.count, HYPERVISOR_FREE_GROUPS);
+        if (!wanted || !ask(collection, hypervisor, batch.first, batch.count, HYPERVISOR_FREE_GROUPS))
+            continue;
+        g_mutex_lock(&collection->lock);
+        batch_at(collection, i)->served = true;
+        g_cond_broadcast(&collection->changed);
+        g_mutex_unlock(&collection->lock);
     }
     collection->api->close(hypervisor);
     return end_thread(collection);
@@ -327,7 +359,7 @@ static gpointer last_call(gpointer data)
 /* false: not before the deadline. */
 static bool wait_opened(Collection *collection, gint64 deadline)
 {
-    start_thread(collection, "libvirt-work", open_and_work);
+    start_worker(collection, open_and_work);
     while (!collection->opened && collection->threads)
         if (!g_cond_wait_until(&collection->changed, &collection->lock, deadline))
             break;
@@ -381,7 +413,7 @@ static bool all_done(Collection *collection, gint64 settle_at)
     for (guint i = 0; i < collection->batches->len; i++) {
         const Batch *batch = batch_at(collection, i);
         bool lost = !batch->answered && !batch->out && batch->attempts >= BATCH_ATTEMPTS;
-        if (!lost && (!batch->answered || (batch->out && !settled && !all_full(collection, batch))))
+        if (!lost && !batch->served && (!batch->answered || (batch->out && !settled && !all_full(collection, batch))))
             return false;
     }
     return true;
@@ -407,7 +439,7 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
     bool last_call_made = false;
 
     for (guint i = 1; i < MIN(options->workers, collection->batches->len); i++)
-        start_thread(collection, "libvirt-work", work);
+        start_worker(collection, work);
     for (gint64 now; !all_done(collection, settle_at) && (now = g_get_monotonic_time()) < deadline;) {
         if (now >= last_call_at && !last_call_made) {
             start_thread(collection, "libvirt-last", last_call);
@@ -423,40 +455,6 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
 }
 
 /* --- the sample --- */
-
-/* What was read from the domain's XML once, and still holds. */
-static void carry_over(VmSample *vm, const VmSample *before)
-{
-    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
-        Metric m = metric_first(SCOPE_VM) + i;
-        if (metric_info[m].cost == COST_START)
-            row_set_text(vm->row, m, row_text(before->row, m));
-    }
-    for (guint i = 0; i < vm->nics->len; i++) {
-        MetricRow *row = g_ptr_array_index(vm->nics, i);
-        for (guint j = 0; j < before->nics->len; j++) {
-            const MetricRow *other = g_ptr_array_index(before->nics, j);
-            if (g_strcmp0(row_device_name(row), row_device_name(other)) != 0)
-                continue;
-            row_set_text(row, METRIC_NIC_MAC, row_text(other, METRIC_NIC_MAC));
-            row_set_text(row, METRIC_NIC_BRIDGE, row_text(other, METRIC_NIC_BRIDGE));
-        }
-    }
-    g_autofree char *devices = device_names(vm);
-    if (g_strcmp0(devices, before->xml_devices) == 0) /* else it is read anew in the next cycle */
-        vm->xml_devices = g_steal_pointer(&devices);
-}
-
-static void add_identity(VmSample *vm, const Target *target, const Sample *previous)
-{
-    const VmSample *before = sample_find_run(previous, vm);
-    if (target->known_devices && before)
-        carry_over(vm, before);
-    if (target->xml && vm_xml_apply(vm, target->xml, strlen(target->xml), NULL)) {
-        g_free(vm->xml_devices);
-        vm->xml_devices = device_names(vm);
-    }
-}
 
 static VmSample *silent_vm(const Target *target)
 {
@@ -476,12 +474,12 @@ static Sample *assemble(Collection *collection, const Sample *previous, guint *r
         for (guint t = batch->first; t < batch->first + batch->count; t++) {
             Target *target = g_ptr_array_index(collection->targets, t);
             VmSample *vm = g_steal_pointer(&target->vm);
-            if (!vm && batch->answered)
+            if (!vm && (batch->answered || batch->served))
                 continue; /* it has ended meanwhile */
             answers += vm != NULL;
             missing += vm == NULL;
             vm = vm ? vm : silent_vm(target);
-            add_identity(vm, target, previous);
+            identity_add(vm, target->known_devices ? sample_find_run(previous, vm) : NULL, target->xml);
             g_ptr_array_add(sample->vms, vm);
         }
     }

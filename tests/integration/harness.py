@@ -132,11 +132,12 @@ class RigCase(Case):
                 self.rig.thaw(name)
             self.settle()
 
-    def settle(self):
-        """Waits until libvirtd answers for every guest again: jobs that were held are given back."""
+    def settle(self, *names):
+        """Waits until libvirtd answers for these guests again, for all if none is named, and goes on to do so: a call
+        that was held up may have others to ask still."""
         def all_answer():
-            return all("balloon.rss" in stats for stats in self.rig.domstats(timeout=20).values())
-        self.wait_for(all_answer, 30, "guests do not answer again")
+            return all("balloon.rss" in stats for stats in self.rig.domstats(*names, timeout=20).values())
+        self.wait_for(lambda: all_answer() and (time.sleep(0.2) or all_answer()), 30, "guests do not answer again")
 
     def wait_for(self, condition, seconds, complaint):
         deadline = time.monotonic() + seconds

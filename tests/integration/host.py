@@ -96,7 +96,8 @@ class Run:
         except ValueError:
             out = self.out if len(self.out) < 1500 else f"{self.out[:1500]}… ({len(self.out)} characters)"
         log = "".join(f"\n  {level} {text[:300]}" for level, text in self.log)
-        return f"exit status {self.status} after {self.seconds:.1f} s\nout: {out}\nerr: {self.err[:3000]}\nsyslog: {log}"
+        return (f"exit status {self.status} after {self.seconds:.1f} s\n"
+                f"out: {out}\nerr: {self.err[:3000]}\nsyslog: {log}")
 
     def records(self):
         return decode(self.out)
@@ -133,7 +134,8 @@ class Host:
 
     def start(self, *options, host="kvm1", env=None, **popen):
         """Begins a cycle: OpenNebula's arguments behind ours. finish() ends it."""
-        return self.tree.start(0, host, {**self.env, **(env or {})}, options, preexec_fn=self.syslog.enter, **popen)
+        popen = {"preexec_fn": self.syslog.enter, **popen}
+        return self.tree.start(0, host, {**self.env, **(env or {})}, options, **popen)
 
     def finish(self, process, begin=None, timeout=RUN_SECONDS):
         begin = begin or time.monotonic()
@@ -153,11 +155,19 @@ class Host:
     def by_hand(self, *options, timeout=RUN_SECONDS, env=None, **popen):
         """One run as a person calls it; kvmrc and configuration are the tree's."""
         begin = time.monotonic()
-        popen = {"stdout": subprocess.PIPE, **popen}
+        popen = {"stdout": subprocess.PIPE, "preexec_fn": self.syslog.enter, **popen}
         process = subprocess.Popen([self.tree.probe, *options], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                    text=True, errors="surrogateescape", env={**os.environ, **self.env, **(env or {})},
-                                   preexec_fn=self.syslog.enter, **popen)
+                                   **popen)
         return self.finish(process, begin, timeout)
+
+    def closing(self, *descriptors):
+        """A preexec_fn that closes standard descriptors."""
+        def prepare():
+            self.syslog.enter()
+            for number in descriptors:
+                os.close(number)
+        return prepare
 
     def processes(self):
         """The pids of all processes that run this host's probe."""
@@ -168,13 +178,12 @@ class Host:
                     found.append(pid)
         return found
 
-    def child(self, parent, seconds=10):
-        """The pid of the process in which the collection of that probe runs, as soon as it is there."""
+    def collecting(self, process, seconds=10):
+        """The pid of that probe, as soon as its collection is under way: it has begun to use threads."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for pid in self.processes():
-                with contextlib.suppress(OSError):
-                    if f"\nPPid:\t{parent.pid}\n" in pathlib.Path(f"/proc/{pid}/status").read_text():
-                        return pid
+            with contextlib.suppress(OSError):
+                if len(os.listdir(f"/proc/{process.pid}/task")) > 1:
+                    return process.pid
             time.sleep(0.01)
         raise AssertionError(f"no collection was started within {seconds} s")

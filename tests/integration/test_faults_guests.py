@@ -106,6 +106,14 @@ class Guests(RigCase):
                 self.assert_complete(run, locked=locked, vms=VMS)
         self.recovers()
 
+    def test_closed_output(self):
+        """a frozen guest, and standard output closed: the records do not go into the connection left open"""
+        with self.frozen("one-82"):
+            run = self.opennebula.by_hand(preexec_fn=self.opennebula.closing(1))
+            self.assertEqual(run.status, 1, run)
+            self.assertRegex(run.err, r"(?m)^vm_monitor: cannot write to standard output: Bad file descriptor$")
+        self.recovers()
+
     # ---- guests that come, go and change --------------------------------------------------------------
 
     def start(self, name, **options):
@@ -148,6 +156,17 @@ class Guests(RigCase):
         deleted = [key for key in RATES if key.endswith("_BW") and key not in after]
         self.assertFalse(deleted, f"rates that became unknown are deleted: {after}")
         self.cycle(90)
+
+    def test_started_again_and_ahead(self):
+        """a guest started again whose counters are above those of its former run: no rate all the same"""
+        self.start("one-90", paused=True)
+        self.two_cycles()
+        before = int(self.cycle(90)[90]["CPU_TIME"])
+        self.rig.destroy("one-90")
+        self.start("one-90")
+        self.wait_for(lambda: int(self.rig.domstats("one-90", args=["--cpu-total"])["one-90"]["cpu.time"]) > before, 60,
+                      "it does not get to run")
+        self.assertGreater(int(self.cycle(without=[90])[90]["CPU_TIME"]), before)
 
     def test_renamed(self):
         """a guest under another name, with the same uuid, between two cycles"""

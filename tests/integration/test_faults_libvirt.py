@@ -80,12 +80,12 @@ class Libvirtd(RigCase):
 
     def test_killed_in_a_collection(self):
         """libvirtd killed while it is asked, over and over: no crash, and what is printed is whole"""
-        for pause, host in ((0, self.opennebula), (0.5, self.instead), (1.1, self.opennebula), (1.5, self.instead)):
+        for pause, host in ((0, self.opennebula), (0.5, self.instead), (1.1, self.opennebula), (1.3, self.instead)):
             with self.subTest(pause=pause):
                 self.rig.freeze("one-82")
                 begin = time.monotonic()
                 process = host.start()
-                host.child(process)
+                host.collecting(process)
                 time.sleep(pause)
                 self.assertIsNone(process.poll(), "it ended before libvirtd was killed")
                 self.rig.libvirtd("kill")
@@ -94,8 +94,8 @@ class Libvirtd(RigCase):
                 if host is self.opennebula:
                     self.assertEqual(run.status, 0, run)
                 self.assertEqual(bool(run.out), run.status == 0 and not run.err, run)
-                for vm in run.records():
-                    self.assertIn(vm, VMS, run)
+                if run.out:
+                    self.assertEqual(sorted(run.records()), list(VMS), run)
                 for level, text in run.log:
                     self.assertNotIn("ended by signal", text, run)
                 self.assertEqual(host.processes(), [])
@@ -118,7 +118,7 @@ class Libvirtd(RigCase):
         with self.frozen("one-82"):
             begin = time.monotonic()
             process = self.opennebula.start()
-            self.opennebula.child(process)
+            self.opennebula.collecting(process)
             time.sleep(0.5)
             self.rig.libvirtd("freeze")
             run = self.opennebula.finish(process, begin)
@@ -133,6 +133,7 @@ class Libvirtd(RigCase):
         with self.frozen("one-82"):
             self.rig.libvirtd("kill")
             self.rig.libvirtd("start")
+            self.settle("one-79")
             for _ in range(2):
                 run = self.opennebula.cycle()
                 self.assertLess(run.seconds, LATE, run)

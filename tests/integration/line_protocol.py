@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A strict reader of InfluxDB's line protocol, written from its description, to check what the probe writes."""
+import re
+from dataclasses import dataclass
+
+MEASUREMENT = re.compile(r"((?:[^\\, \n]|\\[, \\]|\\(?=[^, \\\n]))+)")
+KEY = re.compile(r"((?:[^\\,= \n]|\\[,= ]|\\(?=[^,= \n]))+)")
+STRING = re.compile(r'"((?:[^"\\\n]|\\["\\])*)"')
+INTEGER = re.compile(r"(-?[0-9]+)i")
+REAL = re.compile(r"-?[0-9]+\.[0-9]+(?:e[-+]?[0-9]+)?")
+
+
+@dataclass
+class Point:
+    measurement: str
+    tags: dict
+    fields: dict
+    time: int
+
+
+class Line:
+    """One line, and how far it has been read."""
+
+    def __init__(self, text):
+        self.text, self.at = text, 0
+
+    def take(self, pattern):
+        found = pattern.match(self.text, self.at)
+        if not found:
+            raise ValueError(f"{pattern.pattern} expected at {self.at}: {self.text[self.at:self.at + 60]!r}")
+        self.at = found.end()
+        return found
+
+    def next_is(self, character):
+        if self.text[self.at:self.at + 1] != character:
+            return False
+        self.at += 1
+        return True
+
+    def expect(self, character):
+        if not self.next_is(character):
+            raise ValueError(f"{character!r} expected at {self.at}: {self.text[self.at:self.at + 60]!r}")
+
+    def key(self):
+        return re.sub(r"\\([,= ])", r"\1", self.take(KEY)[1])
+
+    def value(self):
+        if self.text[self.at:self.at + 1] == '"':
+            return re.sub(r'\\(["\\])', r"\1", self.take(STRING)[1])
+        if INTEGER.match(self.text, self.at):
+            number = int(self.take(INTEGER)[1])
+            if not -2**63 <= number < 2**63:
+                raise ValueError(f"{number} does not fit 64 bits")
+            return number
+        return float(self.take(REAL)[0])
+
+
+def read_line(text):
+    line = Line(text)
+    point = Point(re.sub(r"\\([, ])", r"\1", line.take(MEASUREMENT)[1]), {}, {}, 0)
+    while line.next_is(","):
+        key = line.key()
+        line.expect("=")
+        if key in point.tags:
+            raise ValueError(f"tag {key} twice: {text}")
+        point.tags[key] = line.key()
+    if list(point.tags) != sorted(point.tags):
+        raise ValueError(f"tags are not sorted: {text}")
+    line.expect(" ")
+    while True:
+        key = line.key()
+        line.expect("=")
+        if key in point.fields:
+            raise ValueError(f"field {key} twice: {text}")
+        point.fields[key] = line.value()
+        if not line.next_is(","):
+            break
+    line.expect(" ")
+    point.time = int(line.take(re.compile(r"[0-9]+$"))[0])
+    return point
+
+
+def read(text):
+    """[Point] of all lines; raises ValueError where one is none, or a series has two points."""
+    if not text.endswith("\n"):
+        raise ValueError("the last line is not ended")
+    points = [read_line(line) for line in text[:-1].split("\n")]
+    series = [(point.measurement, *point.tags.items()) for point in points]
+    if len(set(series)) != len(series):
+        raise ValueError("two points of one series")
+    if len({point.time for point in points}) != 1:
+        raise ValueError("points of several times")
+    return points
