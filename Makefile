@@ -190,6 +190,6 @@ dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
 	@echo build/one-telemetry-$(VERSION).tar.gz
 
 clean: ## remove build/
-	rm -rf build
+	rm -rf build $(filter-out / . ..,$(BUILD))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -66,7 +66,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
 {
     guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
     if (words == 1)
-        return usage(error, "expected HYPERVISOR HOST_ID HOST_NAME (as OpenNebula passes them), or none of them");
+        return usage(error,
+                     "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
     arguments->by_opennebula = words > 1;
     for (arguments->format = 0; format_names[arguments->format]; arguments->format++)
         if (g_strcmp0(arguments->format_name ? arguments->format_name : "one", format_names[arguments->format]) == 0)
@@ -107,19 +108,24 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     g_option_context_set_summary(
         context, "Prints OpenNebula monitoring records of all VMs (domains one-<ID>) of this KVM host.");
     g_option_context_set_description(
-        context, "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
-                 "\"beside\" the\n"
-                 "exit status is always 0. By hand: 0 done, 1 the collection failed, 2 wrong usage or configuration.\n"
-                 "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n");
+        context,
+        "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
+        "\"beside\" the\n"
+        "exit status is 0 whatever happens. By hand: 0 done, 1 the collection failed, 2 wrong usage or configuration.\n"
+        "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n");
     g_option_context_add_main_entries(context, entries, NULL);
-    return g_option_context_parse(context, argc, argv, error) && check_arguments(arguments, error);
+    g_autoptr(GError) reason = NULL;
+    if (!g_option_context_parse(context, argc, argv, &reason))
+        return usage(error, reason->message);
+    return check_arguments(arguments, error);
 }
 
 /* A file that was named must be there; the tree's may be missing. */
 static bool load_config(Probe *probe, GError **error)
 {
     g_autofree char *standard = probe->program ? remotes_config_file(probe->program) : NULL;
-    const char *named = probe->arguments.config_path ? probe->arguments.config_path : g_getenv("ONE_TELEMETRY_CONF");
+    const char *set = g_getenv("ONE_TELEMETRY_CONF"), *environment = set && *set ? set : NULL;
+    const char *named = probe->arguments.config_path ? probe->arguments.config_path : environment;
     const char *path = named ? named : standard;
     g_autoptr(GError) reason = NULL;
     if (path && (named || g_file_test(path, G_FILE_TEST_EXISTS)) && !config_load(probe->config, path, &reason)) {
@@ -311,7 +317,7 @@ static bool run_replay(const Probe *probe, GError **error)
     return encode_and_print(probe, now, previous, error);
 }
 
-/* After the records are out, so that no trouble with a disk delays or loses them. What the log was told when the state
+/* After the records are out, so that no trouble with a disk can lose them. What the log was told when the state
  * was loaded (a directory that is not ours) is not said again. */
 static bool keep(const Probe *probe, const Sample *now, const char *complaint, GError **ret_error)
 {
@@ -388,12 +394,13 @@ static int start(Probe *probe, int argc, char **argv)
     log_init("vm_monitor", target, (LogLevel)config_integer(probe->config, CONFIG_log_level));
     if (!loaded)
         return refuse(probe, error);
+    settle(probe);
     if (probe->arguments.dump_config) {
         g_autofree char *text = config_dump(probe->config);
-        fputs(text, stdout);
+        printf("# In effect: libvirt at %s, the previous sample in %s/%s\n\n%s", probe->uri, probe->state_dir,
+               probe->state_name, text);
         return EXIT_DONE;
     }
-    settle(probe);
     if (probe->arguments.by_opennebula)
         guard(probe);
     return run_and_report(probe);
@@ -432,6 +439,7 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TOP_PAD, 1024 * 1024);
     signal(SIGPIPE, SIG_IGN); /* a killed libvirtd, or a reader of our output that went away, raises it */
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
     Probe probe = {.config = config_new(), .program = g_file_read_link("/proc/self/exe", NULL)};
     int status = start(&probe, argc, argv);
     probe_clear(&probe);

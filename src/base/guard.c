@@ -7,7 +7,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define STACK_SIZE (32 * 1024) /* of the handler's own stack: the crash may be an overflow of the other */
+#define STACK_SIZE (32 * 1024) /* of the handler's own stack: the crash may be an overflow of the main thread's */
 
 static volatile sig_atomic_t exit_status, already_ending;
 static const char *consequence_text = "";
@@ -25,6 +25,12 @@ static const char *reason(int number)
         return "crashed with SIGFPE";
     case SIGILL:
         return "crashed with SIGILL";
+    case SIGTRAP:
+        return "ended by a fatal error (SIGTRAP)";
+    case SIGSYS:
+        return "crashed with SIGSYS";
+    case SIGXCPU:
+        return "out of CPU time (SIGXCPU)";
     default:
         return "aborted";
     }
@@ -62,7 +68,8 @@ void guard_arm(int status, gint64 limit_ms, const char *consequence)
 #if defined(__SANITIZE_ADDRESS__)
     const int signals[] = {SIGALRM};
 #else
-    const int signals[] = {SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    /* SIGTRAP: how GLib ends on a fatal message, and so when memory runs out. */
+    const int signals[] = {SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU};
 #endif
     exit_status = status;
     consequence_text = consequence;

@@ -6,10 +6,11 @@
 
 #include <glib.h>
 
-/* From here on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) and the end of the time limit (SIGALRM) end the
- * process with `status` and a line on syslog and standard error that ends with `consequence` ("nothing is sent in this
- * cycle"). The text is kept, not copied. Call it before threads are started. In sanitized builds crashes are left to
- * the sanitizer. */
+/* From here on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS), the end of a limit on CPU time
+ * (SIGXCPU) and of the time limit (SIGALRM) end the process with `status` and a line on syslog and standard error that
+ * ends with `consequence` ("nothing is sent in this cycle"). The text is kept, not copied. Call it in the main thread
+ * before others are started; a stack overflow is caught in the main thread alone. In sanitized builds crashes are left
+ * to the sanitizer. */
 void guard_arm(int status, gint64 limit_ms, const char *consequence);
 
 /* Another exit status from now on, as while output is half written. */

@@ -15,7 +15,6 @@ G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 #define LAST_CALL_BEFORE(deadline) MIN((deadline) / 5, G_USEC_PER_SEC)
 #define BATCH_ATTEMPTS 4 /* so up to three guests of one batch may be stuck */
 #define RETRY_THREADS 4
-#define BATCHES_PER_WORKER 1
 #define BATCH_MAX 16
 
 typedef struct {
@@ -386,7 +385,7 @@ static void plan(Collection *collection, const CollectOptions *options)
         target->known_devices = known_devices(options->previous, domain);
         g_ptr_array_add(collection->targets, target);
     }
-    guint n = domains->len, size = CLAMP(n / (options->workers * BATCHES_PER_WORKER), 1, BATCH_MAX);
+    guint n = domains->len, size = CLAMP(n / options->workers, 1, BATCH_MAX);
     for (guint first = 0; first < n; first += size) {
         Batch batch = {.first = first, .count = MIN(size, n - first)};
         g_array_append_val(collection->batches, batch);

@@ -19,11 +19,13 @@ typedef struct {
     virDomainPtr handle;
 } Known;
 
-static GQuark libvirt_error_quark(void);
-static G_DEFINE_QUARK(one_telemetry_libvirt, libvirt_error)
+static GQuark libvirt_error_quark(void)
+{
+    return g_quark_from_static_string("one_telemetry_libvirt-quark");
+}
 
-    /* libvirt's default handler writes to standard error, which OpenNebula takes for a probe's error text. */
-    static void keep_quiet(void *data, virErrorPtr error)
+/* libvirt's default handler writes to standard error, which OpenNebula takes for a probe's error text. */
+static void keep_quiet(void *data, virErrorPtr error)
 {
     (void)data;
     (void)error;

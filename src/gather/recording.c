@@ -8,15 +8,20 @@ bool recording_append(const char *path, const Sample *sample, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     domstats_write(sample, text);
-    return file_append(path, text->str, text->len, error);
+    bool done = file_append(path, text->str, text->len, error);
+    if (!done)
+        g_prefix_error(error, "cannot record to ");
+    return done;
 }
 
 static bool read_into(GPtrArray *all, const char *path, GError **error)
 {
     g_autofree char *text = NULL;
     gsize length;
-    if (!file_read(path, DOMSTATS_FILE_MAX, &text, &length, error))
+    if (!file_read(path, DOMSTATS_FILE_MAX, &text, &length, error)) {
+        g_prefix_error(error, "cannot replay ");
         return false;
+    }
     g_autoptr(GPtrArray) samples = domstats_read(text, length, error);
     if (!samples) {
         g_prefix_error(error, "%s: ", path);

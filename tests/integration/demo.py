@@ -34,6 +34,8 @@ def table(vms):
 
 
 def show(rig, probe):
+    if not probe.is_file():
+        raise RigError(f"{probe}: there is no such probe; build it with: make")
     rig.up()
     conf = f"[probe]\nstate_dir = {rig.dir}/state\n"
     tree = Tree(pathlib.Path(rig.dir) / "remotes", probe, rig.uri(), conf)
