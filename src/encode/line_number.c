@@ -67,13 +67,13 @@ const char *line_number_read(const char **at, const char *end, char *copy, LineF
 {
     const char *start = *at, *expected = NULL;
     Whole whole = take_whole(at, end);
-    char suffix = *at < end && whole.n_digits > 0 ? **at : '\0';
-    if (suffix == 'i') {
+    bool has_digits = whole.n_digits > 0;
+    if (has_digits && is_at(*at, end, 'i')) {
         (*at)++;
         ret_field->type = FIELD_INTEGER;
         if (!whole_to_int64(whole, &ret_field->value.i))
             expected = "an integer from -2^63 to 2^63-1";
-    } else if (suffix == 'u') {
+    } else if (has_digits && is_at(*at, end, 'u')) {
         (*at)++;
         ret_field->type = FIELD_UNSIGNED;
         ret_field->value.u = whole.magnitude;

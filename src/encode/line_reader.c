@@ -38,7 +38,8 @@ struct LineReader {
 
 LineReader *line_reader_new(const char *text, gsize length)
 {
-    LineReader *r = g_new0(LineReader, 1);
+    LineReader *r = g_new(LineReader, 1);
+    memset(r, 0, offsetof(LineReader, names));              /* the tables behind are written before they are read */
     r->next = r->raw = r->raw_end = length > 0 ? text : ""; /* so text may be NULL */
     r->end = r->next + length;
     r->next_line = 1;

@@ -30,7 +30,7 @@ typedef struct {
         bool b;
         const char *s; /* unescaped; `length` bytes, NUL-terminated, no NUL among them */
     } value;
-    gsize length; /* of a string */
+    gsize length; /* of a string; else 0 */
 } LineField;
 
 typedef struct {
@@ -67,8 +67,8 @@ typedef enum {
  * string quote and backslash; a backslash before anything else stands for itself, before another backslash too.
  *
  * A string may run over newlines: Telegraf sends log texts so. Where no point comes of it, a closing quote is taken to
- * be missing, and the next call goes on behind the first of these newlines, so that a quote left open never hides the
- * good lines after it. Our own writer makes a newline a space.
+ * be missing, and the next call goes on behind the first of these newlines: a quote left open never hides good lines,
+ * unless a second one left open closes it, which is a string to InfluxDB too. Our own writer makes a newline a space.
  *
  * Refused: a measurement that begins with _ (reserved), a line without fields, an empty key or tag value, a tag or
  * field key twice, a bare word as value, NaN and infinity, numbers out of range, an unterminated string, invalid UTF-8,

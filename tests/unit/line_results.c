@@ -16,6 +16,7 @@
 static void append_field(GString *out, const LineField *field)
 {
     g_string_append_printf(out, " <%s>=", field->key);
+    assert_true(field->type == FIELD_STRING || field->length == 0);
     switch (field->type) {
     case FIELD_FLOAT:
         text_append_real(out, field->value.f);
@@ -80,7 +81,10 @@ GPtrArray *read_all(const char *text, gsize length)
         assert_true(result->raw + result->raw_length <= length);
         g_ptr_array_add(results, result);
     }
+    gsize length_at_end = 1;
     assert_int_equal(line_reader_next(reader, &point, NULL), LINE_END);
+    assert_non_null(line_reader_raw(reader, &length_at_end));
+    assert_int_equal(length_at_end, 0);
     free(copy);
     return results;
 }

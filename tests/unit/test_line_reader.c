@@ -127,7 +127,6 @@ static const struct {
     /* words that are no value */
     {TEXT("m f=abc"), 5, VALUE},
     {TEXT("m f=tRUE"), 5, VALUE},
-    {TEXT("m f=tr 5"), 5, VALUE},
     {TEXT("m f=truefalse"), 5, VALUE},
     {TEXT("m f=nan"), 5, VALUE},
     {TEXT("m f=NaN"), 5, VALUE},
@@ -150,7 +149,7 @@ static const struct {
     {TEXT("m f=1e5i"), 8, SEPARATOR},
     {TEXT("m f=1.5i"), 8, SEPARATOR},
     {TEXT("m f=1i2"), 7, SEPARATOR},
-    {TEXT("m f=--1"), 6, "the digits of a number"},
+    {TEXT("m f=-u"), 6, "the digits of a number"},
     {TEXT("m f=9223372036854775808i"), 5, INTEGER},
     {TEXT("m f=-9223372036854775809i"), 5, INTEGER},
     {TEXT("m f=18446744073709551617i"), 5, INTEGER},
@@ -280,15 +279,23 @@ static void test_rows(void **state)
     }
 }
 
-static void test_nothing_to_read(void **state)
+static void test_reads_no_further_than_told(void **state)
 {
     (void)state;
-    g_autoptr(LineReader) reader = line_reader_new(NULL, 0);
-    LinePoint point;
-    gsize length = 1;
-    assert_int_equal(line_reader_next(reader, &point, NULL), LINE_END);
-    assert_non_null(line_reader_raw(reader, &length));
-    assert_int_equal(length, 0);
+    static const char text[] = "m ü=12i 345"; /* each of its beginnings is followed by what would make sense */
+    for (gsize length = 0; length < sizeof text; length++) {
+        g_autoptr(LineReader) reader = line_reader_new(length > 0 ? text : NULL, length);
+        g_autoptr(GError) error = NULL;
+        LinePoint point;
+        gsize raw_length;
+        assert_non_null(line_reader_raw(reader, &raw_length));
+        LineResult result = line_reader_next(reader, &point, &error);
+        assert_int_equal(result, length == 0 ? LINE_END : length < strlen("m ü=1") ? LINE_BAD : LINE_POINT);
+        if (length == 3)
+            assert_string_equal(error->message, "line 1, column 3: expected valid UTF-8");
+        if (result == LINE_POINT)
+            assert_int_equal(point.time, length == sizeof text - 1 ? 345 : length == 11 ? 34 : length == 10 ? 3 : 0);
+    }
 }
 
 static void test_a_point_is_set_on_success_alone(void **state)
@@ -395,6 +402,18 @@ static void test_length_of_a_line(void **state)
     }
 }
 
+/* No quote comes in many lines, each of which is short. */
+static void test_an_open_quote_in_a_long_text(void **state)
+{
+    (void)state;
+    g_autoptr(GString) text = g_string_new("m f=\"\n");
+    while (text->len < 3 * LINE_MAX_BYTES)
+        g_string_append(text, "# comment\n");
+    g_autoptr(GPtrArray) results = read_all(text->str, text->len);
+    assert_int_equal(results->len, 1);
+    assert_string_equal(result_at(results, 0)->error, "line 1, column 5: expected a closing \" for this one");
+}
+
 /* Among as many as there may be, wherever the two stand: the second one is named. */
 static void test_a_key_twice_among_many(void **state)
 {
@@ -418,11 +437,12 @@ int main(void)
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_nothing_to_read),
+        cmocka_unit_test(test_reads_no_further_than_told),
         cmocka_unit_test(test_a_point_is_set_on_success_alone),
         cmocka_unit_test(test_number_of_tags_and_fields),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_length_of_a_line),
+        cmocka_unit_test(test_an_open_quote_in_a_long_text),
         cmocka_unit_test(test_a_key_twice_among_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
