@@ -151,9 +151,13 @@ def from_points(points):
 
 def from_records(records):
     """Of OpenNebula's records, decoded."""
-    names = {**RECORD, **{f"sum {row[0]}": row[3] for row in rows(SUMS) if row[3] != "-"}}
-    return {(vm, key): int(keys[name]) for vm, keys in records.items() for key, name in names.items()
+    return {(vm, key): int(keys[name]) for vm, keys in records.items() for key, name in in_records().items()
             if keys.get(name) is not None}
+
+
+def in_records():
+    """{key: OpenNebula's key} of what has one."""
+    return {**RECORD, **{f"sum {row[0]}": row[3] for row in rows(SUMS) if row[3] != "-"}}
 
 
 def is_ours(key):

@@ -119,13 +119,16 @@ class Libvirtd(RigCase):
             begin = time.monotonic()
             process = self.opennebula.start()
             self.opennebula.collecting(process)
-            time.sleep(0.5)
+            time.sleep(0.8)
             self.rig.libvirtd("freeze")
             run = self.opennebula.finish(process, begin)
             self.rig.libvirtd("thaw")
             self.assertEqual(run.status, 0, run)
             self.assertLess(run.seconds, LATE, run)
-            self.assert_complete(run, locked=[82], vms=VMS)
+            if run.out:
+                self.assert_complete(run, locked=[82], vms=VMS)
+            else:  # it was so slow that libvirtd was frozen before the first answer
+                self.assert_logged(run, "gave no (statistics|list of domains) within")
         self.assert_works()
 
     def test_restarted_with_a_frozen_guest(self):

@@ -79,6 +79,10 @@ class State(RigCase):
                 self.cycle(False, "previous sample .* not used: .*; going on as on a first run$")
                 self.cycle(True)
 
+    def test_part_lost(self):
+        """state file that lost a guest in its middle"""
+        self.damaged(lambda: self.edit(r"(?s)Domain: 'one-79'.*?(?=Domain: 'one-82')", ""), "some are missing")
+
     def test_garbage(self):
         """state file full of garbage: random bytes, zeros, other text, a line without end"""
         for name, content in (("random", os.urandom(100_000)), ("zeros", bytes(4096)), ("text", b"hello world\n"),

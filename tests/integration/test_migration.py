@@ -42,18 +42,26 @@ class Migration(RigCase):
             finally:
                 process.kill()
 
+    def hold_up(self, process, rig):
+        """Stops the arriving QEMU as soon as there is one, so that there is time to look."""
+        end = time.monotonic() + LIMIT
+        while process.poll() is None:
+            self.assertLess(time.monotonic(), end, "the migration does not begin")
+            with contextlib.suppress(RigError):            # not there yet
+                rig.freeze(NAME)
+                return
+            time.sleep(0.002)
+        self.fail("the migration was over before the arriving QEMU could be held up")
+
     def watch(self, process, rig, here, there):
-        """Looks at both hosts in turn until the migration is over, holding up the arriving QEMU for a while.
+        """Looks at both hosts in turn until the migration is over, of which the first part is held up.
         Returns [(host, guest or None)] in the order of looking."""
-        seen, held, until, end = [], None, 0, time.monotonic() + LIMIT
+        self.hold_up(process, rig)
+        seen, held, until, end = [], True, time.monotonic() + HOLD, time.monotonic() + LIMIT
         while process.poll() is None:
             self.assertLess(time.monotonic(), end, "the migration does not end")
             seen += [(there, self.look(there)), (here, self.look(here))]
-            if held is None:
-                with contextlib.suppress(RigError):        # not there yet
-                    rig.freeze(NAME)
-                    held, until = True, time.monotonic() + HOLD
-            elif held and time.monotonic() > until and len(seen) > 2 * LOOKS:
+            if held and time.monotonic() > until and len(seen) > 2 * LOOKS:
                 rig.thaw(NAME)
                 held = False
         return seen + [(there, self.look(there)), (here, self.look(here))]
