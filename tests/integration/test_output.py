@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comes out of the probe when its output, its configuration or its own collection is in trouble, and with 1,000
 VMs. libvirt's test driver stands for the hypervisor, or a socket on which nobody answers."""
-import contextlib
+import fcntl
 import os
 import re
 import signal
 import socket
-import subprocess
+import struct
+import termios
+import time
 
 from harness import Case, main
 from opennebula import DATAGRAM, message_size
 
 REPLACE = "mode = replace"
 MANY = 1000
+PIPE_BYTES = 65536      # that a pipe holds
 SOME = "<node>" + "".join(f"""
   <domain type='test'>
     <name>{name}</name><uuid>5e8c0000-0000-4000-8000-{number:012}</uuid>
@@ -115,6 +118,21 @@ class TestDriver(Case):
                 run = host.finish(process)
                 self.assertEqual(run.status, status, run)
                 self.assert_logged(run, "cannot write to standard output: Broken pipe")
+
+    def test_ended_in_mid_write(self):
+        """ended while its reader dawdles: a failure in both modes, since half a record is worse than none"""
+        for name, host, _ in self.in_both_modes(self.many()):
+            with self.subTest(name):
+                process = host.start("--format", "json")
+                end = time.monotonic() + 30
+                while struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)))[0] < PIPE_BYTES:
+                    self.assertLess(time.monotonic(), end, "the pipe does not get full")
+                    time.sleep(0.05)
+                process.send_signal(signal.SIGALRM)
+                process.wait(10)
+                run = host.finish(process)
+                self.assertEqual((run.status, len(run.out)), (1, PIPE_BYTES), run.err)
+                self.assert_logged(run, "not done in time")
 
     def test_closed(self):
         """standard descriptors closed, any of them: exit 0 beside; replace and by hand: a failure without stdout"""
