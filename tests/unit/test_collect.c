@@ -501,7 +501,7 @@ static void two_stuck_guests_of_one_batch(void **state)
     (void)state;
     have_guests(12);
     fake.sticking = 2;
-    check_with_stuck(4000, 1, 2);
+    check_with_stuck(8000, 1, 2);
 }
 
 static void three_stuck_guests_of_one_batch(void **state)
@@ -517,7 +517,7 @@ static void more_stuck_guests_than_workers(void **state)
     (void)state;
     have_guests(100);
     fake.guests[0].stuck = fake.guests[50].stuck = fake.guests[99].stuck = true;
-    check_with_stuck(4000, 2, 3);
+    check_with_stuck(12000, 2, 3); /* three calls after another, with room for a slow machine */
 }
 
 static void where_every_monitor_hangs_the_last_call_helps(void **state)
