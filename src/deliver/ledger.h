@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What became of a sink's batches, kept in its spool directory over the forwarder's runs: back-off goes on where it
+ * was, and counts are of the sink's whole life. Readable by anybody who may read the spool (--status, the probe's host
+ * series). */
+#pragma once
+
+#include "deliver/spool.h"
+
+#define LEDGER_ERROR_MAX 300 /* bytes kept of an error's text */
+
+typedef struct {
+    gint64 last_success_ns; /* realtime; 0: never. Likewise the next two */
+    gint64 last_error_ns;
+    gint64 retry_at_ns;                           /* not before; 0: at once */
+    guint failures;                               /* in a row */
+    guint64 sent_batches, sent_lines, sent_bytes; /* delivered; bytes as stored */
+    guint64 retried;                              /* requests that had to be made again */
+    guint64 rejected_lines;                       /* refused by the sink and not sent again */
+    guint64 dropped_batches, dropped_bytes;       /* by the spool's limits */
+    guint64 bad_batches;                          /* damaged files set aside */
+    char last_error[LEDGER_ERROR_MAX + 1];        /* one line, "" for none */
+} Ledger;
+
+/* A missing or damaged ledger is one of zeros; damaged: *ret_damaged (may be NULL). */
+void ledger_load(Spool *spool, const char *sink, Ledger *ret_ledger, bool *ret_damaged);
+
+/* dropped_* change by ledger_add_dropped alone, as several processes drop: of them the larger, the given or the stored,
+ * is kept. */
+bool ledger_save(Spool *spool, const char *sink, const Ledger *ledger, GError **error);
+
+/* Adds to dropped_*, from any process, under a lock of the sink's own, so that none loses another's counts. Gives up
+ * after LEDGER_LOCK_WAIT_MS when somebody sits on that lock. */
+#define LEDGER_LOCK_WAIT_MS 2000
+bool ledger_add_dropped(Spool *spool, const char *sink, SpoolCount dropped, GError **error);
+
+/* The file's form: lines key=value, each key once or left out (0), closed by a line "end". Whatever else is damaged. */
+char *ledger_format(const Ledger *ledger);
+bool ledger_parse(const char *text, gsize length, Ledger *ret_ledger);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What waits in a sink's directory, and what of it has to go. Internal to the spool. */
+#pragma once
+
+#include "deliver/spool.h"
+
+/* The batches in directory `fd` of `sink`, oldest first. Of SpoolBatch. */
+GPtrArray *spool_queue_read(const Spool *spool, const char *sink, int fd, GError **error);
+
+/* Drops what is above the limits. `keep` (may be NULL) names one that was just added: it is not dropped to make room,
+ * as after the clock was set back it can be the oldest by its name. */
+bool spool_queue_trim(const Spool *spool, const SpoolTarget *target, int fd, const char *keep, SpoolCount *ret_dropped,
+                      GError **error);
