@@ -103,18 +103,17 @@ RATES = ("CPU", "NETRX_BW", "NETTX_BW", "DISKRDBYTES_BW", "DISKWRBYTES_BW", "DIS
 class RigCase(Case):
     """Tests that share one rig. fleet: as Rig.up takes it."""
     fleet = None
-    everything = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.rig = cls.new_rig("rig", cls.fleet, cls.everything)
+        cls.rig = cls.new_rig("rig", cls.fleet)
 
     @classmethod
-    def new_rig(cls, name, fleet, everything=False):
+    def new_rig(cls, name, fleet):
         rig = Rig(cls.scratch / name)
         cls.cleanup(rig.down)
-        rig.up(fleet, everything)
+        rig.up(fleet)
         return rig
 
     def uri(self):
