@@ -237,7 +237,7 @@ static void test_cleaner_and_writer(void **state)
 
 /* --- kill -9 --- */
 
-enum { KILLS = 40, MOST = 400 };
+enum { KILLS = 30, MOST = 400 };
 
 /* Adds until it is killed; reports each batch that it was told was added. */
 static int add_and_report(Spool *spool, guint writer, int report)
