@@ -14,7 +14,7 @@ G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 /* … and the last call, without the monitor, goes out this long before the end. */
 #define LAST_CALL_BEFORE(deadline) MIN((deadline) / 5, G_USEC_PER_SEC)
 #define BATCH_ATTEMPTS 4 /* so up to three guests of one batch may be stuck */
-#define RETRY_THREADS 4
+#define RETRY_THREADS 4  /* at a time */
 #define BATCH_MAX 16
 
 typedef struct {
@@ -46,9 +46,10 @@ typedef struct {
     GError *error;     /* the first that a call returned */
     GPtrArray *targets;
     GArray *batches;
-    guint next_batch;                /* the first that no worker has taken yet */
-    guint threads, retries, readers; /* running; retry threads ever started; threads reading XML */
-    guint users;                     /* threads that use the first connection */
+    guint next_batch;         /* the first that no worker has taken yet */
+    guint threads, readers;   /* running; of those, reading XML */
+    guint retrying, arriving; /* of the running: for batches that are overdue; of those, not yet connected */
+    guint users;              /* threads that use the first connection */
     gint64 patience_us;
     bool over; /* answers are no longer wanted */
 } Collection;
@@ -212,13 +213,16 @@ static Batch *batch_at(Collection *collection, guint i)
     return &g_array_index(collection->batches, Batch, i);
 }
 
-/* With the lock held. A batch that should be asked for again, or the number of batches where there is none. */
-static guint overdue(Collection *collection)
+/* With the lock held. A batch that should be asked for again, after as many others of which this is true; the number
+ * of batches where there is none. */
+static guint overdue(Collection *collection, guint others)
 {
     gint64 now = g_get_monotonic_time();
     for (guint i = 0; i < collection->next_batch; i++) {
         const Batch *batch = batch_at(collection, i);
-        if (!batch->answered && batch->attempts < BATCH_ATTEMPTS && now - batch->asked_at >= collection->patience_us)
+        bool due = !batch->answered && batch->attempts < BATCH_ATTEMPTS &&
+                   now - batch->asked_at >= collection->patience_us;
+        if (due && others-- == 0)
             return i;
     }
     return collection->batches->len;
@@ -303,7 +307,7 @@ static gpointer open_and_work(gpointer data)
  * held up; the number of batches where there is neither. */
 static guint next_again(Collection *collection)
 {
-    guint i = overdue(collection), all = collection->batches->len;
+    guint i = overdue(collection, 0), all = collection->batches->len;
     return i == all && collection->next_batch < all ? collection->next_batch++ : i;
 }
 
@@ -322,14 +326,27 @@ static gpointer work_again(gpointer data)
     Collection *collection = data;
     Hypervisor *hypervisor = collection->api->open(collection->uri, NULL);
     g_mutex_lock(&collection->lock);
+    collection->arriving--;
     if (hypervisor)
         for (guint i; !collection->over && (i = next_again(collection)) < collection->batches->len;)
             ask_batch(collection, hypervisor, i);
     else
         be_patient(collection);
+    collection->retrying--;
     g_mutex_unlock(&collection->lock);
     collection->api->close(hypervisor);
     return end_thread(collection);
+}
+
+/* With the lock held. One more where a batch is overdue that none of the threads on their way will come to. */
+static void start_retry(Collection *collection)
+{
+    if (collection->retrying >= RETRY_THREADS || overdue(collection, collection->arriving) == collection->batches->len)
+        return;
+    guint before = collection->threads;
+    start_thread(collection, "libvirt-again", work_again);
+    collection->retrying += collection->threads - before;
+    collection->arriving += collection->threads - before;
 }
 
 /* State and network of whatever has no answer. */
@@ -443,10 +460,8 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
         if (now >= last_call_at && !last_call_made) {
             start_thread(collection, "libvirt-last", last_call);
             last_call_made = true;
-        } else if (now < last_call_at && collection->retries < RETRY_THREADS &&
-                   overdue(collection) < collection->batches->len) {
-            collection->retries++;
-            start_thread(collection, "libvirt-again", work_again);
+        } else if (now < last_call_at) {
+            start_retry(collection);
         }
         g_cond_wait_until(&collection->changed, &collection->lock, MIN(next_look(collection, now), deadline));
     }

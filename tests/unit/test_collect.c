@@ -37,6 +37,7 @@ static struct {
     guint opens_good;                         /* so many connections are made, later ones hang */
     guint failing_calls;                      /* so many calls still fail */
     guint sticking;                           /* so many guests of the batch that is asked first get stuck */
+    guint call_ms, open_ms;                   /* what a call takes, and each connection but the first */
     guint opens, closes, calls;
 } fake;
 
@@ -59,6 +60,13 @@ static void hang(void)
         g_cond_wait(&fake.changed, &fake.lock);
 }
 
+static void take_time(guint ms)
+{
+    g_mutex_unlock(&fake.lock);
+    g_usleep((gulong)ms * 1000);
+    g_mutex_lock(&fake.lock);
+}
+
 static GError *no_daemon(const char *what)
 {
     return g_error_new(g_quark_from_static_string("fake"), 38, "%s", what);
@@ -70,6 +78,7 @@ static Hypervisor *fake_open(const char *uri, GError **error)
     bool good = !fake.open_fails && strcmp(uri, URI) == 0;
     if (fake.opens++ >= fake.opens_good)
         hang();
+    take_time(fake.opens > 1 ? fake.open_ms : 0);
     Hypervisor *hypervisor = NULL;
     if (good) {
         hypervisor = g_new0(Hypervisor, 1);
@@ -161,6 +170,7 @@ static GPtrArray *fake_stats(Hypervisor *hypervisor, const char *const *uuids, g
     g_mutex_lock(&fake.lock);
     bool fails = hypervisor->domains->len == 0 || (fake.failing_calls > 0 && fake.failing_calls--);
     fake.calls++;
+    take_time(fake.call_ms);
     choose_stuck(uuids, count);
     if (fake.all_hang || (fake.monitor_hangs && groups == HYPERVISOR_ALL_GROUPS))
         hang();
@@ -238,7 +248,7 @@ static void have_guests(guint n)
         fail_msg("threads of the collection before do not end");
     g_free(fake.guests);
     fake.released = fake.open_fails = fake.monitor_hangs = fake.all_hang = false;
-    fake.failing_calls = fake.sticking = fake.opens = fake.closes = fake.calls = 0;
+    fake.failing_calls = fake.sticking = fake.call_ms = fake.open_ms = fake.opens = fake.closes = fake.calls = 0;
     fake.opens_good = G_MAXUINT;
     fake.guests = g_new0(Guest, n + 1);
     fake.n = n;
@@ -520,6 +530,18 @@ static void more_stuck_guests_than_workers(void **state)
     check_with_stuck(12000, 2, 3); /* three calls after another, with room for a slow machine */
 }
 
+/* Answers come in all the time while a connection for the first stuck guest is still being made; the guest that gets
+ * stuck later finds a thread of its own all the same. */
+static void a_stuck_guest_after_another(void **state)
+{
+    (void)state;
+    have_guests(1000);
+    fake.call_ms = 120;
+    fake.open_ms = 400;
+    fake.guests[0].stuck = fake.guests[999].stuck = true;
+    check_with_stuck(8000, 4, 2);
+}
+
 static void where_every_monitor_hangs_the_last_call_helps(void **state)
 {
     (void)state;
@@ -769,6 +791,7 @@ int main(void)
         TEST(two_stuck_guests_of_one_batch),
         TEST(three_stuck_guests_of_one_batch),
         TEST(more_stuck_guests_than_workers),
+        TEST(a_stuck_guest_after_another),
         TEST(where_every_monitor_hangs_the_last_call_helps),
         TEST(where_all_calls_hang_it_is_an_error),
         TEST(where_later_connections_hang_it_is_an_error),
