@@ -22,8 +22,7 @@ HOST_PKGS := libvirt glib-2.0 gthread-2.0 libxml-2.0 zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(HOST_PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null)
 CMOCKA_LIBS := -lcmocka
-CJSON_CFLAGS := $(shell pkg-config --cflags libcjson 2>/dev/null)
-CJSON_LIBS := $(shell pkg-config --libs libcjson 2>/dev/null)
+CURL_LIBS := $(shell pkg-config --libs libcurl 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wcast-qual \
         -Wformat=2 -Wundef -Wvla -Wdouble-promotion -Wimplicit-fallthrough -Wnull-dereference $(if $(WERROR),-Werror)
@@ -32,26 +31,29 @@ ifeq ($(shell uname -m),x86_64)
 HARDEN += -fstack-clash-protection -fcf-protection
 endif
 CFLAGS  ?= -O2 -g
-OURS     = -std=gnu11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(PKG_CFLAGS) $(WARN) $(HARDEN) \
+OURS     = -std=gnu11 -D_GNU_SOURCE -Isrc -isystem third_party/cjson $(PKG_CFLAGS) $(WARN) $(HARDEN) \
            -DONE_TELEMETRY_VERSION='"$(VERSION)"' \
            -DGLIB_VERSION_MIN_REQUIRED=GLIB_VERSION_2_56 -DGLIB_VERSION_MAX_ALLOWED=GLIB_VERSION_2_56 \
            $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 LINK     = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 
 # --- what there is ---------------------------------------------------------------------------------------------
-LIB_SRC    := $(wildcard src/model/*.c src/gather/*.c src/encode/*.c src/base/*.c)
+LIB_SRC    := $(wildcard src/model/*.c src/gather/*.c src/encode/*.c src/deliver/*.c src/base/*.c)
+OTHERS_SRC := third_party/cjson/cJSON.c
 PROBE_SRC  := $(wildcard probes/*.c)
+HOOK_SRC   := $(wildcard hooks/*.c)
 TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC  := $(wildcard tests/bench/*.c)
 MAN_SRC    := $(wildcard share/man/*.[158])
-C_FILES    := $(LIB_SRC) $(PROBE_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
-H_FILES    := $(wildcard src/*/*.h probes/*.h tests/unit/*.h tests/fuzz/*.h)
+C_FILES    := $(LIB_SRC) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
 LIB    := $(BUILD)/libonetelemetry.a
 PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
+HOOKS  := $(HOOK_SRC:hooks/%.c=$(BUILD)/hooks/%)
 TOOLS  := $(TOOL_SRC:tools/%.c=$(BUILD)/tools/%)
 UNITS  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 BENCHS := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
@@ -65,7 +67,7 @@ obj     = $(1:%.c=$(BUILD)/obj/%.o)
 .DELETE_ON_ERROR:
 
 all: programs ## build the probes
-programs: $(PROBES) $(TOOLS)
+programs: $(PROBES) $(HOOKS) $(TOOLS)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -84,9 +86,9 @@ FORCE:
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(OURS) $(if $(filter tests/%,$<),$(CJSON_CFLAGS)) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(OURS) $(if $(filter third_party/%,$<),-w) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(LIB): $(call obj,$(LIB_SRC))
+$(LIB): $(call obj,$(LIB_SRC) $(OTHERS_SRC))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
@@ -94,6 +96,11 @@ $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+$(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
 
 $(BUILD)/tools/%: $(BUILD)/obj/tools/%.o $(LIB)
 	$(call say,LD,$@)
@@ -103,24 +110,24 @@ $(BUILD)/tools/%: $(BUILD)/obj/tools/%.o $(LIB)
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(call obj,$(UNIT_HELP)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(CJSON_LIBS) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
 
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
 
 # A fuzzer compiles the library anew, with clang's instrumentation.
 $(FUZZ_BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -Isrc $(PKG_CFLAGS) -DONE_TELEMETRY_VERSION='"$(VERSION)"' -O1 -g \
+	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -Isrc -isystem third_party/cjson $(PKG_CFLAGS) -DONE_TELEMETRY_VERSION='"$(VERSION)"' -O1 -g \
 	   -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
-$(FUZZ_BUILD)/libonetelemetry.a: $(LIB_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
+$(FUZZ_BUILD)/libonetelemetry.a: $(OTHERS_SRC:%.c=$(FUZZ_BUILD)/obj/%.o) $(LIB_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
 	@rm -f $@ && $(AR) rcs $@ $^
 $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_BUILD)/libonetelemetry.a
 	$(call say,LD,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
 
 # --- tests -----------------------------------------------------------------------------------------------------
 # Everything is tested in the sanitized build; the rig runs the plain one too.

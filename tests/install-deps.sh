@@ -3,9 +3,9 @@
 set -eu
 [ "$(id -u)" = 0 ] || { echo "install-deps.sh: must run as root, it installs Debian packages" >&2; exit 1; }
 
-build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev"
+build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev libcjson-dev clang libclang-rt-14-dev git locales"
+tests="libcmocka-dev influxdb victoria-metrics openssl clang libclang-rt-14-dev git locales"
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
 
 missing=""

@@ -38,7 +38,7 @@ only_in 'libvirt/' 'src/gather/libvirt\.c'
 only_in 'libxml/' 'src/gather/vm_xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
 only_in 'sqlite3' 'src/serve/history\.c'
-only_in 'cjson/' 'src/encode/json\.c'
+only_in 'cJSON' 'src/deliver/answer\.c'
 
 shellcheck tests/*.sh .ci/run || complain "shellcheck"
 for page in share/man/*.[158]; do
