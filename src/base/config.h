@@ -13,6 +13,9 @@ typedef enum {
     OPTION_SECONDS, /* real, low..high seconds */
     OPTION_CHOICE,  /* one of `words`, separated by |; its number from 0 */
     OPTION_BOOL,    /* yes/no, true/false, on/off, 1/0 */
+    OPTION_FILE,    /* empty, an absolute path, or one relative to the configuration file's directory */
+    OPTION_SIZE,    /* low..high bytes: a whole number, with K, M or G behind it for KiB, MiB, GiB */
+    OPTION_SPAN,    /* low..high seconds: a whole number, with s, m, h or d behind it */
 } OptionType;
 
 /* OPTION(section, key, type, default, low, high, words, help); in C: CONFIG_<section>_<key> */
@@ -62,9 +65,17 @@ bool config_load(Config *config, const char *path, GError **error);
  * line. */
 bool config_set(Config *config, ConfigOption option, const char *value, const char *flag, GError **error);
 
-const char *config_text(const Config *config, ConfigOption option); /* TEXT, PATH; "" when empty; owned by config */
-gint64 config_integer(const Config *config, ConfigOption option);   /* INTEGER, CHOICE, BOOL */
+/* TEXT, PATH, FILE (made absolute where the file's place is known); "" when empty; owned by config. */
+const char *config_text(const Config *config, ConfigOption option);
+gint64 config_integer(const Config *config, ConfigOption option); /* INTEGER, CHOICE, BOOL, SIZE, SPAN */
 double config_seconds(const Config *config, ConfigOption option);
+
+/* Sections that have names of their own, [sink NAME], may stand several times: as many things of that kind. The names
+ * for `section` ("sink"), in the file's order, NULL-terminated; owned by config. */
+const char *const *config_names(const Config *config, const char *section);
+/* The options of that one: a configuration in which those of `section` are its. Owned by `config`; NULL: no such name.
+ */
+const Config *config_named(const Config *config, const char *section, const char *name);
 
 /* --dump-config: every option with its value in effect and where that came from (default, FILE:LINE, command line), as
  * a file that config_parse takes. Owned by the caller. */
