@@ -49,6 +49,17 @@ char *remotes_config_file(const char *program)
     return file;
 }
 
+char *remotes_hook_config_file(const char *program)
+{
+    g_autofree char *named = g_path_get_dirname(program);
+    g_autofree char *resolved = realpath(named, NULL);
+    g_autofree char *root = g_strdup(resolved ? resolved : named);
+    if (!g_str_has_suffix(root, "/hooks/telemetry"))
+        return NULL;
+    root[strlen(root) - strlen("/hooks/telemetry")] = '\0';
+    return g_build_filename(*root ? root : "/", "etc", "im", "kvm-probes.d", "telemetry.conf", NULL);
+}
+
 bool remotes_has_probe(const char *program, const char *name)
 {
     g_autofree char *directory = g_path_get_dirname(program);

@@ -2,7 +2,8 @@
  * Where an installed probe stands in the tree that OpenNebula distributes to its hosts:
  *
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
- *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      its configuration
+ *   <remotes>/hooks/telemetry/forward                 the forwarder
+ *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      their configuration
  *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
 #pragma once
 
@@ -15,6 +16,9 @@ char *remotes_root(const char *program);
 
 /* Its configuration file, there or not; NULL as above. Owned by the caller. */
 char *remotes_config_file(const char *program);
+
+/* The configuration file of the hook at this path; NULL as above. Owned by the caller. */
+char *remotes_hook_config_file(const char *program);
 
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */

@@ -37,6 +37,22 @@ gunichar text_next_printable(const char **at)
     return c != 0 && (c < 0x20 || (c >= 0x7F && c < 0xA0)) ? ' ' : c;
 }
 
+void text_append_escaped(GString *out, const char *text, gsize limit)
+{
+    const gsize start = out->len;
+    gunichar c;
+    while ((c = text_next_printable(&text)) != 0) {
+        const gsize before = out->len;
+        if (c == '"' || c == '\\')
+            g_string_append_c(out, '\\');
+        text_append_char(out, c);
+        if (out->len - start > limit) {
+            g_string_truncate(out, before);
+            return;
+        }
+    }
+}
+
 void text_append_u64(GString *out, guint64 value)
 {
     char digits[20]; /* of 2^64 - 1 */
@@ -77,4 +93,35 @@ void text_append_dec2(GString *out, double value)
     text_append_u64(out, magnitude / 100);
     const char decimals[] = {'.', (char)('0' + magnitude / 10 % 10), (char)('0' + magnitude % 10)};
     g_string_append_len(out, decimals, sizeof decimals);
+}
+
+char *text_bytes(guint64 bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    if (bytes < 1024)
+        return g_strdup_printf("%u B", (unsigned)bytes);
+    double amount = (double)bytes / 1024;
+    guint unit = 0;
+    for (; amount >= 1023.95 && unit + 1 < G_N_ELEMENTS(units); unit++) /* which would be printed as 1024.0 */
+        amount /= 1024;
+    char digits[G_ASCII_DTOSTR_BUF_SIZE];
+    return g_strdup_printf("%s %s", g_ascii_formatd(digits, sizeof digits, "%.1f", amount), units[unit]);
+}
+
+char *text_span(gint64 seconds)
+{
+    static const struct {
+        gint64 seconds;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    guint unit = 0;
+    while (unit + 1 < G_N_ELEMENTS(units) && seconds < units[unit].seconds)
+        unit++;
+    seconds = MAX(seconds, 0);
+    gint64 rest = seconds % units[unit].seconds;
+    gint64 lesser = unit + 1 < G_N_ELEMENTS(units) ? rest / units[unit + 1].seconds : 0;
+    if (lesser == 0)
+        return g_strdup_printf("%" G_GINT64_FORMAT " %s", seconds / units[unit].seconds, units[unit].name);
+    return g_strdup_printf("%" G_GINT64_FORMAT " %s %" G_GINT64_FORMAT " %s", seconds / units[unit].seconds,
+                           units[unit].name, lesser, units[unit + 1].name);
 }

@@ -13,6 +13,11 @@ gunichar text_next(const char **at);
 gunichar text_next_printable(const char **at);
 
 void text_append_char(GString *out, gunichar c);
+
+/* With a backslash before quotes and backslashes, as records and string fields have it; printable, and cut on a
+ * character at `limit` bytes. */
+void text_append_escaped(GString *out, const char *text, gsize limit);
+
 void text_append_u64(GString *out, guint64 value);
 
 /* A finite number in the fewest of 15, 16 or 17 digits that read back as the same, always with a decimal point: "3.0",
@@ -21,3 +26,8 @@ void text_append_real(GString *out, double value);
 
 /* A finite number rounded to two decimals: "9463.17", "0.00". */
 void text_append_dec2(GString *out, double value);
+
+/* For people; owned by the caller. Bytes: "0 B", "999 B", "3.4 MiB". Seconds, in the two largest units: "12 s",
+ * "8 h 20 min", "3 d"; below zero: "0 s". */
+char *text_bytes(guint64 bytes);
+char *text_span(gint64 seconds);

@@ -40,6 +40,11 @@ void spool_close(Spool *spool)
     g_free(spool);
 }
 
+const char *spool_path(const Spool *spool)
+{
+    return spool->path;
+}
+
 /* --- single batches --- */
 
 /* The sink's directory when it is there and `name` can be a batch in it. -1 and no error: it is missing. */

@@ -32,6 +32,8 @@ Spool *spool_open(const char *path, GError **error);
 void spool_close(Spool *spool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spool, spool_close)
 
+const char *spool_path(const Spool *spool); /* owned by spool */
+
 /* /var/tmp/one-telemetry-<uid>/spool. Owned by the caller. */
 char *spool_default_path(void);
 

@@ -45,18 +45,7 @@ void line_append_key(GString *out, const char *text)
 void line_append_string(GString *out, const char *text)
 {
     g_string_append_c(out, '"');
-    const gsize start = out->len;
-    gunichar c;
-    while ((c = text_next_printable(&text)) != 0) {
-        const gsize before = out->len;
-        if (c == '"' || c == '\\')
-            g_string_append_c(out, '\\');
-        text_append_char(out, c);
-        if (out->len - start > LINE_STRING_MAX) {
-            g_string_truncate(out, before);
-            break;
-        }
-    }
+    text_append_escaped(out, text, LINE_STRING_MAX);
     g_string_append_c(out, '"');
 }
 

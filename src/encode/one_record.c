@@ -10,17 +10,7 @@
 char *one_value_escape(const char *text)
 {
     GString *out = g_string_new(NULL);
-    gunichar c;
-    while ((c = text_next_printable(&text)) != 0) {
-        const gsize before = out->len;
-        if (c == '"' || c == '\\')
-            g_string_append_c(out, '\\');
-        text_append_char(out, c);
-        if (out->len > ONE_VALUE_MAX) {
-            g_string_truncate(out, before);
-            break;
-        }
-    }
+    text_append_escaped(out, text, ONE_VALUE_MAX);
     return g_string_free(out, FALSE);
 }
 

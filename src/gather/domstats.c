@@ -2,7 +2,6 @@
 #include "gather/domstats.h"
 #include "base/text.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -45,7 +45,7 @@ typedef enum {
     ORIGIN_FORMULA, /* `key`: the formula, for people */
 } Origin;
 
-/* What a figure costs to get, see docs/design notes in metrics.def. COST_NONE: it is derived. */
+/* What a figure costs to get; the head of metrics.def says what each means. COST_NONE: it is derived. */
 typedef enum { COST_NONE, COST_FREE, COST_KERNEL, COST_MONITOR, COST_START } Cost;
 
 /* How OpenNebula's records print a value. */

@@ -27,6 +27,27 @@ static void remove_tree(const char *root)
         g_spawn_sync(NULL, (char **)(guintptr)command, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL));
 }
 
+static void test_hook_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *program, *config;
+    } cases[] = {
+        {"/r/hooks/telemetry/forward", "/r/etc/im/kvm-probes.d/telemetry.conf"},
+        {"/hooks/telemetry/forward", "/etc/im/kvm-probes.d/telemetry.conf"},
+        {"/r/hooks/forward", NULL},
+        {"/r/xhooks/telemetry/forward", NULL},
+        {"/checkout/build/hooks/forward", NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *config = remotes_hook_config_file(cases[i].program);
+        if (cases[i].config)
+            assert_string_equal(config, cases[i].config);
+        else
+            assert_null(config);
+    }
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -78,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_hook_paths),
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_forecast_needs_both_packages),
     };

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The forwarder: sends what waits in the spool to every sink. A probe starts it when it has added a batch; a person
+ * asks it how things stand, or has it flush. One works at a time, the others leave at once. */
+#include "base/config.h"
+#include "base/log.h"
+#include "base/remotes.h"
+#include "base/text.h"
+#include "deliver/forwarder.h"
+#include "deliver/status.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TROUBLE = 3 };
+
+#define ROUNDS_MAX 1000    /* runs one behind the other, for batches that came while the lock was let go of */
+#define POLL_US 200000     /* between two looks whether another forwarder has ended */
+#define QUIET_PROGRESS_S 5 /* between two lines of progress where no terminal is */
+
+typedef struct {
+    char *config_path, *linger;
+    gboolean once, dry_run, status, json, flush, version;
+    gint timeout; /* s; 0: none */
+} Arguments;
+
+typedef struct {
+    Arguments arguments;
+    Config *config;
+    GPtrArray *sinks;
+    Spool *spool; /* NULL: there is none, so nothing waits */
+    char *spool_dir;
+    int stop_fd;
+    gint64 until_us; /* monotonic; 0: no limit */
+} Forward;
+
+/* --- arguments and configuration --- */
+
+static bool usage(GError **error, const char *message)
+{
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see --help", message);
+    return false;
+}
+
+static bool check_arguments(const Arguments *arguments, int argc, char **argv, GError **error)
+{
+    if (argc > 1) {
+        g_autofree char *message = g_strdup_printf("unexpected argument \"%s\"", argv[1]);
+        return usage(error, message);
+    }
+    if (arguments->dry_run + arguments->status + arguments->flush + arguments->once > 1)
+        return usage(error, "--once, --flush, --status and --dry-run do not go together");
+    if (arguments->json && !arguments->status)
+        return usage(error, "--json goes with --status");
+    if (arguments->timeout < 0 || (arguments->timeout && !arguments->flush))
+        return usage(error, "--timeout takes a number of seconds and goes with --flush");
+    if (arguments->linger && (arguments->status || arguments->dry_run || arguments->flush || arguments->once))
+        return usage(error, "--linger goes with none of --once, --flush, --status, --dry-run");
+    return true;
+}
+
+static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
+         "configuration file (default: telemetry.conf of the tree the forwarder is in, else /etc/one/telemetry.conf)",
+         "FILE"},
+        {"once", '1', 0, G_OPTION_ARG_NONE, &arguments->once,
+         "send what is due and leave, without waiting for another attempt", NULL},
+        {"linger", 'l', 0, G_OPTION_ARG_STRING, &arguments->linger,
+         "with nothing to send, wait so long for more (default: 5)", "SECONDS"},
+        {"flush", 'F', 0, G_OPTION_ARG_NONE, &arguments->flush,
+         "attempt at once, show progress, and end when everything is sent or only a person can help", NULL},
+        {"timeout", 't', 0, G_OPTION_ARG_INT, &arguments->timeout, "with --flush: give up after that", "SECONDS"},
+        {"status", 's', 0, G_OPTION_ARG_NONE, &arguments->status, "what waits, and how each sink does", NULL},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &arguments->json, "with --status: for scripts", NULL},
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run, "what would be sent where; sends nothing", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
+        {.long_name = NULL},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_summary(context, "Sends the line protocol that waits in the spool to every sink configured.");
+    g_option_context_set_description(
+        context,
+        "Exit status: 0 done (also: another forwarder is at it), 1 it failed or something is left, 2 wrong usage "
+        "or\nconfiguration, 3 --status: a sink is in trouble. More: man 1 forward\n");
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_autoptr(GError) reason = NULL;
+    if (!g_option_context_parse(context, argc, argv, &reason))
+        return usage(error, reason->message);
+    return check_arguments(arguments, *argc, *argv, error);
+}
+
+/* A file that was named must be there; the usual ones may be missing. NULL: none is there. */
+static char *find_config(const Arguments *arguments)
+{
+    const char *set = g_getenv("ONE_TELEMETRY_CONF");
+    if (arguments->config_path || (set && *set))
+        return g_strdup(arguments->config_path ? arguments->config_path : set);
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *tree = program ? remotes_hook_config_file(program) : NULL;
+    if (tree && g_file_test(tree, G_FILE_TEST_EXISTS))
+        return g_steal_pointer(&tree);
+    return g_file_test("/etc/one/telemetry.conf", G_FILE_TEST_EXISTS) ? g_strdup("/etc/one/telemetry.conf") : NULL;
+}
+
+static bool load_config(Forward *forward, GError **error)
+{
+    const char *linger = forward->arguments.linger;
+    g_autofree char *path = find_config(&forward->arguments);
+    if (path && !config_load(forward->config, path, error))
+        return false;
+    if (linger && !config_set(forward->config, CONFIG_forward_linger, linger, "--linger", error))
+        return false;
+    forward->sinks = sinks_from_config(forward->config, error);
+    return forward->sinks != NULL;
+}
+
+/* false: there is a spool, but it can't be used. */
+static bool open_spool(Forward *forward, GError **error)
+{
+    const char *set = config_text(forward->config, CONFIG_spool_dir);
+    forward->spool_dir = *set ? g_strdup(set) : spool_default_path();
+    struct stat status;
+    if (lstat(forward->spool_dir, &status) < 0)
+        return true;
+    forward->spool = spool_open(forward->spool_dir, error);
+    return forward->spool != NULL;
+}
+
+/* --- progress --- */
+
+typedef struct {
+    gint64 shown_us;
+    bool terminal, shown;
+} Progress;
+
+static char *describe(const ForwarderSink *sink)
+{
+    g_autofree char *bytes = text_bytes(sink->waiting.bytes);
+    if (sink->done)
+        return g_strdup_printf("%s: all sent", sink->name);
+    return g_strdup_printf("%s: %" G_GUINT64_FORMAT " batches wait, %s%s%s", sink->name, sink->waiting.batches, bytes,
+                           sink->problem ? "; " : "", sink->problem ? sink->problem : "");
+}
+
+/* On a terminal one line that is written over; else a line now and then. */
+static void show_progress(const ForwarderSink *sinks, guint n_sinks, void *data)
+{
+    Progress *progress = data;
+    gint64 now_us = g_get_monotonic_time();
+    if (!progress->terminal && progress->shown && now_us - progress->shown_us < QUIET_PROGRESS_S * G_USEC_PER_SEC)
+        return;
+    g_autoptr(GString) line = g_string_new(NULL);
+    for (guint i = 0; i < n_sinks; i++) {
+        g_autofree char *text = describe(&sinks[i]);
+        g_string_append_printf(line, "%s%s", i ? " | " : "", text);
+    }
+    fprintf(stderr, progress->terminal ? "\r\033[K%s" : "%s\n", line->str);
+    progress->shown = true;
+    progress->shown_us = now_us;
+}
+
+/* --- running --- */
+
+static bool is_stopped(const Forward *forward)
+{
+    struct signalfd_siginfo info;
+    return read(forward->stop_fd, &info, sizeof info) == (ssize_t)sizeof info ||
+           (forward->until_us && g_get_monotonic_time() >= forward->until_us);
+}
+
+/* The spool's lock. -1 and no error: another forwarder has it; a flush waits for that one to end. */
+static int take_lock(const Forward *forward, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    int lock;
+    bool told = false;
+    while ((lock = spool_lock(forward->spool, &reason)) < 0 && !reason && forward->arguments.flush &&
+           !is_stopped(forward)) {
+        if (!told)
+            fprintf(stderr, "another forwarder is at work; waiting for it\n");
+        told = true;
+        g_usleep(POLL_US);
+    }
+    if (reason)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return lock;
+}
+
+/* What the configuration leaves out must not end as an endless loop either: a run that got nowhere is the last. */
+static int run(const Forward *forward, GError **error)
+{
+    Progress progress = {.terminal = isatty(STDERR_FILENO)};
+    const Arguments *arguments = &forward->arguments;
+    const ForwarderOptions options = {
+        .linger_ms = arguments->once ? 0 : (gint64)(1000 * config_seconds(forward->config, CONFIG_forward_linger)),
+        .flush = arguments->flush,
+        .until_us = forward->until_us,
+        .stop_fd = forward->stop_fd,
+        .progress = arguments->flush ? show_progress : NULL,
+        .progress_data = &progress,
+    };
+    bool all_sent = false;
+    for (guint round = 0; round < ROUNDS_MAX; round++) {
+        int lock = take_lock(forward, error);
+        if (lock < 0)
+            return *error || arguments->flush ? EXIT_FAILED : EXIT_DONE;
+        g_autoptr(Forwarder) forwarder = forwarder_new(forward->spool, forward->sinks);
+        all_sent = forwarder_run(forwarder, &options);
+        g_clear_pointer(&forwarder, forwarder_free); /* the ledgers are saved before the lock is let go of */
+        close(lock);
+        if (!all_sent || is_stopped(forward) || !forwarder_has_work(forward->spool, forward->sinks))
+            break;
+    }
+    if (progress.terminal && progress.shown)
+        fputc('\n', stderr);
+    return all_sent || !arguments->flush ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int tell(const Forward *forward, GError **error)
+{
+    const Arguments *arguments = &forward->arguments;
+    bool trouble = false;
+    gint64 now_ns = g_get_real_time() * 1000;
+    g_autofree char *text = arguments->dry_run ? status_dry_run(forward->spool, forward->sinks, error)
+                            : arguments->json  ? status_json(forward->spool, forward->sinks, now_ns, &trouble, error)
+                                               : status_text(forward->spool, forward->sinks, now_ns, &trouble, error);
+    if (!text)
+        return EXIT_FAILED;
+    fputs(text, stdout);
+    return trouble ? EXIT_TROUBLE : EXIT_DONE;
+}
+
+static int work(Forward *forward, GError **error)
+{
+    const Arguments *arguments = &forward->arguments;
+    if (!open_spool(forward, error))
+        return EXIT_FAILED;
+    if (!forward->spool) {
+        if (arguments->status || arguments->dry_run || arguments->flush)
+            printf(arguments->json ? "{\"spool\":null,\"running\":false,\"sinks\":[]}\n"
+                                   : "There is no spool %s: nothing was queued yet.\n",
+                   forward->spool_dir);
+        return EXIT_DONE;
+    }
+    if (arguments->status || arguments->dry_run)
+        return tell(forward, error);
+    if (arguments->timeout)
+        forward->until_us = g_get_monotonic_time() + (gint64)arguments->timeout * G_USEC_PER_SEC;
+    return run(forward, error);
+}
+
+/* To be asked to end is no reason to leave a request unanswered, or a ledger unsaved. */
+static int watch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int start(Forward *forward, int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    log_init("forward", LOG_TO_STDERR, LOG_LEVEL_INFO);
+    if (!parse_arguments(&forward->arguments, &argc, &argv, &error)) {
+        log_error("%s", error->message);
+        return EXIT_USAGE;
+    }
+    if (forward->arguments.version) {
+        puts("forward (one-telemetry) " ONE_TELEMETRY_VERSION);
+        return EXIT_DONE;
+    }
+    const Arguments *arguments = &forward->arguments;
+    bool by_hand = arguments->flush || arguments->status || arguments->dry_run;
+    LogTarget targets = by_hand ? LOG_TO_STDERR : LOG_TO_SYSLOG | (isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
+    bool loaded = load_config(forward, &error);
+    log_init("forward", targets, (LogLevel)config_integer(forward->config, CONFIG_log_level));
+    int status = loaded ? work(forward, &error) : EXIT_USAGE;
+    if (error)
+        log_error("%s", error->message);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    mallopt(M_ARENA_MAX, 1);
+    umask(077);
+    Forward forward = {.config = config_new(), .stop_fd = watch_signals()};
+    int status = start(&forward, argc, argv);
+    if (forward.spool)
+        spool_close(forward.spool);
+    if (forward.sinks)
+        g_ptr_array_unref(forward.sinks);
+    close(forward.stop_fd);
+    config_free(forward.config);
+    g_free(forward.spool_dir);
+    g_free(forward.arguments.config_path);
+    g_free(forward.arguments.linger);
+    return status;
+}

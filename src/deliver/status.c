@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "deliver/status.h"
+#include "base/text.h"
+#include "deliver/ledger.h"
+#include "deliver/sink.h"
+#include "encode/json.h"
+
+#include <string.h>
+
+#define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
+
+/* What both forms tell of one sink. */
+typedef struct {
+    const SinkSettings *settings;
+    Ledger ledger;
+    bool damaged; /* the ledger */
+    SpoolCount waiting;
+    gint64 oldest_ns; /* 0: nothing waits */
+    gint64 next_ns;   /* of the next attempt; 0: at once */
+} Picture;
+
+static bool look(Spool *spool, const SinkSettings *settings, gint64 now_ns, Picture *ret_picture, GError **error)
+{
+    Picture picture = {.settings = settings};
+    g_autoptr(GPtrArray) batches = spool_list(spool, settings->name, error);
+    if (!batches)
+        return false;
+    ledger_load(spool, settings->name, &picture.ledger, &picture.damaged);
+    picture.waiting.batches = batches->len;
+    for (guint i = 0; i < batches->len; i++)
+        picture.waiting.bytes += ((const SpoolBatch *)g_ptr_array_index(batches, i))->bytes;
+    picture.oldest_ns = batches->len ? ((const SpoolBatch *)g_ptr_array_index(batches, 0))->time_ns : 0;
+    picture.next_ns = picture.ledger.retry_at_ns > now_ns ? picture.ledger.retry_at_ns : 0;
+    *ret_picture = picture;
+    return true;
+}
+
+static char *date(gint64 time_ns)
+{
+    g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(time_ns / NS_PER_SECOND);
+    return time ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S UTC") : g_strdup("an impossible time");
+}
+
+/* --- for people --- */
+
+static void append_dated(GString *out, const char *label, gint64 time_ns, gint64 now_ns, const char *text)
+{
+    g_string_append_printf(out, "  %-13s ", label);
+    if (time_ns == 0) {
+        g_string_append(out, "never\n");
+        return;
+    }
+    g_autofree char *when = date(time_ns), *age = text_span((now_ns - time_ns) / NS_PER_SECOND);
+    g_string_append_printf(out, "%s, %s ago%s%s\n", when, age, *text ? ": " : "", text);
+}
+
+static void append_state(GString *out, const Picture *picture, gint64 now_ns)
+{
+    const Ledger *ledger = &picture->ledger;
+    g_string_append_printf(out, "  %-13s ", "state");
+    if (ledger->failures == 0) {
+        g_string_append(out, picture->waiting.batches ? "well, something waits" : "well, nothing waits");
+    } else {
+        g_autofree char *span = text_span((picture->next_ns - now_ns + NS_PER_SECOND - 1) / NS_PER_SECOND);
+        g_string_append_printf(out, "IN TROUBLE, %u attempt%s failed in a row; next attempt %s%s", ledger->failures,
+                               ledger->failures == 1 ? "" : "s", picture->next_ns ? "in " : "is due",
+                               picture->next_ns ? span : "");
+    }
+    g_string_append_c(out, '\n');
+}
+
+static void append_queue(GString *out, const Picture *picture, gint64 now_ns)
+{
+    g_autofree char *bytes = text_bytes(picture->waiting.bytes);
+    g_autofree char *limit = text_bytes(picture->settings->limits.max_bytes);
+    g_autofree char *longest = text_span(picture->settings->limits.max_age_s);
+    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " batches, %s", "queued", picture->waiting.batches, bytes);
+    if (picture->oldest_ns) {
+        g_autofree char *age = text_span((now_ns - picture->oldest_ns) / NS_PER_SECOND);
+        g_string_append_printf(out, ", the oldest %s old", age);
+    }
+    g_string_append_printf(out, " (at most %s, %s)\n", limit, longest);
+}
+
+static void append_counts(GString *out, const Picture *picture)
+{
+    const Ledger *ledger = &picture->ledger;
+    g_autofree char *sent = text_bytes(ledger->sent_bytes), *dropped = text_bytes(ledger->dropped_bytes);
+    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " batches, %" G_GUINT64_FORMAT " lines, %s\n", "sent",
+                           ledger->sent_batches, ledger->sent_lines, sent);
+    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " requests\n", "retried", ledger->retried);
+    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " batches, %s, by the queue's limits\n", "dropped",
+                           ledger->dropped_batches, dropped);
+    g_string_append_printf(
+        out, "  %-13s %" G_GUINT64_FORMAT " lines by the sink; %" G_GUINT64_FORMAT " batches were damaged\n",
+        "rejected", ledger->rejected_lines, ledger->bad_batches);
+}
+
+static void append_picture(GString *out, const Picture *picture, gint64 now_ns)
+{
+    const Ledger *ledger = &picture->ledger;
+    g_string_append_printf(out, "\n%s  %s at %s\n", picture->settings->name, sink_type_name(picture->settings->type),
+                           picture->settings->url);
+    if (picture->damaged)
+        g_string_append_printf(out, "  %-13s damaged: times and counts begin anew\n", "ledger");
+    append_state(out, picture, now_ns);
+    append_queue(out, picture, now_ns);
+    append_dated(out, "last success", ledger->last_success_ns, now_ns, "");
+    append_dated(out, "last error", ledger->last_error_ns, now_ns, ledger->last_error);
+    append_counts(out, picture);
+}
+
+char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    *ret_trouble = false;
+    g_string_append_printf(out, "spool %s, %s\n", spool_path(spool),
+                           spool_is_idle(spool) ? "no forwarder runs now" : "a forwarder runs");
+    for (guint i = 0; i < sinks->len; i++) {
+        Picture picture;
+        if (!look(spool, g_ptr_array_index(sinks, i), now_ns, &picture, error))
+            return NULL;
+        append_picture(out, &picture, now_ns);
+        *ret_trouble |= picture.ledger.failures > 0;
+    }
+    if (sinks->len == 0)
+        g_string_append(out, "\nNo sink is configured: nothing is queued, nothing is sent.\n");
+    return g_strdup(out->str);
+}
+
+/* --- for scripts --- */
+
+static void append_member(GString *out, const char *name, const char *text)
+{
+    g_string_append_printf(out, ",\"%s\":", name);
+    json_append_string(out, text);
+}
+
+static void append_number(GString *out, const char *name, guint64 number)
+{
+    g_string_append_printf(out, ",\"%s\":%" G_GUINT64_FORMAT, name, number);
+}
+
+static void append_time(GString *out, const char *name, gint64 time_ns)
+{
+    g_autofree char *text = time_ns ? json_timestamp(time_ns) : NULL;
+    g_string_append_printf(out, ",\"%s\":%s%s%s", name, text ? "\"" : "", text ? text : "null", text ? "\"" : "");
+}
+
+static void append_seconds(GString *out, const char *name, gint64 from_ns, gint64 to_ns)
+{
+    if (from_ns == 0 || to_ns == 0)
+        g_string_append_printf(out, ",\"%s\":null", name);
+    else
+        append_number(out, name, (guint64)(MAX(to_ns - from_ns, 0) / NS_PER_SECOND));
+}
+
+static void append_object(GString *out, const Picture *picture, gint64 now_ns)
+{
+    const Ledger *ledger = &picture->ledger;
+    g_string_append(out, "{\"name\":");
+    json_append_string(out, picture->settings->name);
+    append_member(out, "type", sink_type_name(picture->settings->type));
+    append_member(out, "url", picture->settings->url);
+    append_number(out, "queued_batches", picture->waiting.batches);
+    append_number(out, "queued_bytes", picture->waiting.bytes);
+    append_seconds(out, "oldest_age_seconds", picture->oldest_ns, now_ns);
+    append_time(out, "last_success", ledger->last_success_ns);
+    append_time(out, "last_error_at", ledger->last_error_ns);
+    append_member(out, "last_error", ledger->last_error);
+    append_number(out, "failures", ledger->failures);
+    append_seconds(out, "next_attempt_seconds", now_ns, picture->next_ns);
+    append_number(out, "sent_batches", ledger->sent_batches);
+    append_number(out, "sent_lines", ledger->sent_lines);
+    append_number(out, "sent_bytes", ledger->sent_bytes);
+    append_number(out, "retried", ledger->retried);
+    append_number(out, "rejected_lines", ledger->rejected_lines);
+    append_number(out, "dropped_batches", ledger->dropped_batches);
+    append_number(out, "dropped_bytes", ledger->dropped_bytes);
+    append_number(out, "bad_batches", ledger->bad_batches);
+    g_string_append_c(out, '}');
+}
+
+char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error)
+{
+    g_autoptr(GString) out = g_string_new("{\"spool\":");
+    *ret_trouble = false;
+    json_append_string(out, spool_path(spool));
+    g_string_append_printf(out, ",\"running\":%s,\"sinks\":[", spool_is_idle(spool) ? "false" : "true");
+    for (guint i = 0; i < sinks->len; i++) {
+        Picture picture;
+        if (!look(spool, g_ptr_array_index(sinks, i), now_ns, &picture, error))
+            return NULL;
+        g_string_append(out, i ? "," : "");
+        append_object(out, &picture, now_ns);
+        *ret_trouble |= picture.ledger.failures > 0;
+    }
+    g_string_append(out, "]}\n");
+    return g_strdup(out->str);
+}
+
+/* --- what would be done --- */
+
+/* Lines of a batch; damaged ones have none. */
+static guint64 count_lines(Spool *spool, const char *sink, const char *name, bool *ret_damaged)
+{
+    gsize length = 0, text_length = 0;
+    guint64 lines = 0;
+    g_autofree char *data = spool_read(spool, sink, name, &length, NULL);
+    g_autofree char *text = data ? spool_expand(data, length, SPOOL_BATCH_MAX, &text_length, NULL) : NULL;
+    *ret_damaged = data && !text;
+    for (const char *at = text; at && (at = memchr(at, '\n', (gsize)(text + text_length - at))); at++)
+        lines++;
+    return lines;
+}
+
+static bool append_plan(GString *out, Spool *spool, const SinkSettings *settings, GError **error)
+{
+    g_autoptr(GPtrArray) batches = spool_list(spool, settings->name, error);
+    g_autofree char *url = sink_write_url(settings);
+    guint64 lines = 0, bytes = 0;
+    guint damaged = 0;
+    if (!batches)
+        return false;
+    for (guint i = 0; i < batches->len; i++) {
+        const SpoolBatch *batch = g_ptr_array_index(batches, i);
+        bool is_damaged;
+        lines += count_lines(spool, settings->name, batch->name, &is_damaged);
+        damaged += is_damaged;
+        bytes += batch->bytes;
+    }
+    g_autofree char *size = text_bytes(bytes);
+    g_string_append_printf(
+        out, "%s: %u batches, %" G_GUINT64_FORMAT " lines, %s, in about %" G_GUINT64_FORMAT " requests, to %s\n",
+        settings->name, batches->len, lines, size, (lines + settings->lines - 1) / settings->lines, url);
+    if (damaged)
+        g_string_append_printf(out, "%s: %u of them are damaged and would be set aside\n", settings->name, damaged);
+    return true;
+}
+
+char *status_dry_run(Spool *spool, const GPtrArray *sinks, GError **error)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    for (guint i = 0; i < sinks->len; i++)
+        if (!append_plan(out, spool, g_ptr_array_index(sinks, i), error))
+            return NULL;
+    if (sinks->len == 0)
+        g_string_append(out, "No sink is configured: nothing would be sent.\n");
+    return g_strdup(out->str);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What stands in the spool, for people (forward --status, --dry-run) and for scripts. Changes nothing; needs no lock.
+ */
+#pragma once
+
+#include "deliver/sinks.h"
+
+/* What is known of every sink (of SinkSettings): queue, last success, last error, counts. Owned by the caller; NULL: a
+ * queue can't be read. *ret_trouble: some sink's last attempt failed. `now_ns`: realtime. */
+char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error);
+/* The same as one JSON object; times ISO 8601 UTC, null for never; ages and waits in seconds. */
+char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error);
+
+/* What would be sent where, batch by batch opened and counted. */
+char *status_dry_run(Spool *spool, const GPtrArray *sinks, GError **error);
