@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +64,32 @@ void text_append_u64(GString *out, guint64 value)
     g_string_append_len(out, digits + sizeof digits - n, n);
 }
 
+/* The usual figure has at most three decimals, and then needs no printf: a whole number divided by 1000 is the double
+ * nearest to that decimal, which is what reading the decimal gives. */
+static bool append_milli(GString *out, double value)
+{
+    if (!(fabs(value) < 1e12))
+        return false;
+    long long thousandths = llrint(value * 1000);
+    if ((double)thousandths / 1000 != value)
+        return false;
+    if (signbit(value))
+        g_string_append_c(out, '-');
+    guint64 magnitude = (guint64)llabs(thousandths);
+    text_append_u64(out, magnitude / 1000);
+    const char decimals[] = {'.', (char)('0' + magnitude / 100 % 10), (char)('0' + magnitude / 10 % 10),
+                             (char)('0' + magnitude % 10)};
+    gssize length = sizeof decimals;
+    while (length > 2 && decimals[length - 1] == '0')
+        length--;
+    g_string_append_len(out, decimals, length);
+    return true;
+}
+
 void text_append_real(GString *out, double value)
 {
+    if (append_milli(out, value))
+        return;
     static const char *const formats[] = {"%.15g", "%.16g", "%.17g"};
     char text[G_ASCII_DTOSTR_BUF_SIZE];
     for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {

@@ -7,8 +7,22 @@
 
 /* --- the three positions --- */
 
+/* Length of a text that no position escapes: nearly all of ours. 0: it is another one. */
+static gsize plain_length(const char *text)
+{
+    const char *c = text;
+    while (*c > ' ' && *c < 0x7F && *c != ',' && *c != '=' && *c != '\\')
+        c++;
+    return *c ? 0 : (gsize)(c - text);
+}
+
 static void append_escaped(GString *out, const char *text, const char *special)
 {
+    const gsize length = plain_length(text);
+    if (length > 0 && length <= LINE_TAG_MAX) {
+        g_string_append_len(out, text, (gssize)length);
+        return;
+    }
     const gsize end = out->len + LINE_TAG_MAX;
     gsize slashes = 0; /* that stand right before the next character */
     gunichar c;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/rates.h"
 
+#include <math.h>
 #include <string.h>
 
 #define NS_PER_S 1e9
@@ -58,6 +59,12 @@ static void derive_sums(VmSample *vm)
         if (metric_info[m].origin == ORIGIN_SUM)
             derive_sum(vm, m);
     }
+}
+
+/* Three decimals are more than any of these is exact to, and a seventh of the digits that a quotient would have. */
+static void set_figure(MetricRow *row, Metric m, double value)
+{
+    row_set_real(row, m, round(value * 1000) / 1000);
 }
 
 /* --- a VM's rows against their predecessors --- */
@@ -165,10 +172,10 @@ static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before
         const MetricInfo *info = &metric_info[m];
         guint64 change, requests;
         if (info->origin == ORIGIN_RATE && change_of(pair, now, before, info->of, &change))
-            row_set_real(now, m, (double)change / pair->seconds);
+            set_figure(now, m, (double)change / pair->seconds);
         if (info->origin == ORIGIN_MEAN_MS && change_of(pair, now, before, info->of, &change) &&
             change_of(pair, now, before, info->per, &requests) && requests > 0)
-            row_set_real(now, m, (double)change / (double)requests / NS_PER_MS);
+            set_figure(now, m, (double)change / (double)requests / NS_PER_MS);
     }
 }
 
@@ -191,15 +198,15 @@ static void derive_vcpus(const Pair *pair)
         if (!before)
             continue;
         if (counter_change(row, before, METRIC_VCPU_TIME, &change))
-            row_set_real(row, METRIC_VCPU_USAGE_PERCENT, percent((double)change, ns));
+            set_figure(row, METRIC_VCPU_USAGE_PERCENT, percent((double)change, ns));
         if (counter_change(row, before, METRIC_VCPU_DELAY, &change)) {
-            row_set_real(row, METRIC_VCPU_STEAL_PERCENT, percent((double)change, ns));
+            set_figure(row, METRIC_VCPU_STEAL_PERCENT, percent((double)change, ns));
             delay += (double)change;
             with_delay++;
         }
     }
     if (with_delay && vcpus)
-        row_set_real(pair->now->row, METRIC_VM_CPU_STEAL_PERCENT, percent(delay, ns * (double)vcpus));
+        set_figure(pair->now->row, METRIC_VM_CPU_STEAL_PERCENT, percent(delay, ns * (double)vcpus));
 }
 
 static void derive_cpu(const Pair *pair)
@@ -209,9 +216,9 @@ static void derive_cpu(const Pair *pair)
     if (!counter_change(row, pair->before->row, METRIC_VM_CPU_TIME, &change))
         return;
     double cores = (double)change / (pair->seconds * NS_PER_S);
-    row_set_real(row, METRIC_VM_CPU_CORE_PERCENT, 100.0 * cores);
+    set_figure(row, METRIC_VM_CPU_CORE_PERCENT, 100.0 * cores);
     if (vcpus)
-        row_set_real(row, METRIC_VM_CPU_USAGE_PERCENT, percent(cores, (double)vcpus));
+        set_figure(row, METRIC_VM_CPU_USAGE_PERCENT, percent(cores, (double)vcpus));
 }
 
 static bool balloon_is_fresh(const MetricRow *row, gint64 realtime_ns)
@@ -233,11 +240,11 @@ static void derive_memory(VmSample *vm, gint64 realtime_ns)
 
     if (balloon_is_fresh(row, realtime_ns) && row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
         row_get_u64(row, METRIC_VM_MEMORY_USABLE, &usable) && available > 0 && usable <= available) {
-        row_set_real(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)(available - usable), (double)available));
+        set_figure(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)(available - usable), (double)available));
         row_set_text(row, METRIC_VM_MEMORY_SOURCE, "guest");
     } else if (row_get_u64(row, METRIC_VM_BALLOON_CURRENT, &current) &&
                row_get_u64(row, METRIC_VM_MEMORY_MAX, &maximum) && maximum > 0) {
-        row_set_real(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)current, (double)maximum));
+        set_figure(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)current, (double)maximum));
         row_set_text(row, METRIC_VM_MEMORY_SOURCE, "balloon");
     }
 }
