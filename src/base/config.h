@@ -57,6 +57,9 @@ extern const NamedSectionInfo named_section_info[N_NAMED_SECTIONS];
 /* The row of a section that takes names; NULL: it takes none. */
 const NamedSectionInfo *named_section_find(const char *section);
 
+/* Which names it takes, and how many, in words for people. Owned by the caller. */
+char *named_section_rule(const NamedSectionInfo *kind);
+
 typedef struct Config Config;
 
 #define CONFIG_ERROR config_error_quark()

@@ -24,7 +24,7 @@ const NamedSectionInfo named_section_info[N_NAMED_SECTIONS] = {
      .most = 32,
      .example = "influx",
      .help = "What the data is sent to: one such section for each database, or other endpoint that takes line protocol "
-             "over HTTP, under a name of its own. The name is what messages call it, and of its queue in the spool"},
+             "over HTTP, under a name of its own. Messages and its queue in the spool bear the name"},
 };
 
 const NamedSectionInfo *named_section_find(const char *section)
@@ -33,6 +33,14 @@ const NamedSectionInfo *named_section_find(const char *section)
         if (strcmp(named_section_info[i].section, section) == 0)
             return &named_section_info[i];
     return NULL;
+}
+
+char *named_section_rule(const NamedSectionInfo *kind)
+{
+    g_autofree char *reserved = config_list_words(kind->reserved);
+    return g_strdup_printf(
+        "A name has 1 to %d of a-z A-Z 0-9 _ - and is not %s. There are at most %u of these sections", SECTION_NAME_MAX,
+        reserved, kind->most);
 }
 
 int config_word_number(const char *words, const char *text)

@@ -104,10 +104,8 @@ static void sample_section(GString *file, const char *section)
     }
     g_string_append_c(file, '\n');
     append_sentence(file, kind->help);
-    g_autofree char *reserved = config_list_words(kind->reserved);
-    g_autofree char *rule = g_strdup_printf("A name has 1 to %d of a-z A-Z 0-9 _ - and is not %s. At most %u sections.",
-                                            SECTION_NAME_MAX, reserved, kind->most);
-    append_comment(file, rule);
+    g_autofree char *rule = named_section_rule(kind);
+    append_sentence(file, rule);
     g_string_append_printf(file, "#[%s %s]\n", section, kind->example);
 }
 
