@@ -65,7 +65,7 @@ void sink_secret_free(char *secret)
 
 void sink_secret_mask(char *text, gsize length, const char *secret)
 {
-    gsize size = secret ? strlen(secret) : 0;
+    gsize size = text && secret ? strlen(secret) : 0;
     if (size < SINK_MASK_MIN)
         return;
     for (char *at = text; (at = memmem(at, length - (gsize)(at - text), secret, size)); at += size)
