@@ -20,7 +20,7 @@ printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
   --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk $sources || complain "cppcheck"
 
-# Arrows run one way: serve -> deliver, encode, gather -> model -> base; deliver -> base only (design).
+# Arrows run one way: serve -> deliver, encode, gather -> model -> base; deliver -> base (design).
 may_include() { # FOLDER ALLOWED
   grep -nE '^#include "' src/"$1"/*.[ch] 2>/dev/null | grep -vE "\"($2)/" && complain "src/$1 may include but $2"
 }
@@ -28,7 +28,8 @@ may_include base "base"
 may_include model "base|model"
 may_include gather "base|model|gather"
 may_include encode "base|model|encode"
-may_include deliver "base|deliver"
+# Some databases drop a wrong line, or its neighbours, without a word: the drain reads each line before it is sent.
+may_include deliver "base|deliver|encode"
 
 # One file includes each outside library's header.
 only_in() { # HEADER FILE

@@ -47,6 +47,7 @@ typedef struct {
     GArray *lines;    /* of guint: numbers of the refused lines in the body, from 1, ascending, each once; never NULL */
     GPtrArray *texts; /* of char *: refused lines as InfluxDB 1 quotes them, whole; never NULL */
     guint64 dropped;  /* how many points the sink says it did not store; 0 where it does not say */
+    bool of_lines;    /* REFUSED, FAILED: its words are about lines; else it may refuse whatever is sent */
     gint64 wait_ms;   /* Retry-After, seconds or date; -1: none. Not capped */
     char *message; /* one line for people: status and the sink's own words; "" when STORED. Holds no secret of ours */
 } Answer;

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "deliver/drain.h"
+#include "base/log.h"
+#include "deliver/drain_request.h"
+#include "deliver/drain_trouble.h"
+
+#include <string.h>
+
+#define NS_PER_MS G_GINT64_CONSTANT(1000000)
+#define SAVE_EVERY_NS (1000 * NS_PER_MS) /* while all goes well */
+#define BODY_MAX (4 * 1024 * 1024)       /* bytes; one batch may be larger */
+#define MEMBERS_MAX 4096
+#define LIST_MAX 16384 /* names kept of a queue: for more of them it is looked at again */
+#define LOOKS_MAX 16   /* of one drain_next; a second one without a batch is rare already */
+/* Lines refused in a row for no reason that would be theirs, while none was stored: then it is the sink. */
+#define UNSURE_MAX 8
+#define GROWTH 32 /* a request's limit, after it was halved, grows by this part of it */
+
+struct Drain {
+    Spool *spool;
+    const SinkSettings *settings;
+
+    Ledger ledger;
+    bool unsaved, save_failed;
+    gint64 saved_ns;
+
+    GPtrArray *list; /* of SpoolBatch, oldest first; NULL: nobody has looked yet */
+    guint at;        /* in the list: what is in no request yet */
+    SpoolCount waiting;
+
+    DrainRequest *request; /* NULL: none has begun */
+    guint cap;             /* lines of a request that the sink took or may take; G_MAXUINT: no limit is known */
+    guint cap_before;      /* as it was when the request began */
+    guint failed_tries;    /* of the top range */
+    guint unsure;          /* lines, see UNSURE_MAX */
+    char *refusal;         /* why a line of the request was refused: the sink's last words */
+    DrainTrouble trouble;
+    GError *broken; /* a batch can't be removed: to go on would send it for ever */
+};
+
+/* --- the ledger --- */
+
+static void save(Drain *drain, gint64 now_ns)
+{
+    g_autoptr(GError) error = NULL;
+    bool saved = ledger_save(drain->spool, drain->settings->name, &drain->ledger, &error);
+    if (!saved && !drain->save_failed)
+        log_warning("sink %s: cannot save its counts: %s", drain->settings->name, error->message);
+    drain->save_failed = !saved;
+    drain->unsaved = false;
+    drain->saved_ns = now_ns;
+}
+
+/* It costs syncing, so not after each request. */
+static void save_now_and_then(Drain *drain, gint64 now_ns)
+{
+    if (now_ns < drain->saved_ns || now_ns - drain->saved_ns >= SAVE_EVERY_NS)
+        save(drain, now_ns);
+    else
+        drain->unsaved = true;
+}
+
+static void note_error(Drain *drain, const char *message, gint64 now_ns)
+{
+    g_autofree char *text = log_quote(message, strlen(message), LEDGER_ERROR_MAX);
+    g_strlcpy(drain->ledger.last_error, text, sizeof drain->ledger.last_error);
+    drain->ledger.last_error_ns = now_ns;
+}
+
+/* --- the queue --- */
+
+static guint64 less(guint64 from, guint64 amount)
+{
+    return from - MIN(from, amount);
+}
+
+static bool look(Drain *drain, GError **error)
+{
+    g_autoptr(GPtrArray) list = spool_list(drain->spool, drain->settings->name, error);
+    if (!list)
+        return false;
+    drain->waiting = (SpoolCount){.batches = list->len};
+    for (guint i = 0; i < list->len; i++)
+        drain->waiting.bytes += ((const SpoolBatch *)g_ptr_array_index(list, i))->bytes;
+    if (list->len > LIST_MAX)
+        g_ptr_array_remove_range(list, LIST_MAX, list->len - LIST_MAX);
+    g_clear_pointer(&drain->list, g_ptr_array_unref);
+    drain->list = g_steal_pointer(&list);
+    drain->at = 0;
+    return true;
+}
+
+static const SpoolBatch *next_batch(const Drain *drain)
+{
+    return drain->list && drain->at < drain->list->len ? g_ptr_array_index(drain->list, drain->at) : NULL;
+}
+
+/* --- requests --- */
+
+static bool has_room(const Drain *drain, const DrainRequest *request, const SpoolBatch *batch)
+{
+    if (request->members->len == 0)
+        return true;
+    const DrainMember *last = &g_array_index(request->members, DrainMember, request->members->len - 1);
+    gsize more = drain->settings->gzip ? batch->bytes : request->last_length;
+    return request->members->len < MEMBERS_MAX && request->body->len + more <= BODY_MAX &&
+           request->lines + last->lines / 2 < drain->settings->lines && request->lines + last->lines <= drain->cap;
+}
+
+/* Damaged batches, that were set aside meanwhile. */
+static void count_spoilt(Drain *drain)
+{
+    drain->ledger.bad_batches += drain->request->spoilt.batches;
+    drain->unsaved = drain->unsaved || drain->request->spoilt.batches > 0;
+    drain->request->spoilt = (SpoolCount){0};
+}
+
+static bool begin_request(Drain *drain, GError **error)
+{
+    const SpoolBatch *batch;
+    bool added = true;
+    drain->request = drain_request_new(drain->spool, drain->settings);
+    drain->cap_before = drain->cap;
+    while (added && (batch = next_batch(drain)) && has_room(drain, drain->request, batch)) {
+        added = drain_request_add(drain->request, batch, error);
+        drain->at++;
+    }
+    drain_request_close(drain->request);
+    count_spoilt(drain);
+    if (added)
+        return true;
+    g_clear_pointer(&drain->request, drain_request_free);
+    g_clear_pointer(&drain->list, g_ptr_array_unref); /* those of the request are to be found again */
+    return false;
+}
+
+/* All of its lines are stored or refused. What is in bad/ has to be counted before the batches are gone. */
+static void end_request(Drain *drain, gint64 now_ns)
+{
+    DrainOutcome outcome = drain_request_settle(drain->request);
+    SpoolCount removed;
+    count_spoilt(drain);
+    drain->ledger.sent_batches += outcome.batches;
+    drain->ledger.sent_lines += outcome.lines;
+    drain->ledger.sent_bytes += outcome.bytes;
+    drain->ledger.rejected_lines += outcome.rejected;
+    if (outcome.rejected > 0)
+        save(drain, now_ns);
+    if (outcome.rejected > 0)
+        drain_trouble_rejected(&drain->trouble, drain->settings, outcome.rejected,
+                               drain->refusal ? drain->refusal : drain->request->invalid_reason, now_ns);
+    drain_request_remove(drain->request, &removed, drain->broken ? NULL : &drain->broken);
+    drain->waiting.batches = less(drain->waiting.batches, removed.batches);
+    drain->waiting.bytes = less(drain->waiting.bytes, removed.bytes);
+    g_clear_pointer(&drain->request, drain_request_free);
+    g_clear_pointer(&drain->refusal, g_free);
+    save_now_and_then(drain, now_ns);
+}
+
+/* The body of the request's next lines. *ret_ready false: there are none, the request has ended. */
+static bool make_body(Drain *drain, gint64 now_ns, bool *ret_ready, GError **error)
+{
+    DrainRequest *request = drain->request;
+    const DrainRange *range;
+    *ret_ready = false;
+    while ((range = drain_ranges_top(request->ranges))) {
+        if (range->count > drain->cap) {
+            drain_request_drop_body(request);
+            drain_ranges_split(request->ranges, drain_request_cut(request, drain->cap));
+            continue;
+        }
+        bool made = drain_request_make_body(request, error);
+        count_spoilt(drain);
+        *ret_ready = made && request->body_lines > 0;
+        if (!made || *ret_ready)
+            return made;
+        drain_request_drop_body(request);
+        drain_ranges_pop(request->ranges);
+    }
+    end_request(drain, now_ns);
+    return true;
+}
+
+/* --- the next step --- */
+
+static bool is_due(Drain *drain, gint64 now_ns)
+{
+    gint64 *retry_at = &drain->ledger.retry_at_ns;
+    if (*retry_at - now_ns > DRAIN_ASKED_MAX_MS * NS_PER_MS)
+        *retry_at = 0; /* nobody waits for that long: the clock was set back since */
+    return *retry_at <= now_ns;
+}
+
+static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
+{
+    for (guint looks = 0;;) {
+        bool ready;
+        if (drain->broken) {
+            g_propagate_error(error, g_error_copy(drain->broken));
+            return DRAIN_STOP;
+        }
+        if (!drain->request && !next_batch(drain)) {
+            if (++looks > LOOKS_MAX) {
+                g_set_error(error, SPOOL_ERROR, SPOOL_ERROR_IO, "sink %s: batches come and go too fast",
+                            drain->settings->name);
+                return DRAIN_STOP;
+            }
+            if (!look(drain, error))
+                return DRAIN_STOP;
+            if (!next_batch(drain))
+                return DRAIN_DONE;
+        }
+        if (!is_due(drain, now_ns))
+            return DRAIN_WAIT;
+        if (!drain->request && !begin_request(drain, error))
+            return DRAIN_STOP;
+        if (!make_body(drain, now_ns, &ready, error))
+            return DRAIN_STOP;
+        if (ready)
+            return DRAIN_SEND;
+    }
+}
+
+DrainStep drain_next(Drain *drain, gint64 now_ns, DrainBody *ret_body, GError **error)
+{
+    DrainStep next = step(drain, now_ns, error);
+    if (next == DRAIN_SEND) {
+        const DrainRequest *request = drain->request;
+        *ret_body = (DrainBody){.data = request->body->str, .length = request->body->len, .lines = request->body_lines};
+    } else if (next == DRAIN_DONE && drain->unsaved) {
+        save(drain, now_ns);
+    }
+    return next;
+}
+
+/* --- answers --- */
+
+gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double random)
+{
+    gint64 wait = kind == ANSWER_DENIED ? DRAIN_DENIED_MS : DRAIN_BACKOFF_MS;
+    for (guint i = 1; i < failures && wait < DRAIN_BACKOFF_MAX_MS; i++)
+        wait *= 2;
+    wait = MIN(wait, DRAIN_BACKOFF_MAX_MS);
+    wait = wait / 2 + (gint64)((double)(wait - wait / 2) * (random > 0 ? MIN(random, 1.0) : 0.0));
+    return MAX(wait, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
+}
+
+/* The same lines again, later. */
+static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64 now_ns, double random)
+{
+    Ledger *ledger = &drain->ledger;
+    if (ledger->failures < G_MAXUINT)
+        ledger->failures++;
+    ledger->retried++;
+    gint64 wait_ms = drain_backoff_ms(kind, ledger->failures, answer->wait_ms, random);
+    ledger->retry_at_ns = now_ns + wait_ms * NS_PER_MS;
+    note_error(drain, answer->message, now_ns);
+    Answer told = *answer;
+    told.kind = kind;
+    drain_trouble_goes_on(&drain->trouble, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
+    save(drain, now_ns);
+}
+
+/* Something of the body was stored: the sink works. */
+static void accept(Drain *drain, gint64 now_ns)
+{
+    guint lines = drain->request->body_lines;
+    drain->ledger.last_success_ns = now_ns;
+    drain->unsure = 0;
+    drain->request->probed = false;
+    if (drain->cap < G_MAXUINT / 2 && lines >= drain->cap / 2)
+        drain->cap += drain->cap / GROWTH + 1;
+    if (drain->ledger.failures > 0) {
+        drain->ledger.failures = 0;
+        drain_trouble_is_over(&drain->trouble, drain->settings, drain->waiting.batches, now_ns);
+        save(drain, now_ns);
+    }
+}
+
+static void note_refusal(Drain *drain, const Answer *answer, gint64 now_ns)
+{
+    g_free(drain->refusal);
+    drain->refusal = g_strdup(answer->message);
+    note_error(drain, answer->message, now_ns);
+}
+
+/* The good lines are stored. */
+static void take_partial(Drain *drain, const Answer *answer, gint64 now_ns)
+{
+    DrainRequest *request = drain->request;
+    g_autoptr(GArray) named = drain_request_named(request, answer);
+    guint64 dropped = MIN(MAX(answer->dropped, answer->texts->len), request->body_lines);
+    g_array_append_vals(request->refused, named->data, named->len);
+    request->unnamed += less(dropped, named->len);
+    drain_ranges_pop(request->ranges);
+    note_refusal(drain, answer, now_ns);
+    accept(drain, now_ns);
+}
+
+/* One line was refused. false: so many were, for no reason of their own, that it must be the sink. Before that is said
+ * the very last line is tried: where all lines of a kind are refused, it is likely of another. */
+static bool refuse_line(Drain *drain, bool of_lines)
+{
+    DrainRequest *request = drain->request;
+    drain->unsure = of_lines ? 0 : drain->unsure + 1;
+    if (drain->unsure >= UNSURE_MAX && (request->probed || request->ranges->len == 1))
+        return false;
+    g_array_append_val(request->refused, drain_ranges_top(request->ranges)->first);
+    drain_ranges_pop(request->ranges);
+    if (drain->unsure >= UNSURE_MAX) {
+        drain_ranges_last_first(request->ranges);
+        request->probed = true;
+    }
+    return true;
+}
+
+/* Some line of the body is refused, or all are: smaller pieces will tell. */
+static void isolate(Drain *drain, const Answer *answer, gint64 now_ns, double random)
+{
+    DrainRequest *request = drain->request;
+    const DrainRange *range = drain_ranges_top(request->ranges);
+    note_refusal(drain, answer, now_ns);
+    if (range->count == 1) {
+        if (refuse_line(drain, answer->of_lines && answer->kind != ANSWER_TOO_LARGE))
+            return;
+        drain_request_restart(request);
+        postpone(drain, ANSWER_DENIED, answer, now_ns, random);
+        return;
+    }
+    g_autoptr(GArray) named = drain_request_named(request, answer);
+    if (named->len > 0 && !request->misled)
+        drain_ranges_isolate(request->ranges, named);
+    else
+        drain_ranges_split(request->ranges, drain_request_cut(request, range->count / 2));
+}
+
+/* Where it comes down to one line, that line was the reason and not their number. */
+static void shrink(Drain *drain, const Answer *answer, gint64 now_ns, double random)
+{
+    guint lines = drain_ranges_top(drain->request->ranges)->count;
+    drain->cap = lines == 1 ? drain->cap_before : MIN(drain->cap, lines / 2);
+    isolate(drain, answer, now_ns, random);
+}
+
+/* A part of lines that failed often enough is tried once; a single line, before it is given up, as often again. */
+static void take_failure(Drain *drain, const Answer *answer, gint64 now_ns, double random)
+{
+    DrainRange *range = drain_ranges_top(drain->request->ranges);
+    drain->failed_tries++;
+    if (drain->failed_tries < ANSWER_FAILED_TRIES && !(range->failed && range->count > 1)) {
+        postpone(drain, ANSWER_BUSY, answer, now_ns, random);
+        return;
+    }
+    drain->failed_tries = 0;
+    range->failed = true;
+    isolate(drain, answer, now_ns, random);
+}
+
+static void take_answer(Drain *drain, const Answer *answer, gint64 now_ns, double random)
+{
+    DrainRequest *request = drain->request;
+    if (answer->kind != ANSWER_FAILED)
+        drain->failed_tries = 0;
+    drain->ledger.retry_at_ns = 0;
+    switch (answer->kind) {
+    case ANSWER_STORED:
+        request->misled = request->misled || drain_ranges_top(request->ranges)->named;
+        drain_ranges_pop(request->ranges);
+        accept(drain, now_ns);
+        return;
+    case ANSWER_PARTIAL:
+        take_partial(drain, answer, now_ns);
+        return;
+    case ANSWER_REFUSED:
+        isolate(drain, answer, now_ns, random);
+        return;
+    case ANSWER_TOO_LARGE:
+        shrink(drain, answer, now_ns, random);
+        return;
+    case ANSWER_FAILED:
+        take_failure(drain, answer, now_ns, random);
+        return;
+    case ANSWER_DENIED:
+    case ANSWER_BUSY:
+        postpone(drain, answer->kind, answer, now_ns, random);
+        return;
+    }
+}
+
+void drain_answered(Drain *drain, const Answer *answer, gint64 now_ns, double random)
+{
+    DrainRequest *request = drain->request;
+    g_return_if_fail(request && request->body && request->ranges->len > 0);
+    take_answer(drain, answer, now_ns, random);
+    drain_request_drop_body(request); /* not kept over a wait, which can be long */
+    if (request->ranges->len == 0)
+        end_request(drain, now_ns);
+}
+
+/* --- the drain --- */
+
+Drain *drain_new(Spool *spool, const SinkSettings *settings)
+{
+    bool damaged;
+    Drain *drain = g_new(Drain, 1);
+    *drain = (Drain){.spool = spool, .settings = settings, .cap = G_MAXUINT};
+    ledger_load(spool, settings->name, &drain->ledger, &damaged);
+    if (damaged)
+        log_warning("sink %s: its counts are damaged and begin anew", settings->name);
+    return drain;
+}
+
+void drain_free(Drain *drain)
+{
+    if (!drain)
+        return;
+    if (drain->unsaved)
+        save(drain, drain->saved_ns);
+    g_clear_pointer(&drain->request, drain_request_free);
+    g_clear_pointer(&drain->list, g_ptr_array_unref);
+    g_clear_error(&drain->broken);
+    g_free(drain->refusal);
+    g_free(drain);
+}
+
+gint64 drain_retry_at(const Drain *drain)
+{
+    return drain->ledger.retry_at_ns;
+}
+
+void drain_hurry(Drain *drain)
+{
+    drain->ledger.retry_at_ns = 0;
+}
+
+const Ledger *drain_ledger(const Drain *drain)
+{
+    return &drain->ledger;
+}
+
+SpoolCount drain_waiting(Drain *drain)
+{
+    if (!drain->list)
+        look(drain, NULL);
+    return drain->waiting;
+}
