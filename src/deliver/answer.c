@@ -9,18 +9,6 @@
 #define MESSAGE_MAX 400 /* bytes */
 #define PARTIAL "partial write"
 
-void sink_reply_free(SinkReply *reply)
-{
-    if (!reply)
-        return;
-    g_free(reply->problem);
-    g_free(reply->retry_after);
-    g_free(reply->influx_error);
-    if (reply->body)
-        g_string_free(reply->body, TRUE);
-    g_free(reply);
-}
-
 void answer_free(Answer *answer)
 {
     if (!answer)
