@@ -114,7 +114,7 @@ static const struct {
      "t.conf:6: [log] level = info: is set on line 2 already"},
     /* names of sections */
     {"[sink]", CONFIG_ERROR_SYNTAX, "t.conf:1: [sink]: expected a name too, as in [sink influx]"},
-    {"[sink ]", CONFIG_ERROR_VALUE, "t.conf:1: [sink (empty)]: " NAME_RULE},
+    {"[sink ]", CONFIG_ERROR_SYNTAX, "t.conf:1: [sink]: expected a name too, as in [sink influx]"},
     {"[sink in/flux]", CONFIG_ERROR_VALUE, "t.conf:1: [sink in/flux]: " NAME_RULE},
     {"[sink a b]", CONFIG_ERROR_VALUE, "t.conf:1: [sink a b]: " NAME_RULE},
     {"[sink a ]", CONFIG_ERROR_VALUE, "t.conf:1: [sink a ]: " NAME_RULE},

@@ -53,7 +53,7 @@ static void test_named_sections_of_two_files(void **state)
 static void test_wrong_name_takes_its_keys_along(void **state)
 {
     (void)state;
-    static const char *const headers[] = {"[sink]", "[sink bad]", "[sink a b]", "[log x]", "[sunk]"};
+    static const char *const headers[] = {"[sink]", "[sink bad]", "[sink a b]", "[log x]", "[sunk]", "[sink b"};
     for (guint i = 0; i < G_N_ELEMENTS(headers); i++) {
         g_autoptr(Config) config = config_new();
         g_autofree char *text =
