@@ -171,9 +171,10 @@ lint: ## clang-format, clang-tidy, cppcheck, shellcheck, man pages, layering
 format: ## lay out the C files
 	clang-format -i $(C_FILES) $(H_FILES)
 
-docs: $(BUILD)/tools/describe $(PROBES) ## write the generated pages: docs/metrics.md, share/telemetry.conf
+docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: docs/metrics.md, share/telemetry.conf, the Grafana dashboard
 	$(Q)$(BUILD)/tools/describe metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(Q)$(BUILD)/tools/describe config > share/telemetry.conf.new && mv share/telemetry.conf.new share/telemetry.conf
+	$(Q)$(PYTHON) tools/grafana.py > share/grafana/one-telemetry.json.new && mv share/grafana/one-telemetry.json.new share/grafana/one-telemetry.json
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).

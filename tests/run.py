@@ -106,8 +106,10 @@ def take_lines(suite, got, tally):
 
 
 def docs(args, tally):
-    for what, page in (("metrics", "docs/metrics.md"), ("config", "share/telemetry.conf")):
-        got = run([args.build / "tools" / "describe", what])
+    describe = args.build / "tools" / "describe"
+    for command, page in (([describe, "metrics"], "docs/metrics.md"), ([describe, "config"], "share/telemetry.conf"),
+                          ([sys.executable, "tools/grafana.py"], "share/grafana/one-telemetry.json")):
+        got = run(command)
         have = (ROOT / page).read_text() if (ROOT / page).exists() else ""
         if got.returncode == 0 and got.stdout == have:
             tally.ok(f"docs: {page} is up to date")

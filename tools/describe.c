@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Prints the pages that are made from the tables: docs/metrics.md and the sample configuration. */
+ * Prints what is made from the tables: docs/metrics.md, the sample configuration, and for programs a list of the series
+ * (measurement, tag or field, name, kind, unit, between tabs). */
 #include "base/config.h"
 #include "model/metrics.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +77,50 @@ static void print_metrics(void)
     }
 }
 
+/* --- series --- */
+
+/* Tags that every point of the scope has, besides its texts where those are tags. */
+static const struct {
+    const char *measurement, *tags[8];
+} scope_series[N_SCOPES] = {
+    [SCOPE_VM] = {"vm_totals", {"VMID", "host", "name", "uuid"}},
+    [SCOPE_VCPU] = {"vm_vcpus", {"VMID", "host", "name", "uuid", "vcpu"}},
+    [SCOPE_NIC] = {"vm_devices", {"VMID", "devtype", "host", "name", "uuid"}},
+    [SCOPE_DISK] = {"vm_devices", {"VMID", "devtype", "host", "name", "uuid"}},
+    [SCOPE_HOST] = {"host_totals", {"host"}},
+};
+static const char *const info_tags[] = {"VMID", "host", "uuid", NULL}; /* of vm_info */
+
+static void print_tags(const char *measurement, const char *const *tags)
+{
+    for (; *tags; tags++)
+        printf("%s\ttag\t%s\ttext\t\n", measurement, *tags);
+}
+
+static void print_series_of(const MetricInfo *info)
+{
+    const bool is_text = info->kind == KIND_TEXT;
+    const char *measurement = scope_series[info->scope].measurement, *what = "field";
+    if (is_text && info->scope == SCOPE_VM && info->cost == COST_START)
+        measurement = "vm_info";
+    else if (is_text && (info->scope == SCOPE_NIC || info->scope == SCOPE_DISK))
+        what = "tag";
+    printf("%s\t%s\t%s\t%s\t%s\n", measurement, what, info->line, kind_name(info->kind), unit_name(info->unit));
+}
+
+static void print_series(void)
+{
+    print_tags("vm_info", info_tags);
+    for (int scope = 0; scope < N_SCOPES; scope++) {
+        print_tags(scope_series[scope].measurement, scope_series[scope].tags);
+        for (guint i = 0; i < metric_count((Scope)scope); i++) {
+            const MetricInfo *info = &metric_info[metric_first((Scope)scope) + i];
+            if (info->line)
+                print_series_of(info);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "metrics") == 0) {
@@ -82,8 +128,10 @@ int main(int argc, char **argv)
     } else if (argc == 2 && strcmp(argv[1], "config") == 0) {
         g_autofree char *text = config_sample();
         fputs(text, stdout);
+    } else if (argc == 2 && strcmp(argv[1], "series") == 0) {
+        print_series();
     } else {
-        fputs("usage: describe metrics|config\n", stderr);
+        fputs("usage: describe metrics|config|series\n", stderr);
         return 2;
     }
     return 0;
