@@ -205,6 +205,38 @@ bool file_read(const char *path, gsize limit, char **ret_content, gsize *ret_len
            read_all(fd, &status, limit, path, ret_content, ret_length, error);
 }
 
+static bool check_secret(int fd, const char *path, struct stat *ret_status, GError **error)
+{
+    struct stat status;
+    if (!check_kind(fd, S_IFREG, path, &status, error))
+        return false;
+    bool is_ours = status.st_uid == geteuid();
+    if (!is_ours && status.st_uid != 0) {
+        g_set_error(error, FILE_ERROR, FILE_ERROR_UNSAFE,
+                    "%s: belongs to user %u, not to user %u: run as that user, or chown %u %s", path,
+                    (guint)status.st_uid, (guint)geteuid(), (guint)geteuid(), path);
+        return false;
+    }
+    mode_t nobodys = is_ours ? S_IRWXG | S_IRWXO : S_IWGRP | S_IXGRP | S_IRWXO;
+    if (status.st_mode & nobodys) {
+        g_set_error(error, FILE_ERROR, FILE_ERROR_UNSAFE, "%s: others may read or change it (mode %04o): chmod %s %s",
+                    path, (guint)(status.st_mode & 07777), is_ours ? "600" : "640", path);
+        return false;
+    }
+    *ret_status = status;
+    return true;
+}
+
+bool file_read_secret(const char *path, gsize limit, char **ret_content, gsize *ret_length, GError **error)
+{
+    FILE_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | OPEN_ANY);
+    int number = errno;
+    struct stat status;
+    if (fd < 0)
+        return fail_open_nofollow(error, AT_FDCWD, path, path, number);
+    return check_secret(fd, path, &status, error) && read_all(fd, &status, limit, path, ret_content, ret_length, error);
+}
+
 /* --- writing --- */
 
 bool file_write_all(int fd, const char *content, gsize length)

@@ -36,6 +36,11 @@ bool file_write_private(int dir_fd, const char *name, const char *content, gsize
 /* Whole content of an ordinary file anywhere; symbolic links are followed. Owned by the caller. */
 bool file_read(const char *path, gsize limit, char **ret_content, gsize *ret_length, GError **error);
 
+/* Whole content of a secret (a password, a token, a key). UNSAFE, with what to do about it in the message: no regular
+ * file, a symbolic link in the last component, an owner other than the effective user and root, permissions for others,
+ * and for the group too, unless root owns it: root:oneadmin 0640 is how root hands a secret to a service. */
+bool file_read_secret(const char *path, gsize limit, char **ret_content, gsize *ret_length, GError **error);
+
 /* Appends to an ordinary file, made with mode 0644 where it is missing. */
 bool file_append(const char *path, const char *content, gsize length, GError **error);
 
