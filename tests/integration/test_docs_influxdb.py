@@ -4,14 +4,15 @@
 InfluxQL gives the answers it shows, its configurations are read, its figures are measured. No guests, no root.
 
 UPDATE_DOCS=1 in the environment writes the answers into the page anew: read the difference before committing it."""
+import json
 import os
 import re
 import shlex
 import subprocess
 import zlib
 
-from harness import ROOT, Case, args, main
-from influxd import Influxd
+from databases import Influxd
+from harness import ROOT, Case, main
 import replayed
 
 PAGE = ROOT / "docs" / "influxdb.md"
@@ -91,7 +92,7 @@ class OnInfluxDB(Case):
     def setUpClass(cls):
         super().setUpClass()
         cls.page = PAGE.read_text()
-        cls.db = Influxd(cls.scratch / "influxdb", auth=True)
+        cls.db = Influxd(cls.scratch / "influxdb", http={"auth-enabled": True})
         cls.cleanup(cls.db.stop)
         cls.shell = Shell(cls.scratch, cls.scratch / "complaints")
         cls.cleanup(cls.shell.close)
@@ -130,6 +131,12 @@ class OnInfluxDB(Case):
             PAGE.write_text(page)
         else:
             self.assertEqual(page, self.page)
+
+    def test_retention(self):
+        """the database keeps a month, and the hourly means stay two years"""
+        (kept,) = json.loads(self.shell.run("as_admin <<< 'SHOW RETENTION POLICIES ON \"opennebula\"'"))["results"][0]["series"]
+        self.assertEqual([row[:3] for row in kept["values"]], [["month", "720h0m0s", "24h0m0s"], ["years", "17472h0m0s", "672h0m0s"]])
+        self.assertIn("hourly", self.shell.run("as_admin <<< 'SHOW CONTINUOUS QUERIES'"))
 
     def test_grants(self):
         """the hosts' user may write and not read, Grafana's the other way round"""

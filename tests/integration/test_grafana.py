@@ -7,8 +7,8 @@ import re
 import subprocess
 import time
 
+from databases import Influxd
 from harness import ROOT, Case, args, main
-from influxd import Influxd
 from influxql import Query, Tag, Value
 import line_protocol
 import replayed
@@ -178,12 +178,13 @@ class OnInfluxDB(DashboardCase):
         super().setUpClass()
         cls.db = Influxd(cls.scratch / "influxdb")
         cls.cleanup(cls.db.stop)
-        cls.db.query("", "CREATE DATABASE telemetry")
+        cls.db.create("telemetry")
         recordings = [cls.with_guest_memory(name, swap) for name, swap in zip(replayed.FLEET, (0, 800))]
         first, second = (replayed.lines(cls.probe(), *recordings[:n]) + LIVE for n in (1, 2))
         now = time.time_ns()
         for minutes, lines in ((4, first), (3, second), (2, second), (1, second)):
-            cls.db.write("telemetry", replayed.at(lines, now - minutes * 60 * 10**9))
+            written = cls.db.request("POST", "/write?db=telemetry", replayed.at(lines, now - minutes * 60 * 10**9).encode())
+            assert written[0] == 204, written
 
     @classmethod
     def with_guest_memory(cls, name, swap):
@@ -198,8 +199,7 @@ class OnInfluxDB(DashboardCase):
         for variable, value in (("$timeFilter", "time >= now() - 10m"), ("$interval", "1m"), ("$host", "(kvm1|kvm2)"), ("$vm", VM), ("$top", "10")):
             query = re.sub(re.escape(variable) + r"\b", lambda _, value=value: value, query)
         self.assertNotRegex(query, r"\$\w")
-        (found,) = self.db.query("telemetry", query)
-        return found
+        return self.db.query(query, "telemetry")
 
     def test_panels(self):
         """every query runs, and every column of it has a value"""
