@@ -106,7 +106,9 @@ def take_lines(suite, got, tally):
 
 
 def docs(args, tally):
-    for what, page in (("metrics", "docs/metrics.md"), ("config", "share/telemetry.conf")):
+    pages = (("metrics", "docs/metrics.md"), ("config", "share/telemetry.conf"),
+             ("man", "share/man/one-telemetry.conf.5"))
+    for what, page in pages:
         got = run([args.build / "tools" / "describe", what])
         have = (ROOT / page).read_text() if (ROOT / page).exists() else ""
         if got.returncode == 0 and got.stdout == have:
@@ -114,20 +116,38 @@ def docs(args, tally):
         else:
             diff = difflib.unified_diff(have.splitlines(), got.stdout.splitlines(), page, "make docs", lineterm="", n=1)
             tally.fail(f"docs: {page} is out of date, run make docs", "\n".join(list(diff)[:30]) + got.stderr)
+    arguments_in_man_page(args, tally)
     options_in_man_page(args, tally)
 
 
-def options_in_man_page(args, tally):
-    """Every option of --help and of the configuration has its place in the man page."""
+def arguments_in_man_page(args, tally):
+    """Every option of --help has its place in the probe's man page."""
     got = run([args.build / "probes" / "vm_monitor", "--help"])
     page = (ROOT / "share" / "man" / "vm_monitor.1").read_text().replace("\\-", "-")
-    sample = run([args.build / "tools" / "describe", "config"]).stdout
-    wanted = set(re.findall(r"--([a-z-]+)", got.stdout)) - {"see"} | set(re.findall(r"^#([a-z_]+) =", sample, re.M))
+    wanted = set(re.findall(r"--([a-z-]+)", got.stdout)) - {"see"}
     missing = sorted(word for word in wanted if word not in page)
     if got.returncode or missing or not wanted:
         tally.fail("docs: vm_monitor.1 names every option", "missing: " + ", ".join(missing) + got.stderr)
     else:
         tally.ok("docs: vm_monitor.1 names every option")
+
+
+def options_in_man_page(args, tally):
+    """Every row of options.def stands in the page of the configuration with its default. (The page is made from the
+    same table: this is what a mistake in making it cannot get past.)"""
+    rows = re.findall(r'^OPTION\((\w+), (\w+), [A-Z]+, "([^"]*)"', (ROOT / "src/base/options.def").read_text(), re.M)
+    page = (ROOT / "share" / "man" / "one-telemetry.conf.5").read_text()
+    parts = re.split(r"^\.Sh SECTIONS? \[(\w+)(?: NAME)?\]$", page, flags=re.M)
+    sections = dict(zip(parts[1::2], parts[2::2]))
+    missing = []
+    for section, key, standard in rows:
+        said = re.search(rf"^\.It Cm {key}\n(?:[^.].*\n)*Takes .*; by default (.*)\.$", sections.get(section, ""), re.M)
+        if not said or said.group(1) != (standard or "empty"):
+            missing.append(f"[{section}] {key}")
+    if missing or not rows:
+        tally.fail("docs: one-telemetry.conf.5 says every option's default", "missing: " + ", ".join(missing))
+    else:
+        tally.ok("docs: one-telemetry.conf.5 says every option's default")
 
 
 def fuzz(args, tally):

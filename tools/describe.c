@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Prints the pages that are made from the tables: docs/metrics.md and the sample configuration. */
+ * Prints the pages that are made from the tables: docs/metrics.md, the sample configuration and its man page. */
 #include "base/config.h"
 #include "model/metrics.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +76,124 @@ static void print_metrics(void)
     }
 }
 
+/* --- the man page of the configuration (mdoc) --- */
+
+static const char man_head[] =
+    ".\\\" SPDX-License-Identifier: Apache-2.0\n"
+    ".\\\" Made from src/base/options.def by `make docs`; a test fails when this page is out of date.\n"
+    ".Dd November 22, 2026\n"
+    ".Dt ONE-TELEMETRY.CONF 5\n"
+    ".Os one-telemetry\n"
+    ".Sh NAME\n"
+    ".Nm one-telemetry.conf\n"
+    ".Nd configuration of one-telemetry\n"
+    ".Sh DESCRIPTION\n"
+    "One file for all its programs, read at every start; every option has a default.\n"
+    "Lines are\n"
+    ".Li # comment ,\n"
+    ".Bq Ar section\n"
+    "or\n"
+    ".Ar key No = Ar value ;\n"
+    "a comment needs a line of its own.\n"
+    "In a value\n"
+    ".Li \\es , \\et , \\en , \\er\n"
+    "and\n"
+    ".Li \\e\\e\n"
+    "stand for space, tab, newline, carriage return and backslash; blanks around it do not count.\n"
+    ".Pp\n"
+    "An unknown section or key, a key set twice and a bad value are errors that name file, line and what was "
+    "expected.\n"
+    "The sections of a file may stand in any order, and in parts.\n"
+    ".Pp\n"
+    "Secrets do not stand here, but in files of their own.\n"
+    "A file is named by an absolute path or by one relative to the directory of the configuration file.\n";
+
+static const char man_tail[] =
+    ".Sh FILES\n"
+    ".Bl -tag -width indent\n"
+    ".It Pa etc/im/kvm-probes.d/telemetry.conf\n"
+    "In OpenNebula's remotes tree: for the programs that OpenNebula distributes to its hosts.\n"
+    "Those in qemu-probes.d have theirs there.\n"
+    ".It Pa share/telemetry.conf\n"
+    "In the source: the sample, with every option and its default.\n"
+    ".El\n"
+    ".Sh EXAMPLES\n"
+    "Two databases, each with a queue of its own:\n"
+    ".Bd -literal -offset indent\n"
+    "[sink influx]\n"
+    "type = influxdb2\n"
+    "url = https://influx.example.net:8086\n"
+    "org = cloud\n"
+    "bucket = telemetry\n"
+    "token_file = secrets/influx.token\n"
+    "\n"
+    "[sink long-term]\n"
+    "type = victoriametrics\n"
+    "url = http://10.0.0.7:8428\n"
+    "max_size = 2G\n"
+    "max_age = 30d\n"
+    ".Ed\n"
+    ".Sh SEE ALSO\n"
+    ".Xr vm_monitor 1\n";
+
+/* Plain text as mdoc: each sentence on a line of its own, nothing of it taken for a request. */
+static void print_man_text(const char *text)
+{
+    bool at_start = true;
+    for (const char *c = text; *c; c++) {
+        if (at_start && strchr(".'", *c))
+            fputs("\\&", stdout);
+        at_start = *c == '.' && c[1] == ' ';
+        if (*c == '\\')
+            fputs("\\e", stdout);
+        else if (at_start)
+            fputs(".\n", stdout);
+        else
+            putchar(*c);
+        c += at_start;
+    }
+    puts(".");
+}
+
+static void print_man_section(const char *section)
+{
+    const NamedSectionInfo *kind = named_section_find(section);
+    if (!kind) {
+        printf(".Sh SECTION [%s]\n", section);
+        return;
+    }
+    g_autofree char *rule = named_section_rule(kind);
+    printf(".Sh SECTIONS [%s NAME]\n", section);
+    print_man_text(kind->help);
+    print_man_text(rule);
+}
+
+static void print_man_option(const OptionInfo *info)
+{
+    g_autofree char *expected = option_expectation(info);
+    g_autofree char *range =
+        g_strdup_printf("Takes %s; by default %s", expected, *info->standard ? info->standard : "empty");
+    printf(".It Cm %s\n", info->key);
+    print_man_text(info->help);
+    print_man_text(range);
+}
+
+static void print_man(void)
+{
+    fputs(man_head, stdout);
+    for (int option = 0; option < N_OPTIONS; option++) {
+        const OptionInfo *info = &option_info[option];
+        if (option == 0 || strcmp(option_info[option - 1].section, info->section) != 0) {
+            print_man_section(info->section);
+            puts(".Bl -tag -width retention_policy");
+        }
+        print_man_option(info);
+        if (option + 1 == N_OPTIONS || strcmp(option_info[option + 1].section, info->section) != 0)
+            puts(".El");
+    }
+    fputs(man_tail, stdout);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "metrics") == 0) {
@@ -82,8 +201,10 @@ int main(int argc, char **argv)
     } else if (argc == 2 && strcmp(argv[1], "config") == 0) {
         g_autofree char *text = config_sample();
         fputs(text, stdout);
+    } else if (argc == 2 && strcmp(argv[1], "man") == 0) {
+        print_man();
     } else {
-        fputs("usage: describe metrics|config\n", stderr);
+        fputs("usage: describe metrics|config|man\n", stderr);
         return 2;
     }
     return 0;
