@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const scope_titles[N_SCOPES] = {"Virtual machine", "Virtual CPU", "Network interface", "Disk",
-                                                   "Host"};
+static const char *const scope_titles[N_SCOPES] = {
+    "Virtual machine", "Virtual CPU", "Network interface", "Disk", "Host", "Sink"};
 static const char *const scope_notes[N_SCOPES] = {
     [SCOPE_VM] = "Line protocol: fields of `vm_totals` (texts that are read once per start: of `vm_info`), tags VMID, "
                  "name, uuid, host.",
@@ -19,8 +19,10 @@ static const char *const scope_notes[N_SCOPES] = {
     [SCOPE_DISK] = "Line protocol: fields of `vm_devices`, with the tags devtype=disk, device and path besides those "
                    "of `vm_totals`.",
     [SCOPE_HOST] = "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did.",
+    [SCOPE_SINK] = "Line protocol: fields of `host_totals`, with the tag sink besides host: what became of the batches "
+                   "for each sink, as the host knew when it made the point.",
 };
-static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", ""};
+static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", "", ""};
 
 static char *source(const MetricInfo *info)
 {
