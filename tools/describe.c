@@ -90,6 +90,7 @@ static const struct {
     [SCOPE_NIC] = {"vm_devices", {"VMID", "devtype", "host", "name", "uuid"}},
     [SCOPE_DISK] = {"vm_devices", {"VMID", "devtype", "host", "name", "uuid"}},
     [SCOPE_HOST] = {"host_totals", {"host"}},
+    [SCOPE_SINK] = {"host_totals", {"host", "sink"}},
 };
 static const char *const info_tags[] = {"VMID", "host", "uuid", NULL}; /* of vm_info */
 

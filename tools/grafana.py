@@ -14,6 +14,7 @@ DATASOURCE = "${DS_INFLUXDB}"
 SCHEMA_VERSION = 30
 
 HOSTS = '"host" =~ /^$host$/'
+SINKS = HOSTS + ' AND "sink" =~ /./'
 THE_VM = "\"VMID\" = '$vm'"
 WIDTH = 24  # of Grafana's grid
 # "Now" of a figure without a course: a VM that has ended, or moved away, is not in it for long.
@@ -251,6 +252,25 @@ HEALTH = [
           [course("host_totals", {"message_bytes": "message"}, HOSTS, ["host"], "max")], "bytes", "$tag_host"),
     graph("Keys that did not fit", "Keys left out of OpenNebula's message to keep it in its limit. The series here are complete all the same.",
           [course("host_totals", {"dropped_keys": "left out"}, HOSTS, ["host"], "max")], "none", "$tag_host"),
+    table("Sinks", "What waits for each database, and since when; how long ago it last stored something. Empty: not known, or never.",
+          [latest("host_totals", {"queued_batches": "batches", "queued_bytes": "bytes", "oldest_age_seconds": "oldest",
+                                  "last_success_age_seconds": "last success"}, SINKS, ("host", "sink"))],
+          [column("batches", unit="none"), column("bytes", unit="bytes"), column("oldest", unit="s"), column("last success", unit="s")],
+          width=12, height=8, order={"displayName": "oldest", "desc": True}, time_from=NOW_WITH_INFO),
+    graph("Queues", "Compressed bytes that wait on the hosts for each sink. A queue that grows: the database is away, or too slow.",
+          [course("host_totals", {"queued_bytes": "waiting"}, SINKS, ["host", "sink"], "max")], "bytes", "$tag_host $tag_sink"),
+    graph("Oldest that waits", "Age of the oldest batch for each sink; max_age of the configuration drops it.",
+          [course("host_totals", {"oldest_age_seconds": "age"}, SINKS, ["host", "sink"], "max")], "s", "$tag_host $tag_sink"),
+    graph("Last success", "How long ago each sink last stored something.",
+          [course("host_totals", {"last_success_age_seconds": "ago"}, SINKS, ["host", "sink"], "max")], "s", "$tag_host $tag_sink"),
+    graph("Lines stored", "Lines per second that each sink has stored: the change of a counter.",
+          [expression("host_totals", 'non_negative_derivative(last("sent_lines"), 1s) AS "stored"', SINKS, ["host", "sink"])], "cps", "$tag_host $tag_sink"),
+    graph("Retried, refused, dropped", "In each interval: requests made again, lines refused for good (kept in bad/), batches dropped by the queue's limits.",
+          [expression("host_totals", 'non_negative_difference(last("retried_requests")) AS "requests retried", '
+                      'non_negative_difference(last("rejected_lines")) AS "lines refused", '
+                      'non_negative_difference(last("dropped_batches")) AS "batches dropped"', SINKS, ["host", "sink"])], "none", "$tag_host $tag_sink $col"),
+    graph("Bytes dropped", "Compressed bytes in each interval that the queue's limits have cost: data that is lost.",
+          [expression("host_totals", 'non_negative_difference(last("dropped_bytes")) AS "dropped"', SINKS, ["host", "sink"])], "bytes", "$tag_host $tag_sink"),
     table("Versions and last samples", "The probe's version on each host, and when its last sample came: silent hosts first.",
           [latest("host_totals", {"version": "version"}, HOSTS, ("host",))], [column("Time", **AGO)], width=12, height=8, keep_time=True,
           order={"displayName": "Time", "desc": False}),

@@ -16,8 +16,8 @@ import replayed
 DASHBOARD = ROOT / "share" / "grafana" / "one-telemetry.json"
 GRAFANA_OWN = {"timeFilter", "__auto_interval_interval"}
 UNITS = {  # of `describe series` and what queries make of them: what a panel may call them
-    "": {"none"}, "0 or 1": {"none"}, "count": {"none", "short"}, "%": {"percent"}, "ms": {"ms"}, "ns": {"ns"},
-    "bytes": {"bytes"}, "bytes/s": {"Bps"}, "KiB": {"kbytes"}, "KiB/s": {"KiBs"}, "per s": {"iops", "pps"}}
+    "": {"none"}, "0 or 1": {"none"}, "count": {"none", "short"}, "%": {"percent"}, "s": {"s"}, "ms": {"ms"}, "ns": {"ns"},
+    "bytes": {"bytes"}, "bytes/s": {"Bps"}, "KiB": {"kbytes"}, "KiB/s": {"KiBs"}, "per s": {"iops", "pps", "cps"}}
 UNBOUNDED_PERCENT = {"cpu_core_percent"}  # 200 is two cores
 # The guest's report of its memory, which the recorded guests do not give.
 GUEST_MEMORY = """  balloon.available=30000
@@ -27,8 +27,11 @@ GUEST_MEMORY = """  balloon.available=30000
   balloon.swap_in={swap}
   balloon.swap_out={swap}
 """
-# What only a live collection has.
-LIVE = "host_totals,host=kvm1 collect_ms=12.5,missing=0i 0\n"
+# What only a live collection has, with its sinks. {n}: counters go on.
+LIVE = """host_totals,host=kvm1 collect_ms=12.5,missing=0i 0
+host_totals,host=kvm1,sink=influx queued_batches=2i,queued_bytes=2048i,oldest_age_seconds=60i,sent_lines={n}00i,\
+retried_requests={n}i,rejected_lines={n}i,dropped_batches={n}i,dropped_bytes={n}0i,last_success_age_seconds=9i 0
+"""
 # Columns without a value, as there were no flushes to take time.
 EMPTY = {("Disk latency", "flush")}
 VM = "82"  # of the recorded: reads and writes its disk
@@ -73,7 +76,9 @@ class Names(DashboardCase):
     def test_series(self):
         """describe series names every tag and field that the probe writes, with its kind."""
         kinds = {int: {"counter", "gauge"}, float: {"real"}, str: {"text"}}
-        for point in line_protocol.read(replayed.lines(self.probe(), *replayed.FLEET)):
+        points = line_protocol.read(replayed.lines(self.probe(), *replayed.FLEET))
+        points += [line_protocol.read_line(line) for line in LIVE.format(n=1).splitlines()]
+        for point in points:
             known = self.series[point.measurement]
             for tag in point.tags:
                 self.assertIsInstance(known.get(tag), Tag, f"{point.measurement} {tag}")
@@ -180,10 +185,11 @@ class OnInfluxDB(DashboardCase):
         cls.cleanup(cls.db.stop)
         cls.db.create("telemetry")
         recordings = [cls.with_guest_memory(name, swap) for name, swap in zip(replayed.FLEET, (0, 800))]
-        first, second = (replayed.lines(cls.probe(), *recordings[:n]) + LIVE for n in (1, 2))
         now = time.time_ns()
-        for minutes, lines in ((4, first), (3, second), (2, second), (1, second)):
-            written = cls.db.request("POST", "/write?db=telemetry", replayed.at(lines, now - minutes * 60 * 10**9).encode())
+        for n, used in enumerate((recordings[:1], recordings, recordings, recordings)):
+            lines = replayed.lines(cls.probe(), *used) + LIVE.format(n=n)
+            lines = replayed.at(lines, now - (4 - n) * 60 * 10**9)
+            written = cls.db.request("POST", "/write?db=telemetry", lines.encode())
             assert written[0] == 204, written
 
     @classmethod
