@@ -99,9 +99,22 @@ class Names(DashboardCase):
         def check(panel, target, query):
             drawn = panel["type"] in ("timeseries", "state-timeline")
             self.assertEqual((query.interval, query.fill), ("$interval", "null") if drawn else (None, None))
-            self.assertEqual(target["resultFormat"], "table" if panel["type"] in ("table", "bargauge") else "time_series")
+            is_table = panel["type"] in ("table", "bargauge") or self.picked(panel)
+            self.assertEqual(target["resultFormat"], "table" if is_table else "time_series")
             self.assertLessEqual(set(re.findall(r"fill\((\w+)\)", target["query"])), {"null", "none"})
             self.assertFalse(panel["fieldConfig"]["defaults"].get("custom", {}).get("spanNulls", False))
+        self.each_query(check)
+
+    def picked(self, panel):
+        """Of a table the column that alone is shown; "" is any number."""
+        return panel["options"].get("reduceOptions", {}).get("fields", "").strip("/^$")
+
+    def test_picked(self):
+        """where one column of a table is shown, the query has it; a time is shown as an age"""
+        def check(panel, _, query):
+            field = self.picked(panel)
+            self.assertIn(field, {"", "Time", *query.columns, *query.tags})
+            self.assertEqual(field == "Time", panel["fieldConfig"]["defaults"]["unit"] == "dateTimeFromNow")
         self.each_query(check)
 
     def test_units(self):
@@ -110,7 +123,7 @@ class Names(DashboardCase):
             defaults = panel["fieldConfig"]["defaults"]
             units = {each["matcher"]["options"]: each["properties"] for each in panel["fieldConfig"]["overrides"]}
             for name, value in query.columns.items():
-                if isinstance(value, Tag):
+                if isinstance(value, Tag) or self.picked(panel) == "Time":
                     continue
                 shown = next((p["value"] for p in units.get(name, []) if p["id"] == "unit"), defaults["unit"])
                 self.assertIn(shown, UNITS[value.unit], f"{name}: {value}")
