@@ -107,8 +107,8 @@ def graph(title, description, queries, unit, alias="$col", width=12, stack=False
               "spanNulls": False, "stacking": {"mode": "normal" if stack else "none", "group": "A"}}
     options = {"legend": {"displayMode": "table", "placement": "bottom", "showLegend": True,
                           "calcs": ["mean", "max", "lastNotNull"]}, "tooltip": {"mode": "multi"}}
-    return panel("timeseries", title, description, (width, 8), queries, unit, alias=alias, custom=custom, options=options,
-                 min=0, **more)
+    return panel("timeseries", title, description, (width, 8), queries, unit, alias=alias, custom=custom,
+                 options=options, min=0, **more)
 
 
 def percent_graph(title, description, queries, alias="$col", **more):
@@ -118,7 +118,8 @@ def percent_graph(title, description, queries, alias="$col", **more):
 def stat(title, description, query, unit="none", steps=None, width=3, field="", time_from=NOW, **more):
     """field: of a query's tags, time and texts the one that is shown; else its number."""
     options = {"reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": f"/^{field}$/" if field else ""},
-               "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "orientation": "auto", "textMode": "auto"}
+               "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "orientation": "auto",
+               "textMode": "auto"}
     return panel("stat", title, description, (width, 4), [query], unit, form="table" if field else "time_series",
                  options=options, time_from=time_from, noValue="no data", color={"mode": "thresholds"},
                  **{"thresholds": thresholds(steps or [(None, "text")]), **more})
@@ -127,9 +128,9 @@ def stat(title, description, query, unit="none", steps=None, width=3, field="", 
 def bars(title, description, selected, unit, steps=None, **more):
     options = {"reduceOptions": {"values": True, "calcs": [], "fields": "/^value$/"}, "orientation": "horizontal",
                "displayMode": "basic", "showUnfilled": True}
-    return panel("bargauge", title, f"{description} Averaged over the time that is shown.", (8, 9), [top(selected)], unit,
-                 form="table", options=options, noValue="no data", min=0, color={"mode": "thresholds"},
-                 thresholds=thresholds(steps or [(None, "blue")]), **more)
+    description += " Averaged over the time that is shown."
+    return panel("bargauge", title, description, (8, 9), [top(selected)], unit, form="table", options=options,
+                 noValue="no data", min=0, color={"mode": "thresholds"}, thresholds=thresholds(steps or [(None, "blue")]), **more)
 
 
 def column(name, **properties):
@@ -144,7 +145,8 @@ def table(title, description, queries, overrides, order, width=12, height=8, kee
     transformations += [{"id": "merge", "options": {}}] if len(queries) > 1 else []
     options = {"showHeader": True, "sortBy": [{"displayName": order.lstrip("-"), "desc": order.startswith("-")}]}
     return panel("table", title, description, (width, height), queries, "none", form="table", options=options,
-                 overrides=overrides, transformations=transformations, time_from=time_from, noValue="", color={"mode": "thresholds"},
+                 overrides=overrides, transformations=transformations, time_from=time_from, noValue="",
+                 color={"mode": "thresholds"},
                  custom={"align": "auto", "filterable": True})
 
 
@@ -156,8 +158,8 @@ FLEET = [
     stat("Hosts", "Hosts that have sent a sample lately.", now_of_all("host_totals", "domains", "count"), width=4),
     stat("VMs", "VMs of these hosts, by the last sample of each.", now_of_all("host_totals", "domains"), width=4),
     stat("Locked VMs",
-         "VMs held by a job (migration, backup, a QEMU that does not answer): figures that need its monitor are absent.",
-         now_of_all("host_totals", "locked"), steps=WARN_ANY, width=4),
+         "VMs held by a job (migration, backup, a QEMU that does not answer): figures that need its monitor are "
+         "absent.", now_of_all("host_totals", "locked"), steps=WARN_ANY, width=4),
     stat("Missing VMs", "VMs that libvirt lists and gives no figure for.",
          now_of_all("host_totals", "missing"), steps=WARN_ANY, width=4),
     stat("CPU used", "By all VMs, in percent of one core: 200 is two cores kept busy.",
@@ -167,22 +169,24 @@ FLEET = [
     bars("Most CPU", "Percent of one core: 200 is two cores kept busy.", 'mean("cpu_core_percent")', "percent"),
     bars("Most steal", "Share of the time in which a vCPU wanted to run and its host had no core for it.",
          'mean("cpu_steal_percent")', "percent", WARN_STEAL, max=100),
-    bars("Most host memory", "What the QEMU process takes of its host, swap included.", 'mean("memory_host")', "kbytes"),
+    bars("Most host memory", "What the QEMU process takes of its host, swap included.", 'mean("memory_host")',
+         "kbytes"),
     bars("Most disk throughput", "Bytes read and written per second.",
          'mean("disk_rd_bytes_per_sec") + mean("disk_wr_bytes_per_sec")', "Bps"),
     bars("Most disk requests", "Reads and writes per second.",
          'mean("disk_rd_req_per_sec") + mean("disk_wr_reqs_per_sec")', "iops"),
     bars("Most network", "Bytes received and sent per second.",
          'mean("net_rxbytes_per_sec") + mean("net_txbytes_per_sec")', "Bps"),
-    table("VMs", "The last figures of each VM; one that has just moved stands under both hosts for a while. An empty cell: "
-          "not known. A click on the VMID shows that VM in depth.",
+    table("VMs", "The last figures of each VM; one that has just moved stands under both hosts for a while. An empty "
+          "cell: not known. A click on the VMID shows that VM in depth.",
           [latest("vm_totals", {
               "state": "state", "locked": "locked", "cpus": "vCPUs", "cpu_usage_percent": "CPU",
               "cpu_steal_percent": "steal", "memory_usage_percent": "memory", "memory_source": "memory of",
               "memory_host": "host memory", "disk_rd_bytes_per_sec": "read", "disk_wr_bytes_per_sec": "written",
               "net_rxbytes_per_sec": "received", "net_txbytes_per_sec": "sent"}, HOSTS, ("VMID", "host")),
            latest("vm_info", {"vm_name": "VM name", "uname": "owner"}, HOSTS, ("VMID", "host"))],
-          [column("VMID", **TO_VM), column("state", mappings=mappings(STATES)), column("locked", mappings=mappings(LOCKED)),
+          [column("VMID", **TO_VM), column("state", mappings=mappings(STATES)),
+           column("locked", mappings=mappings(LOCKED)),
            column("CPU", unit="percent", decimals=1),
            column("steal", unit="percent", decimals=1, thresholds=thresholds(WARN_STEAL)),
            column("memory", unit="percent", decimals=1), column("host memory", unit="kbytes"),
@@ -204,7 +208,8 @@ VM = [
     stat("Last sample", "When it was last heard of.", latest("vm_totals", {"state": "state"}, THE_VM), field="Time",
          time_from=None, **AGO),
     stat("vCPUs", "Plugged in now.", latest("vm_totals", {"cpus": "vCPUs"}, THE_VM)),
-    stat("CPU", "Percent of all its vCPUs.", latest("vm_totals", {"cpu_usage_percent": "CPU"}, THE_VM), "percent", WARN_USE),
+    stat("CPU", "Percent of all its vCPUs.", latest("vm_totals", {"cpu_usage_percent": "CPU"}, THE_VM), "percent",
+         WARN_USE),
     stat("Steal", "Share of the time in which a vCPU wanted to run and its host had no core for it.",
          latest("vm_totals", {"cpu_steal_percent": "steal"}, THE_VM), "percent", WARN_STEAL),
     stat("Memory", "By the guest's own report where its balloon gives one, else the balloon's share of its maximum.",
@@ -214,29 +219,30 @@ VM = [
                   [course("vm_totals", {"cpu_usage_percent": "used", "cpu_steal_percent": "steal"}, THE_VM)]),
     percent_graph("CPU per vCPU", "Use of each vCPU.",
                   [course("vm_vcpus", {"usage_percent": "used"}, THE_VM, ["vcpu"])], "vCPU $tag_vcpu"),
-    percent_graph("Steal per vCPU", "Share of the time in which the vCPU wanted to run and its host had no core for it.",
+    percent_graph("Steal per vCPU", "Share of the time in which the vCPU wanted to run and its host had no core for "
+                  "it.",
                   [course("vm_vcpus", {"steal_percent": "steal"}, THE_VM, ["vcpu"])], "vCPU $tag_vcpu"),
-    percent_graph("I/O wait per vCPU", "Share of the time in which the vCPU waited for I/O on the host: the change of a "
-                  "counter of nanoseconds.",
+    percent_graph("I/O wait per vCPU", "Share of the time in which the vCPU waited for I/O on the host: the change of "
+                  "a counter of nanoseconds.",
                   [expression("vm_vcpus", 'non_negative_derivative(last("wait"), 1s) / 10000000 AS "wait"', THE_VM,
                               ["vcpu"])], "vCPU $tag_vcpu"),
     graph("Memory: guest", "As the guest reports it. Empty without a balloon stats period.",
           [course("vm_totals", {"memavailable": "in all", "memusable": "usable without swapping", "memunused": "unused",
                                 "memdisk_cache": "caches"}, THE_VM)], "kbytes"),
-    graph("Memory: balloon and host", "What the guest may have at most and has now, and what its QEMU process takes of the "
-          "host.",
+    graph("Memory: balloon and host", "What the guest may have at most and has now, and what its QEMU process takes of "
+          "the host.",
           [course("vm_totals", {"memory_max": "maximum", "memactual": "balloon", "memrss": "resident on the host",
                                 "memswapped": "swapped out by the host"}, THE_VM)], "kbytes"),
-    percent_graph("Memory use", "By the guest's own report where its balloon gives one, else the balloon's share of its "
-                  "maximum.", [course("vm_totals", {"memory_usage_percent": "used"}, THE_VM)]),
+    percent_graph("Memory use", "By the guest's own report where its balloon gives one, else the balloon's share of "
+                  "its maximum.", [course("vm_totals", {"memory_usage_percent": "used"}, THE_VM)]),
     graph("Guest swap", "Read from and written to the guest's own swap. Empty without a balloon stats period.",
           [course("vm_totals", {"memswap_in_per_sec": "in", "memswap_out_per_sec": "out"}, THE_VM)], "KiBs"),
     graph("Disk latency", "Mean time per read, write and flush of each disk; nothing where there was no request.",
           [course("vm_devices", {"rd_latency_ms": "read", "wr_latency_ms": "write", "fl_latency_ms": "flush"}, DISKS,
                   ["device"])], "ms", "$tag_device $col"),
     graph("Disk requests", "Reads, writes and flushes per second of each disk.",
-          [course("vm_devices", {"rd_req_per_sec": "read", "wr_reqs_per_sec": "write", "fl_reqs_per_sec": "flush"}, DISKS,
-                  ["device"])], "iops", "$tag_device $col"),
+          [course("vm_devices", {"rd_req_per_sec": "read", "wr_reqs_per_sec": "write", "fl_reqs_per_sec": "flush"},
+                  DISKS, ["device"])], "iops", "$tag_device $col"),
     graph("Disk throughput", "Bytes read and written per second of each disk.",
           [course("vm_devices", {"rd_bytes_per_sec": "read", "wr_bytes_per_sec": "written"}, DISKS, ["device"])],
           "Bps", "$tag_device $col"),
@@ -253,9 +259,10 @@ VM = [
           [course("vm_devices", {"rxdrops_per_sec": "dropped to the guest", "txdrops_per_sec": "dropped from the guest",
                                  "rxerrors_per_sec": "receive errors", "txerrors_per_sec": "send errors"}, NICS,
                   ["device"])], "pps", "$tag_device $col"),
-    panel("state-timeline", "State and jobs", "States over time; locked: held by a job (migration, backup), so figures that "
-          "need QEMU's monitor are absent meanwhile.", (12, 8),
-          [course("vm_totals", ["state"], THE_VM, function="last"), course("vm_totals", ["locked"], THE_VM, function="last")],
+    panel("state-timeline", "State and jobs", "States over time; locked: held by a job (migration, backup), so figures "
+          "that need QEMU's monitor are absent meanwhile.", (12, 8),
+          [course("vm_totals", ["state"], THE_VM, function="last"),
+           course("vm_totals", ["locked"], THE_VM, function="last")],
           "none", alias="$col", options={"showValue": "auto", "mergeValues": True, "rowHeight": 0.8},
           mappings=mappings(STATES), color={"mode": "thresholds"},
           overrides=[column("locked", mappings=mappings(LOCKED))]),
@@ -290,24 +297,25 @@ HOST = [
 ]
 
 HEALTH = [
-    graph("Collection", "Time from the first call to libvirt to the last answer. It rises with VMs that do not answer; the "
-          "deadline cuts it off.",
+    graph("Collection", "Time from the first call to libvirt to the last answer. It rises with VMs that do not answer; "
+          "the deadline cuts it off.",
           [course("host_totals", {"collect_ms": "collection"}, HOSTS, ["host"], "max")], "ms", "$tag_host"),
-    graph("OpenNebula's message", "Our part of the monitoring message, compressed. OpenNebula loses a message above 65,507 "
-          "bytes; keys are left out before.",
+    graph("OpenNebula's message", "Our part of the monitoring message, compressed. OpenNebula loses a message above "
+          "65,507 bytes; keys are left out before.",
           [course("host_totals", {"message_bytes": "message"}, HOSTS, ["host"], "max")], "bytes", "$tag_host"),
     graph("Keys that did not fit", "Keys left out of OpenNebula's message to keep it in its limit. The series here are "
           "complete all the same.",
           [course("host_totals", {"dropped_keys": "left out"}, HOSTS, ["host"], "max")], "none", "$tag_host"),
-    table("Sinks", "What waits for each database, and since when; how long ago it last stored something. Empty: not known, "
-          "or never.",
+    table("Sinks", "What waits for each database, and since when; how long ago it last stored something. Empty: not "
+          "known, or never.",
           [latest("host_totals", {"queued_batches": "batches", "queued_bytes": "bytes", "oldest_age_seconds": "oldest",
                                   "last_success_age_seconds": "last success"}, SINKS, SINK_TAGS)],
           [column("batches", unit="none"), column("bytes", unit="bytes"), column("oldest", unit="s"),
            column("last success", unit="s")], "-oldest", time_from=NOW_WITH_INFO),
-    graph("Queues", "Compressed bytes that wait on the hosts for each sink. A queue that grows: the database is away, or "
-          "too slow.",
-          [course("host_totals", {"queued_bytes": "waiting"}, SINKS, SINK_TAGS, "max")], "bytes", "$tag_host $tag_sink"),
+    graph("Queues", "Compressed bytes that wait on the hosts for each sink. A queue that grows: the database is away, "
+          "or too slow.",
+          [course("host_totals", {"queued_bytes": "waiting"}, SINKS, SINK_TAGS, "max")], "bytes",
+          "$tag_host $tag_sink"),
     graph("Oldest that waits", "Age of the oldest batch for each sink; max_age of the configuration drops it.",
           [course("host_totals", {"oldest_age_seconds": "age"}, SINKS, SINK_TAGS, "max")], "s", "$tag_host $tag_sink"),
     graph("Last success", "How long ago each sink last stored something.",
@@ -357,15 +365,15 @@ def laid_out(rows):
 
 
 def query_variable(name, label, query, regex="", hide=0, **more):
-    return {"type": "query", "name": name, "label": label, "datasource": DATASOURCE, "query": query, "definition": query,
-            "regex": regex, "refresh": 2, "sort": 3, "hide": hide, "multi": False, "includeAll": False, "options": [],
-            "current": {}, **more}
+    return {"type": "query", "name": name, "label": label, "datasource": DATASOURCE, "query": query,
+            "definition": query, "regex": regex, "refresh": 2, "sort": 3, "hide": hide, "multi": False,
+            "includeAll": False, "options": [], "current": {}, **more}
 
 
 def choice_variable(kind, name, label, words, current, **more):
     options = [{"text": word, "value": word, "selected": word == current["value"]} for word in words]
-    return {"type": kind, "name": name, "label": label, "query": ",".join(words), "options": options, "current": current,
-            "hide": 0, **more}
+    return {"type": kind, "name": name, "label": label, "query": ",".join(words), "options": options,
+            "current": current, "hide": 0, **more}
 
 
 VARIABLES = [
@@ -378,7 +386,8 @@ VARIABLES = [
                    sort=0),
     # A collection comes every 30 to 60 seconds: with less there were holes between the points.
     choice_variable("interval", "interval", "Interval", ["1m", "2m", "5m", "15m", "1h", "6h", "1d"],
-                    {"text": "auto", "value": "$__auto_interval_interval"}, auto=True, auto_min="1m", auto_count=200, refresh=2),
+                    {"text": "auto", "value": "$__auto_interval_interval"}, auto=True, auto_min="1m", auto_count=200,
+                    refresh=2),
     choice_variable("custom", "top", "Top", ["5", "10", "20", "50"], {"text": "10", "value": "10"}, multi=False,
                     includeAll=False),
 ]
@@ -391,9 +400,11 @@ def dashboard():
                       "description": "The database of one-telemetry, as an InfluxDB data source (InfluxQL)"}],
         "__requires": [{"type": "grafana", "id": "grafana", "name": "Grafana", "version": "8.0.0"},
                        {"type": "datasource", "id": "influxdb", "name": "InfluxDB", "version": "1.0.0"}],
-        "uid": "one-telemetry", "title": "one-telemetry: OpenNebula VMs", "tags": ["one-telemetry", "opennebula", "kvm"],
+        "uid": "one-telemetry", "title": "one-telemetry: OpenNebula VMs",
+        "tags": ["one-telemetry", "opennebula", "kvm"],
         "description": "KVM guests of an OpenNebula cloud, their hosts, and the collection itself",
-        "schemaVersion": SCHEMA_VERSION, "version": 1, "editable": True, "graphTooltip": 1, "timezone": "", "refresh": "1m",
+        "schemaVersion": SCHEMA_VERSION, "version": 1, "editable": True, "graphTooltip": 1, "timezone": "",
+        "refresh": "1m",
         "time": {"from": "now-3h", "to": "now"}, "annotations": {"list": []}, "links": [],
         "templating": {"list": VARIABLES}, "panels": laid_out(ROWS),
     }

@@ -200,6 +200,7 @@ def applied(function, value):
         return Value("gauge", value.unit)
     if function == "count":
         return Value("gauge", "count")
-    if function in SAME and (value.kind != "counter" or function in OF_COUNTERS) and (value.kind != "text" or function == "last"):
+    takes = {"counter": OF_COUNTERS, "text": {"last"}}.get(value.kind, SAME)
+    if function in takes:
         return value
     raise ValueError(f"{function} of a {value.kind}")

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import zlib
 
-from databases import Influxd
+from databases import Influxd, VictoriaMetrics
 from harness import ROOT, Case, main
 import replayed
 
@@ -38,7 +38,8 @@ class Page(Case):
         conf = self.scratch / "telemetry.conf"
         for each in sections:
             conf.write_text(each)
-            got = subprocess.run([self.probe(), "--config", conf, "--dump-config"], capture_output=True, text=True, timeout=30)
+            got = subprocess.run([self.probe(), "--config", conf, "--dump-config"], capture_output=True, text=True,
+                                 timeout=30)
             self.assertEqual(got.returncode, 0, got.stderr)
             self.assertIn(re.search(r"\[sink .*\]", each)[0], got.stdout)
 
@@ -65,8 +66,8 @@ class Shell:
     def __init__(self, home, log):
         env = {"PATH": os.environ["PATH"], "HOME": str(home)}
         self.log = log
-        self.process = subprocess.Popen(["bash", "-euo", "pipefail"], cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=log.open("w"))
+        self.process = subprocess.Popen(["bash", "-euo", "pipefail"], cwd=ROOT, env=env, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("w"))
 
     def run(self, text):
         """What it says on standard output; raises RuntimeError where it fails or complains."""
@@ -134,8 +135,10 @@ class OnInfluxDB(Case):
 
     def test_retention(self):
         """the database keeps a month, and the hourly means stay two years"""
-        (kept,) = json.loads(self.shell.run("as_admin <<< 'SHOW RETENTION POLICIES ON \"opennebula\"'"))["results"][0]["series"]
-        self.assertEqual([row[:3] for row in kept["values"]], [["month", "720h0m0s", "24h0m0s"], ["years", "17472h0m0s", "672h0m0s"]])
+        said = json.loads(self.shell.run("as_admin <<< 'SHOW RETENTION POLICIES ON \"opennebula\"'"))
+        kept = said["results"][0]["series"][0]["values"]
+        self.assertEqual([row[:3] for row in kept], [["month", "720h0m0s", "24h0m0s"],
+                                                     ["years", "17472h0m0s", "672h0m0s"]])
         self.assertIn("hourly", self.shell.run("as_admin <<< 'SHOW CONTINUOUS QUERIES'"))
 
     def test_grants(self):
@@ -147,6 +150,19 @@ class OnInfluxDB(Case):
             as_user = f'{user} {name} "$(cat {file})") '
             said = self.shell.run(f"{as_user} {writes}; {as_user} {asks}").split()
             self.assertEqual(said, ["204", "403"] if name == "telemetry" else ["403", "200"], name)
+
+
+class OnVictoriaMetrics(Case):
+    def test_series(self):
+        """VictoriaMetrics has a metric per field, the tags and db as labels, and 0 for a text"""
+        server = VictoriaMetrics(self.scratch / "victoria")
+        self.addCleanup(server.kill)
+        lines = replayed.lines(self.probe(), *replayed.FLEET)
+        self.assertEqual(server.request("POST", "/write?db=opennebula", lines.encode())[0], 204)
+        found = {name: value for (name, labels, _), value in server.samples().items()
+                 if dict(labels).get("VMID") == "83" and dict(labels)["db"] == "opennebula"}
+        self.assertAlmostEqual(found["vm_totals_cpu_usage_percent"], 99.448, places=3)
+        self.assertEqual((found["vm_info_vm_name"], found["vm_totals_memory_source"]), (0, 0))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ import replayed
 DASHBOARD = ROOT / "share" / "grafana" / "one-telemetry.json"
 GRAFANA_OWN = {"timeFilter", "__auto_interval_interval"}
 UNITS = {  # of `describe series` and what queries make of them: what a panel may call them
-    "": {"none"}, "0 or 1": {"none"}, "count": {"none", "short"}, "%": {"percent"}, "s": {"s"}, "ms": {"ms"}, "ns": {"ns"},
-    "bytes": {"bytes"}, "bytes/s": {"Bps"}, "KiB": {"kbytes"}, "KiB/s": {"KiBs"}, "per s": {"iops", "pps", "cps"}}
+    "": {"none"}, "0 or 1": {"none"}, "count": {"none", "short"}, "%": {"percent"}, "s": {"s"}, "ms": {"ms"},
+    "ns": {"ns"}, "bytes": {"bytes"}, "bytes/s": {"Bps"}, "KiB": {"kbytes"}, "KiB/s": {"KiBs"},
+    "per s": {"iops", "pps", "cps"}}
 UNBOUNDED_PERCENT = {"cpu_core_percent"}  # 200 is two cores
 # The guest's report of its memory, which the recorded guests do not give.
 GUEST_MEMORY = """  balloon.available=30000
@@ -157,7 +158,8 @@ class Document(DashboardCase):
                     taken[x, y] = panel["title"]
         ids = [panel["id"] for panel in self.board["panels"]]
         self.assertEqual(len(ids), len(set(ids)))
-        self.assertFalse([panel["title"] for panel in self.panels if not panel["title"] or not panel["description"].endswith(".")])
+        for panel in self.panels:
+            self.assertTrue(panel["title"] and panel["description"].endswith("."), panel)
 
     def test_datasource(self):
         """the data source is asked for at import, and none is named anywhere"""
@@ -172,7 +174,8 @@ class Document(DashboardCase):
         """an import makes a new dashboard, and the plugins it needs are named"""
         self.assertIsNone(self.board.get("id"))
         self.assertRegex(self.board["uid"], r"^[a-z0-9-]{1,40}$")
-        self.assertEqual({each["id"] for each in self.board["__requires"] if each["type"] == "datasource"}, {"influxdb"})
+        required = [each["id"] for each in self.board["__requires"] if each["type"] == "datasource"]
+        self.assertEqual(required, ["influxdb"])
 
     def test_variables(self):
         """every variable that is used is defined, and every one defined is used"""
@@ -215,7 +218,8 @@ class OnInfluxDB(DashboardCase):
 
     def ask(self, query):
         """As Grafana puts in the variables."""
-        for variable, value in (("$timeFilter", "time >= now() - 10m"), ("$interval", "1m"), ("$host", "(kvm1|kvm2)"), ("$vm", VM), ("$top", "10")):
+        for variable, value in (("$timeFilter", "time >= now() - 10m"), ("$interval", "1m"), ("$host", "(kvm1|kvm2)"),
+                                ("$vm", VM), ("$top", "10")):
             query = re.sub(re.escape(variable) + r"\b", lambda _, value=value: value, query)
         self.assertNotRegex(query, r"\$\w")
         return self.db.query(query, "telemetry")
@@ -241,7 +245,8 @@ class OnInfluxDB(DashboardCase):
         for name, variable in self.variables.items():
             if variable["type"] == "query":
                 found[name] = [row[1] for each in self.ask(variable["query"]) for row in each["values"]]
-        self.assertEqual(found, {"host": ["kvm1"], "vm": [f"one-{vm}" for vm in (79, 82, 83, 84, 85)], "vm_name": ["postgres-main"]})
+        self.assertEqual(found, {"host": ["kvm1"], "vm": ["one-79", "one-82", "one-83", "one-84", "one-85"],
+                                 "vm_name": ["postgres-main"]})
 
     def test_figures(self):
         """sums, top lists and rates are right"""
@@ -250,7 +255,8 @@ class OnInfluxDB(DashboardCase):
         self.assertEqual(first["VMs", "stat"][0][1], 5)
         self.assertEqual(first["Hosts", "stat"][0][1], 1)
         self.assertEqual([row[2] for row in first["Most CPU", "bargauge"]][:2], ["one-83", "one-82"])
-        used = [row[1] for row in self.ask('SELECT last("memory_host") FROM "vm_totals" GROUP BY "VMID"') for row in row["values"]]
+        each = self.ask('SELECT last("memory_host") FROM "vm_totals" GROUP BY "VMID"')
+        used = [row[1] for vm in each for row in vm["values"]]
         self.assertEqual(first["Host memory taken", "stat"][0][1], sum(used))
         drawn = [row[1] for row in first["Host memory taken", "timeseries"] if row[1] is not None]
         self.assertEqual(set(drawn), {sum(used)})
