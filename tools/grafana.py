@@ -122,7 +122,7 @@ def stat(title, description, query, unit="none", steps=None, width=3, field="", 
                "textMode": "auto"}
     return panel("stat", title, description, (width, 4), [query], unit, form="table" if field else "time_series",
                  options=options, time_from=time_from, noValue="no data", color={"mode": "thresholds"},
-                 **{"thresholds": thresholds(steps or [(None, "text")]), **more})
+                 thresholds=thresholds(steps or [(None, "text")]), **more)
 
 
 def bars(title, description, selected, unit, steps=None, **more):
@@ -130,7 +130,8 @@ def bars(title, description, selected, unit, steps=None, **more):
                "displayMode": "basic", "showUnfilled": True}
     description += " Averaged over the time that is shown."
     return panel("bargauge", title, description, (8, 9), [top(selected)], unit, form="table", options=options,
-                 noValue="no data", min=0, color={"mode": "thresholds"}, thresholds=thresholds(steps or [(None, "blue")]), **more)
+                 noValue="no data", min=0, color={"mode": "thresholds"},
+                 thresholds=thresholds(steps or [(None, "blue")]), **more)
 
 
 def column(name, **properties):
@@ -146,8 +147,7 @@ def table(title, description, queries, overrides, order, width=12, height=8, kee
     options = {"showHeader": True, "sortBy": [{"displayName": order.lstrip("-"), "desc": order.startswith("-")}]}
     return panel("table", title, description, (width, height), queries, "none", form="table", options=options,
                  overrides=overrides, transformations=transformations, time_from=time_from, noValue="",
-                 color={"mode": "thresholds"},
-                 custom={"align": "auto", "filterable": True})
+                 color={"mode": "thresholds"}, custom={"align": "auto", "filterable": True})
 
 
 TO_VM = {"links": [{"title": "This VM in depth",
