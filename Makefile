@@ -48,6 +48,7 @@ UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC  := $(wildcard tests/bench/*.c)
 CONF_PAGE  := share/man/one-telemetry.conf.5
+DASHBOARD  := share/grafana/one-telemetry.json
 MAN_SRC    := $(wildcard share/man/*.[158])
 C_FILES    := $(LIB_SRC) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
@@ -172,10 +173,11 @@ lint: ## clang-format, clang-tidy, cppcheck, shellcheck, man pages, layering
 format: ## lay out the C files
 	clang-format -i $(C_FILES) $(H_FILES)
 
-docs: $(BUILD)/tools/describe $(PROBES) ## write the generated pages: metrics, sample configuration, its man page
+docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, configuration and its man page, dashboard
 	$(Q)$(BUILD)/tools/describe metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(Q)$(BUILD)/tools/describe config > share/telemetry.conf.new && mv share/telemetry.conf.new share/telemetry.conf
 	$(Q)$(BUILD)/tools/describe man > $(CONF_PAGE).new && mv $(CONF_PAGE).new $(CONF_PAGE)
+	$(Q)$(PYTHON) tools/grafana.py > $(DASHBOARD).new && mv $(DASHBOARD).new $(DASHBOARD)
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).

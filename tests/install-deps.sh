@@ -5,7 +5,7 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev influxdb victoria-metrics openssl clang libclang-rt-14-dev git locales"
+tests="libcmocka-dev influxdb victoria-metrics openssl curl clang libclang-rt-14-dev git locales"
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
 
 missing=""

@@ -106,10 +106,12 @@ def take_lines(suite, got, tally):
 
 
 def docs(args, tally):
-    pages = (("metrics", "docs/metrics.md"), ("config", "share/telemetry.conf"),
-             ("man", "share/man/one-telemetry.conf.5"))
-    for what, page in pages:
-        got = run([args.build / "tools" / "describe", what])
+    describe = args.build / "tools" / "describe"
+    pages = (([describe, "metrics"], "docs/metrics.md"), ([describe, "config"], "share/telemetry.conf"),
+             ([describe, "man"], "share/man/one-telemetry.conf.5"),
+             ([sys.executable, "tools/grafana.py"], "share/grafana/one-telemetry.json"))
+    for command, page in pages:
+        got = run(command)
         have = (ROOT / page).read_text() if (ROOT / page).exists() else ""
         if got.returncode == 0 and got.stdout == have:
             tally.ok(f"docs: {page} is up to date")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Prints the pages that are made from the tables: docs/metrics.md, the sample configuration and its man page. */
+ * Prints what is made from the tables: docs/metrics.md, the sample configuration and its man page, and for programs a
+ * list of the series (measurement, tag or field, name, kind, unit, between tabs). */
 #include "base/config.h"
 #include "model/metrics.h"
 
@@ -7,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const scope_titles[N_SCOPES] = {"Virtual machine", "Virtual CPU", "Network interface", "Disk",
-                                                   "Host"};
+static const char *const scope_titles[N_SCOPES] = {
+    "Virtual machine", "Virtual CPU", "Network interface", "Disk", "Host", "Sink"};
 static const char *const scope_notes[N_SCOPES] = {
     [SCOPE_VM] = "Line protocol: fields of `vm_totals` (texts that are read once per start: of `vm_info`), tags VMID, "
                  "name, uuid, host.",
@@ -18,8 +19,10 @@ static const char *const scope_notes[N_SCOPES] = {
     [SCOPE_DISK] = "Line protocol: fields of `vm_devices`, with the tags devtype=disk, device and path besides those "
                    "of `vm_totals`.",
     [SCOPE_HOST] = "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did.",
+    [SCOPE_SINK] = "Line protocol: fields of `host_totals`, with the tag sink besides host: what became of the batches "
+                   "for each sink, as the host knew when it made the point.",
 };
-static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", ""};
+static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", "", ""};
 
 static char *source(const MetricInfo *info)
 {
@@ -73,6 +76,51 @@ static void print_metrics(void)
                scope_titles[scope], scope_notes[scope]);
         for (guint i = 0; i < metric_count((Scope)scope); i++)
             print_metric(&metric_info[metric_first((Scope)scope) + i]);
+    }
+}
+
+/* --- series --- */
+
+/* Tags that every point of the scope has, besides its texts where those are tags. */
+static const struct {
+    const char *measurement, *tags[8];
+} scope_series[N_SCOPES] = {
+    [SCOPE_VM] = {"vm_totals", {"VMID", "host", "name", "uuid"}},
+    [SCOPE_VCPU] = {"vm_vcpus", {"VMID", "host", "name", "uuid", "vcpu"}},
+    [SCOPE_NIC] = {"vm_devices", {"VMID", "devtype", "host", "name", "uuid"}},
+    [SCOPE_DISK] = {"vm_devices", {"VMID", "devtype", "host", "name", "uuid"}},
+    [SCOPE_HOST] = {"host_totals", {"host"}},
+    [SCOPE_SINK] = {"host_totals", {"host", "sink"}},
+};
+static const char *const info_tags[] = {"VMID", "host", "uuid", NULL}; /* of vm_info */
+
+static void print_tags(const char *measurement, const char *const *tags)
+{
+    for (; *tags; tags++)
+        printf("%s\ttag\t%s\ttext\t\n", measurement, *tags);
+}
+
+static void print_series_of(const MetricInfo *info)
+{
+    const bool is_text = info->kind == KIND_TEXT;
+    const char *measurement = scope_series[info->scope].measurement, *what = "field";
+    if (is_text && info->scope == SCOPE_VM && info->cost == COST_START)
+        measurement = "vm_info";
+    else if (is_text && (info->scope == SCOPE_NIC || info->scope == SCOPE_DISK))
+        what = "tag";
+    printf("%s\t%s\t%s\t%s\t%s\n", measurement, what, info->line, kind_name(info->kind), unit_name(info->unit));
+}
+
+static void print_series(void)
+{
+    print_tags("vm_info", info_tags);
+    for (int scope = 0; scope < N_SCOPES; scope++) {
+        print_tags(scope_series[scope].measurement, scope_series[scope].tags);
+        for (guint i = 0; i < metric_count((Scope)scope); i++) {
+            const MetricInfo *info = &metric_info[metric_first((Scope)scope) + i];
+            if (info->line)
+                print_series_of(info);
+        }
     }
 }
 
@@ -203,8 +251,10 @@ int main(int argc, char **argv)
         fputs(text, stdout);
     } else if (argc == 2 && strcmp(argv[1], "man") == 0) {
         print_man();
+    } else if (argc == 2 && strcmp(argv[1], "series") == 0) {
+        print_series();
     } else {
-        fputs("usage: describe metrics|config|man\n", stderr);
+        fputs("usage: describe metrics|config|man|series\n", stderr);
         return 2;
     }
     return 0;

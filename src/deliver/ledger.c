@@ -32,6 +32,10 @@ static const struct {
     {"dropped_batches", FIELD_COUNT64, offsetof(Ledger, dropped_batches)},
     {"dropped_bytes", FIELD_COUNT64, offsetof(Ledger, dropped_bytes)},
     {"bad_batches", FIELD_COUNT64, offsetof(Ledger, bad_batches)},
+    {"queued_batches", FIELD_COUNT64, offsetof(Ledger, queued_batches)},
+    {"queued_bytes", FIELD_COUNT64, offsetof(Ledger, queued_bytes)},
+    {"oldest_ns", FIELD_TIME, offsetof(Ledger, oldest_ns)},
+    {"counted_ns", FIELD_TIME, offsetof(Ledger, counted_ns)},
     {"last_error", FIELD_TEXT, offsetof(Ledger, last_error)},
 };
 
@@ -177,6 +181,19 @@ static bool open_locked(const Spool *spool, const char *sink, int *ret_dir, int 
     return true;
 }
 
+static gint64 now_ns(void)
+{
+    return g_get_real_time() * 1000;
+}
+
+static void set_queue(Ledger *ledger, const Ledger *counted)
+{
+    ledger->queued_batches = counted->queued_batches;
+    ledger->queued_bytes = counted->queued_bytes;
+    ledger->oldest_ns = counted->oldest_ns;
+    ledger->counted_ns = counted->counted_ns;
+}
+
 bool ledger_save(Spool *spool, const char *sink, const Ledger *ledger, GError **error)
 {
     FILE_AUTO_CLOSE int fd = -1;
@@ -187,21 +204,49 @@ bool ledger_save(Spool *spool, const char *sink, const Ledger *ledger, GError **
     load(fd, &stored); /* a damaged one has nothing that we could keep */
     merged.dropped_batches = MAX(merged.dropped_batches, stored.dropped_batches);
     merged.dropped_bytes = MAX(merged.dropped_bytes, stored.dropped_bytes);
+    if (stored.counted_ns > merged.counted_ns && stored.counted_ns <= now_ns())
+        set_queue(&merged, &stored);
     return save(fd, &merged, error);
 }
 
-bool ledger_add_dropped(Spool *spool, const char *sink, SpoolCount dropped, GError **error)
+/* Adds to dropped_*, and notes what waits where that was counted (else NULL). */
+static bool add(Spool *spool, const char *sink, const SpoolCount *dropped, const SpoolWaiting *waiting, GError **error)
 {
     FILE_AUTO_CLOSE int fd = -1;
     FILE_AUTO_CLOSE int lock = -1;
     Ledger ledger;
-    if (dropped.batches == 0 && dropped.bytes == 0)
-        return true;
     if (!open_locked(spool, sink, &fd, &lock, error))
         return false;
     if (!load(fd, &ledger))
         log_warning("%s/%s/" SPOOL_LEDGER " is damaged: it begins anew", spool->path, sink);
-    ledger.dropped_batches += dropped.batches;
-    ledger.dropped_bytes += dropped.bytes;
+    ledger.dropped_batches += dropped->batches;
+    ledger.dropped_bytes += dropped->bytes;
+    if (waiting)
+        set_queue(&ledger, &(Ledger){.queued_batches = waiting->count.batches,
+                                     .queued_bytes = waiting->count.bytes,
+                                     .oldest_ns = waiting->oldest_ns,
+                                     .counted_ns = now_ns()});
     return save(fd, &ledger, error);
+}
+
+bool ledger_add_dropped(Spool *spool, const char *sink, SpoolCount dropped, GError **error)
+{
+    return (dropped.batches == 0 && dropped.bytes == 0) || add(spool, sink, &dropped, NULL, error);
+}
+
+static bool has_queue(const Spool *spool, const char *sink)
+{
+    FILE_AUTO_CLOSE int fd = spool_open_sink(spool, sink, SPOOL_DIR_EXISTING, NULL);
+    return fd >= 0;
+}
+
+bool ledger_trim(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, GError **error)
+{
+    SpoolCount dropped;
+    SpoolWaiting waiting;
+    if (!spool_trim_and_count(spool, target, &dropped, &waiting, error))
+        return false;
+    if (ret_dropped)
+        *ret_dropped = dropped; /* they are gone, whatever becomes of the ledger */
+    return !has_queue(spool, target->sink) || add(spool, target->sink, &dropped, &waiting, error);
 }

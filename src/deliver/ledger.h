@@ -18,20 +18,27 @@ typedef struct {
     guint64 rejected_lines;                       /* refused by the sink and not sent again */
     guint64 dropped_batches, dropped_bytes;       /* by the spool's limits */
     guint64 bad_batches;                          /* damaged files set aside */
+    guint64 queued_batches, queued_bytes;         /* what waited at counted_ns */
+    gint64 oldest_ns;                             /* time of the oldest of these; 0: none */
+    gint64 counted_ns;                            /* when the queue was last counted; 0: never */
     char last_error[LEDGER_ERROR_MAX + 1];        /* one line, "" for none */
 } Ledger;
 
 /* A missing or damaged ledger is one of zeros; damaged: *ret_damaged (may be NULL). */
 void ledger_load(Spool *spool, const char *sink, Ledger *ret_ledger, bool *ret_damaged);
 
-/* dropped_* change by ledger_add_dropped alone, as several processes drop: of them the larger, the given or the stored,
- * is kept. */
+/* Several processes drop and count, so these fields come from the file where it knows better: of dropped_* the larger
+ * is kept, of the queue what was counted later (and not in the future: the clock was set back). */
 bool ledger_save(Spool *spool, const char *sink, const Ledger *ledger, GError **error);
 
 /* Adds to dropped_*, from any process, under a lock of the sink's own, so that none loses another's counts. Gives up
  * after LEDGER_LOCK_WAIT_MS when somebody sits on that lock. */
 #define LEDGER_LOCK_WAIT_MS 2000
 bool ledger_add_dropped(Spool *spool, const char *sink, SpoolCount dropped, GError **error);
+
+/* spool_trim for any process: adds what was dropped (may be NULL) to the sink's ledger, and notes there what still
+ * waits. */
+bool ledger_trim(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, GError **error);
 
 /* The file's form: lines key=value, each key once or left out (0), closed by a line "end". Whatever else is damaged. */
 char *ledger_format(const Ledger *ledger);

@@ -62,17 +62,27 @@ typedef struct {
     gint64 time_ns;   /* realtime; orders the queue */
     const void *data; /* gzip'd */
     gsize length;
+    bool trim_later; /* queues are left as they are, for spool_trim: then it costs the same whatever waits in them */
 } SpoolNewBatch;
 
 /* Adds one batch for every target. On an error none has it and every queue is as it was. On success it is on the disk,
  * and what is then above a target's limits has been dropped, oldest first, and counted: ret_dropped (one per target,
  * may be NULL). The new one itself is dropped, and counted, where it is above the limits alone: larger than max_bytes
- * or SPOOL_BATCH_MAX, or too old. */
+ * or SPOOL_BATCH_MAX, or too old (with trim_later: at the next spool_trim).
+ * One fsync of the data, and one of each target's directory. */
 bool spool_add(Spool *spool, const SpoolNewBatch *batch, const SpoolTarget *targets, guint n_targets,
                SpoolCount *ret_dropped, GError **error);
 
 /* Drops what is above the limits now: too old, too many bytes. */
 bool spool_trim(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, GError **error);
+
+/* The same, and what still waits after it. */
+typedef struct {
+    SpoolCount count;
+    gint64 oldest_ns; /* time of the oldest; 0: none waits */
+} SpoolWaiting;
+bool spool_trim_and_count(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, SpoolWaiting *ret_waiting,
+                          GError **error);
 
 typedef struct {
     char *name;     /* of the file in the sink's directory */

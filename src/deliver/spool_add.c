@@ -129,12 +129,16 @@ static GArray *publish(const Spool *spool, const SpoolNewBatch *batch, const Spo
 }
 
 /* The batch is on its way, so a failure here is not the caller's: the next one trims again. */
-static SpoolCount make_room(const Spool *spool, const Destination *destination, gsize length, const char *name)
+static SpoolCount make_room(const Spool *spool, const Destination *destination, const SpoolNewBatch *batch,
+                            const char *name)
 {
-    SpoolCount dropped = {.batches = 1, .bytes = length};
+    SpoolCount dropped = {.batches = 1, .bytes = batch->length};
     g_autoptr(GError) error = NULL;
-    if (destination->fd >= 0 &&
-        !spool_queue_trim(spool, destination->target, destination->fd, name, &dropped, &error)) {
+    if (destination->fd < 0)
+        return dropped;
+    if (batch->trim_later)
+        return (SpoolCount){0};
+    if (!spool_queue_trim(spool, destination->target, destination->fd, name, &dropped, NULL, &error)) {
         log_warning("cannot trim the spool: %s", error->message);
         dropped = (SpoolCount){0};
     }
@@ -150,7 +154,7 @@ bool spool_add(Spool *spool, const SpoolNewBatch *batch, const SpoolTarget *targ
         return false;
     for (guint i = 0; i < n_targets; i++) {
         const Destination *destination = &g_array_index(destinations, Destination, i);
-        SpoolCount dropped = make_room(spool, destination, batch->length, name);
+        SpoolCount dropped = make_room(spool, destination, batch, name);
         if (ret_dropped)
             ret_dropped[i] = dropped;
     }

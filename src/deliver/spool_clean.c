@@ -38,7 +38,7 @@ static bool clean_queue(Spool *spool, const char *sink, gint64 max_age_s, GError
     const SpoolTarget target = {.sink = sink, .limits = {.max_age_s = max_age_s}};
     SpoolCount dropped;
     FILE_AUTO_CLOSE int fd = spool_open_sink(spool, sink, SPOOL_DIR_EXISTING, error);
-    if (fd < 0 || !spool_queue_trim(spool, &target, fd, NULL, &dropped, error))
+    if (fd < 0 || !spool_queue_trim(spool, &target, fd, NULL, &dropped, NULL, error))
         return false;
     if (dropped.batches > 0) /* its ledger goes with it, so this is the only word on them */
         log_warning("sink %s is no longer configured: old batches dropped: %" G_GUINT64_FORMAT, sink, dropped.batches);

@@ -3,7 +3,8 @@
 
 #include <zlib.h>
 
-#define LEVEL 6           /* where more time buys next to nothing on line protocol */
+/* Of 50 VMs' lines (138 kB) level 6 makes 15.6 kB in 1.8 ms, level 3 18.7 kB in 0.8 ms, and level 1 is no faster. */
+#define LEVEL 3
 #define GZIP (16 + 15)    /* windowBits: a gzip header and the largest window */
 #define MEMORY 8          /* zlib's default */
 #define CHUNK (1u << 30)  /* zlib counts in unsigned int */

@@ -102,12 +102,20 @@ static guint64 sum_bytes(const GPtrArray *batches)
     return bytes;
 }
 
+static void count_waiting(SpoolWaiting *waiting, const SpoolBatch *batch)
+{
+    waiting->oldest_ns = waiting->count.batches ? MIN(waiting->oldest_ns, batch->time_ns) : batch->time_ns;
+    waiting->count.batches++;
+    waiting->count.bytes += batch->bytes;
+}
+
 bool spool_queue_trim(const Spool *spool, const SpoolTarget *target, int fd, const char *keep, SpoolCount *ret_dropped,
-                      GError **error)
+                      SpoolWaiting *ret_waiting, GError **error)
 {
     const SpoolLimits *limits = &target->limits;
     SpoolCount dropped = {0};
-    if (limits->max_bytes == 0 && limits->max_age_s == 0) {
+    SpoolWaiting left = {0};
+    if (!ret_waiting && limits->max_bytes == 0 && limits->max_age_s == 0) {
         *ret_dropped = dropped;
         return true;
     }
@@ -121,8 +129,10 @@ bool spool_queue_trim(const Spool *spool, const SpoolTarget *target, int fd, con
     for (guint i = 0; i < waiting->len; i++) {
         const SpoolBatch *batch = g_ptr_array_index(waiting, (first + i) % waiting->len);
         bool too_many = limits->max_bytes > 0 && bytes > limits->max_bytes && g_strcmp0(batch->name, keep) != 0;
-        if (!too_many && !is_too_old(batch, limits, now))
+        if (!too_many && !is_too_old(batch, limits, now)) {
+            count_waiting(&left, batch);
             continue;
+        }
         bytes -= batch->bytes;
         if (unlinkat(fd, batch->name, 0) == 0) {
             dropped.batches++;
@@ -132,20 +142,37 @@ bool spool_queue_trim(const Spool *spool, const SpoolTarget *target, int fd, con
         }
     }
     *ret_dropped = dropped;
+    if (ret_waiting)
+        *ret_waiting = left;
     return true;
 }
 
-bool spool_trim(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, GError **error)
+static bool trim(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, SpoolWaiting *ret_waiting,
+                 GError **error)
 {
     g_autoptr(GError) reason = NULL;
     SpoolCount dropped = {0};
+    SpoolWaiting waiting = {0};
     FILE_AUTO_CLOSE int fd = spool_open_sink(spool, target->sink, SPOOL_DIR_EXISTING, &reason);
     if (reason) {
         g_propagate_error(error, g_steal_pointer(&reason));
         return false;
     }
-    if (fd >= 0 && !spool_queue_trim(spool, target, fd, NULL, &dropped, error))
+    if (fd >= 0 && !spool_queue_trim(spool, target, fd, NULL, &dropped, ret_waiting ? &waiting : NULL, error))
         return false;
     *ret_dropped = dropped;
+    if (ret_waiting)
+        *ret_waiting = waiting;
     return true;
+}
+
+bool spool_trim(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, GError **error)
+{
+    return trim(spool, target, ret_dropped, NULL, error);
+}
+
+bool spool_trim_and_count(Spool *spool, const SpoolTarget *target, SpoolCount *ret_dropped, SpoolWaiting *ret_waiting,
+                          GError **error)
+{
+    return trim(spool, target, ret_dropped, ret_waiting, error);
 }

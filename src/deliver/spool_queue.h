@@ -8,6 +8,6 @@
 GPtrArray *spool_queue_read(const Spool *spool, const char *sink, int fd, GError **error);
 
 /* Drops what is above the limits. `keep` (may be NULL) names one that was just added: it is not dropped to make room,
- * as after the clock was set back it can be the oldest by its name. */
+ * as after the clock was set back it can be the oldest by its name. `ret_waiting` (may be NULL): what still waits. */
 bool spool_queue_trim(const Spool *spool, const SpoolTarget *target, int fd, const char *keep, SpoolCount *ret_dropped,
-                      GError **error);
+                      SpoolWaiting *ret_waiting, GError **error);

@@ -171,6 +171,23 @@ static void vm_object(Json *json, const Sample *sample, const VmSample *vm)
     end(json, '}');
 }
 
+static void sinks_member(Json *json, const GPtrArray *sinks)
+{
+    if (sinks->len == 0)
+        return;
+    next_member(json, "sinks");
+    begin(json, '[');
+    for (guint i = 0; i < sinks->len; i++) {
+        const SinkSample *sink = g_ptr_array_index(sinks, i);
+        next_element(json);
+        begin(json, '{');
+        text_member(json, "name", sink->name);
+        row_members(json, sink->row);
+        end(json, '}');
+    }
+    end(json, ']');
+}
+
 GString *json_write(const Sample *sample, bool pretty)
 {
     Json json = {.out = g_string_new(NULL), .pretty = pretty};
@@ -185,6 +202,7 @@ GString *json_write(const Sample *sample, bool pretty)
     begin(&json, '{');
     row_members(&json, sample->row);
     end(&json, '}');
+    sinks_member(&json, sample->sinks);
     next_member(&json, "vms");
     begin(&json, '[');
     for (guint i = 0; i < sample->vms->len; i++) {

@@ -5,9 +5,10 @@
 
 #include "model/sample.h"
 
-/* {"count", "timestamp", "host", "host_figures":{…}, "vms":[{"id","vm_id","name","uuid","host","state",…,"nics":[…],
- * "disks":[…],"vcpus":[…]}]}; names from metrics.def; absent values are left out. `pretty`: indented by two.
- * Ends with a newline. Text owned by the caller. */
+/* {"count", "timestamp", "host", "host_figures":{…}, "sinks":[{"name",…}],
+ * "vms":[{"id","vm_id","name","uuid","host","state",…,"nics":[…], "disks":[…],"vcpus":[…]}]}; names from metrics.def;
+ * absent values are left out, "sinks" where there is none. `pretty`: indented by two. Ends with a newline. Text owned
+ * by the caller. */
 GString *json_write(const Sample *sample, bool pretty);
 
 /* Appends a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */

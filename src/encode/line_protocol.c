@@ -111,6 +111,7 @@ static LineSeries series_of(Metric m)
     case SCOPE_VCPU:
         return SERIES_VCPUS;
     case SCOPE_HOST:
+    case SCOPE_SINK:
         return SERIES_HOST;
     default:
         return info->kind == KIND_TEXT ? 0 : SERIES_DEVICES;
@@ -238,15 +239,64 @@ static void append_vm(Writer *w, const VmSample *vm, LineSeries series)
     }
 }
 
+static void append_host(Writer *w)
+{
+    const Sample *sample = w->sample;
+    Tags tags = {.n = 0};
+    tags_add(&tags, "host", sample->host);
+    append_point(w, "host_totals", &tags, sample->row, SERIES_HOST);
+    for (guint i = 0; i < sample->sinks->len; i++) {
+        const SinkSample *sink = g_ptr_array_index(sample->sinks, i);
+        Tags of_sink = tags;
+        tags_add(&of_sink, "sink", sink->name);
+        append_point(w, "host_totals", &of_sink, sink->row, SERIES_HOST);
+    }
+}
+
 GString *line_protocol_write(const Sample *sample, LineSeries series)
 {
     Writer w = {.out = g_string_new(NULL), .sample = sample};
     for (guint i = 0; i < sample->vms->len; i++)
         append_vm(&w, g_ptr_array_index(sample->vms, i), series);
-    if (series & SERIES_HOST) {
-        Tags tags = {.n = 0};
-        tags_add(&tags, "host", sample->host);
-        append_point(&w, "host_totals", &tags, sample->row, SERIES_HOST);
+    if (series & SERIES_HOST)
+        append_host(&w);
+    return w.out;
+}
+
+/* --- whose vm_info is due --- */
+
+static bool same_info(const VmSample *vm, const VmSample *before)
+{
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        Metric m = metric_first(SCOPE_VM) + i;
+        if (series_of(m) == SERIES_INFO && g_strcmp0(row_text(vm->row, m), row_text(before->row, m)) != 0)
+            return false;
     }
+    return g_strcmp0(vm->uuid, before->uuid) == 0;
+}
+
+/* Which of its periods a time is in, for this VM. Multiplying by the golden ratio's fraction of 2^64 spreads ids that
+ * follow each other, and any others, over the period. */
+static guint64 period_of(const VmSample *vm, gint64 time_ns)
+{
+    guint64 spread = vm->vm_id * G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
+    return ((guint64)MAX(time_ns, 0) + spread % LINE_INFO_PERIOD_NS) / LINE_INFO_PERIOD_NS;
+}
+
+static bool is_info_due(const Sample *sample, const VmSample *vm, const Sample *previous)
+{
+    const VmSample *before = sample_find_run(previous, vm);
+    return !before || !same_info(vm, before) ||
+           period_of(vm, sample->realtime_ns) != period_of(vm, previous->realtime_ns);
+}
+
+GString *line_protocol_write_next(const Sample *sample, const Sample *previous)
+{
+    Writer w = {.out = g_string_new(NULL), .sample = sample};
+    for (guint i = 0; i < sample->vms->len; i++) {
+        const VmSample *vm = g_ptr_array_index(sample->vms, i);
+        append_vm(&w, vm, is_info_due(sample, vm, previous) ? SERIES_ALL : SERIES_ALL & ~(guint)SERIES_INFO);
+    }
+    append_host(&w);
     return w.out;
 }

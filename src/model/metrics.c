@@ -30,7 +30,8 @@ const MetricInfo metric_info[N_METRICS] = {
 
 const Metric metric_scope_first[N_SCOPES + 1] = {
     [SCOPE_VM] = METRIC_FIRST_VM,     [SCOPE_VCPU] = METRIC_FIRST_VCPU, [SCOPE_NIC] = METRIC_FIRST_NIC,
-    [SCOPE_DISK] = METRIC_FIRST_DISK, [SCOPE_HOST] = METRIC_FIRST_HOST, [N_SCOPES] = N_METRICS,
+    [SCOPE_DISK] = METRIC_FIRST_DISK, [SCOPE_HOST] = METRIC_FIRST_HOST, [SCOPE_SINK] = METRIC_FIRST_SINK,
+    [N_SCOPES] = N_METRICS,
 };
 
 /* Every statistic of every VM is looked up, most of them in vain. Length and three letters tell our keys apart as well
@@ -66,7 +67,7 @@ Metric metric_by_key(Scope scope, const char *key)
 
 const char *scope_name(Scope scope)
 {
-    static const char *const names[N_SCOPES] = {"vm", "vcpu", "nic", "disk", "host"};
+    static const char *const names[N_SCOPES] = {"vm", "vcpu", "nic", "disk", "host", "sink"};
     return names[scope];
 }
 
@@ -79,9 +80,10 @@ const char *kind_name(Kind kind)
 const char *unit_name(Unit unit)
 {
     static const char *const names[] = {
-        [UNIT_NONE] = "",     [UNIT_BOOL] = "0 or 1",     [UNIT_COUNT] = "count",         [UNIT_NS] = "ns",
-        [UNIT_MS] = "ms",     [UNIT_EPOCH_S] = "epoch s", [UNIT_BYTES] = "bytes",         [UNIT_KIB] = "KiB",
-        [UNIT_PERCENT] = "%", [UNIT_PER_S] = "per s",     [UNIT_BYTES_PER_S] = "bytes/s", [UNIT_KIB_PER_S] = "KiB/s",
+        [UNIT_NONE] = "",           [UNIT_BOOL] = "0 or 1", [UNIT_COUNT] = "count",     [UNIT_NS] = "ns",
+        [UNIT_MS] = "ms",           [UNIT_S] = "s",         [UNIT_EPOCH_S] = "epoch s", [UNIT_BYTES] = "bytes",
+        [UNIT_KIB] = "KiB",         [UNIT_PERCENT] = "%",   [UNIT_PER_S] = "per s",     [UNIT_BYTES_PER_S] = "bytes/s",
+        [UNIT_KIB_PER_S] = "KiB/s",
     };
     return names[unit];
 }

@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-typedef enum { SCOPE_VM, SCOPE_VCPU, SCOPE_NIC, SCOPE_DISK, SCOPE_HOST, N_SCOPES } Scope;
+typedef enum { SCOPE_VM, SCOPE_VCPU, SCOPE_NIC, SCOPE_DISK, SCOPE_HOST, SCOPE_SINK, N_SCOPES } Scope;
 
 /* Values of one scope are numbered without gaps: METRIC_FIRST_NIC is the first of the NIC scope. */
 typedef enum {
@@ -27,6 +27,7 @@ typedef enum {
     UNIT_COUNT,
     UNIT_NS,
     UNIT_MS,
+    UNIT_S,
     UNIT_EPOCH_S,
     UNIT_BYTES,
     UNIT_KIB,
@@ -93,7 +94,7 @@ static inline guint metric_count(Scope scope)
  * "net.0.rx.bytes"). N_METRICS where it is none of ours. Thread-safe. */
 Metric metric_by_key(Scope scope, const char *key);
 
-const char *scope_name(Scope scope); /* "vm", "vcpu", "nic", "disk", "host" */
+const char *scope_name(Scope scope); /* "vm", "vcpu", "nic", "disk", "host", "sink" */
 const char *kind_name(Kind kind);
 const char *unit_name(Unit unit); /* "KiB", "ns" …, "" for none */
 const char *cost_name(Cost cost);

@@ -187,11 +187,28 @@ MetricRow *vm_sample_row(VmSample *vm, Scope scope, guint index)
 
 /* --- samples --- */
 
+static void sink_sample_free(gpointer data)
+{
+    SinkSample *sink = data;
+    g_free(sink->name);
+    metric_row_free(sink->row);
+    g_free(sink);
+}
+
+MetricRow *sample_add_sink(Sample *sample, const char *name)
+{
+    SinkSample *sink = g_new(SinkSample, 1);
+    *sink = (SinkSample){.name = g_strdup(name), .row = metric_row_new(SCOPE_SINK, 0)};
+    g_ptr_array_add(sample->sinks, sink);
+    return sink->row;
+}
+
 Sample *sample_new(void)
 {
     Sample *sample = g_new0(Sample, 1);
     sample->vms = g_ptr_array_new_with_free_func((GDestroyNotify)vm_sample_free);
     sample->row = metric_row_new(SCOPE_HOST, 0);
+    sample->sinks = g_ptr_array_new_with_free_func(sink_sample_free);
     return sample;
 }
 
@@ -203,6 +220,7 @@ void sample_free(Sample *sample)
     g_free(sample->host);
     g_ptr_array_unref(sample->vms);
     metric_row_free(sample->row);
+    g_ptr_array_unref(sample->sinks);
     g_free(sample);
 }
 

@@ -16,7 +16,7 @@ typedef union {
 /* The figures of one thing: a VM, a vCPU, a NIC, a disk, the host. */
 typedef struct {
     Scope scope;
-    guint index;        /* libvirt's number of the vCPU, NIC or disk; not stable, not without gaps. 0 for VM and host */
+    guint index; /* libvirt's number of the vCPU, NIC or disk; not stable, not without gaps. 0 for VM, host, sink */
     guint64 present[2]; /* bit i: value[i] is known */
     MetricValue value[];
 } MetricRow;
@@ -89,6 +89,12 @@ GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope); /* SCOPE_VCPU, SCOPE
 /* The device's name (NIC, disk), or NULL. */
 const char *row_device_name(const MetricRow *row);
 
+/* What became of the batches for one sink. */
+typedef struct {
+    char *name;
+    MetricRow *row; /* SCOPE_SINK */
+} SinkSample;
+
 typedef struct {
     gint64 realtime_ns; /* CLOCK_REALTIME of the collection: the time stamp of its points; 0 unknown */
     gint64 boottime_ns; /* CLOCK_BOOTTIME then; 0 unknown */
@@ -98,11 +104,15 @@ typedef struct {
     guint sent_tier;    /* highest tier of OpenNebula keys that its message had room for */
     GPtrArray *vms;     /* of VmSample */
     MetricRow *row;     /* SCOPE_HOST */
+    GPtrArray *sinks;   /* of SinkSample; not part of the text form */
 } Sample;
 
 Sample *sample_new(void);
 void sample_free(Sample *sample);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sample, sample_free)
+
+/* Adds a sink. Owned by the sample; the row to be filled. */
+MetricRow *sample_add_sink(Sample *sample, const char *name);
 
 void sample_sort(Sample *sample); /* by vm_id */
 

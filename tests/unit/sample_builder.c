@@ -96,6 +96,10 @@ Sample *build_random_sample(guint n, guint32 seed)
             for (guint k = 0; k < g_rand_int(random) % 4; k++)
                 build_random_row(vm_sample_row(vm, (Scope)scope, k * 2), random, 0.5);
     }
+    for (guint i = 0; i < seed % 3; i++) {
+        g_autofree char *name = g_strdup_printf("sink-%u", i);
+        build_random_row(sample_add_sink(sample, name), random, 0.8);
+    }
     return sample;
 }
 

@@ -19,7 +19,7 @@ char *build_nasty_text(GRand *random, guint pieces);
  */
 void build_random_row(MetricRow *row, GRand *random, double probability);
 
-/* VMs one-1 … one-n with some devices and vCPUs; half the values are there. */
+/* VMs one-1 … one-n with some devices and vCPUs, up to two sinks; half the values are there. */
 Sample *build_random_sample(guint n, guint32 seed);
 
 /* VMs one-1 … one-n in which every metric of the VM scope is known, with ten digits each: what compresses worst. */

@@ -139,6 +139,8 @@ static Sample *small_sample(void)
     sample->realtime_ns = G_GINT64_CONSTANT(1795356180123456789);
     sample->host = g_strdup("kvm\"1");
     row_set_u64(sample->row, METRIC_HOST_DOMAINS, 1);
+    row_set_u64(sample_add_sink(sample, "a"), METRIC_SINK_SENT_LINES, G_MAXUINT64);
+    sample_add_sink(sample, "b");
     VmSample *vm = build_vm(sample, 83);
     vm->domain_id = 10;
     row_set_u64(vm->row, METRIC_VM_CPU_TIME, G_MAXUINT64);
@@ -159,7 +161,9 @@ static void test_to_the_letter(void **state)
     g_autoptr(GString) compact = json_write(sample, false);
     assert_string_equal(compact->str,
                         "{\"count\":1,\"timestamp\":\"2026-11-22T14:03:00.123Z\",\"host\":\"kvm\\\"1\","
-                        "\"host_figures\":{\"domains\":1},\"vms\":[{\"id\":10,\"vm_id\":83,\"name\":\"one-83\","
+                        "\"host_figures\":{\"domains\":1},"
+                        "\"sinks\":[{\"name\":\"a\",\"sent_lines\":18446744073709551615},{\"name\":\"b\"}],\"vms\":[{"
+                        "\"id\":10,\"vm_id\":83,\"name\":\"one-83\","
                         "\"uuid\":\"6ba7b810-9dad-41d1-80b4-000000000053\",\"host\":\"kvm\\\"1\",\"state\":\"running\","
                         "\"state_code\":1,\"cputime\":18446744073709551615,\"cpu_usage_percent\":3.0,"
                         "\"memory_source\":\"guest\",\"network_rx_per_sec\":1.0e+20,"
@@ -272,6 +276,13 @@ static void test_random_samples(void **state)
         assert_int_equal(strcspn(compact->str, "\n"), compact->len - 1);
 
         compare_row(member(json, "host_figures"), compact->str, sample->row);
+        assert_int_equal(cJSON_GetArraySize(member(json, "sinks")), sample->sinks->len);
+        for (guint i = 0; i < sample->sinks->len; i++) {
+            const SinkSample *sink = g_ptr_array_index(sample->sinks, i);
+            const cJSON *object = cJSON_GetArrayItem(member(json, "sinks"), (int)i);
+            assert_string_equal(text_of(object, "name"), sink->name);
+            compare_row(object, compact->str, sink->row);
+        }
         assert_int_equal(cJSON_GetArraySize(member(json, "vms")), sample->vms->len);
         for (guint i = 0; i < sample->vms->len; i++) {
             const VmSample *vm = g_ptr_array_index(sample->vms, i);

@@ -45,6 +45,10 @@ static void assert_same(const Ledger *a, const Ledger *b)
     assert_int_equal(a->dropped_batches, b->dropped_batches);
     assert_int_equal(a->dropped_bytes, b->dropped_bytes);
     assert_int_equal(a->bad_batches, b->bad_batches);
+    assert_int_equal(a->queued_batches, b->queued_batches);
+    assert_int_equal(a->queued_bytes, b->queued_bytes);
+    assert_int_equal(a->oldest_ns, b->oldest_ns);
+    assert_int_equal(a->counted_ns, b->counted_ns);
     assert_string_equal(a->last_error, b->last_error);
 }
 
@@ -60,13 +64,13 @@ static void test_missing(void **state)
     assert_same(&ledger, &zeros);
 }
 
-static const Ledger largest = {G_MAXINT64,  G_MAXINT64,  G_MAXINT64,  G_MAXUINT,   G_MAXUINT64,
-                               G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64,
-                               G_MAXUINT64, G_MAXUINT64, "largest"};
+static const Ledger largest = {G_MAXINT64,  G_MAXINT64,  G_MAXINT64,  G_MAXUINT,   G_MAXUINT64, G_MAXUINT64,
+                               G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64,
+                               G_MAXUINT64, G_MAXUINT64, G_MAXINT64,  G_MAXINT64,  "largest"};
 
 /* Every field differs from every other, so that none can stand in for another.  */
 static const Ledger distinct = {
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, "influx: 503 Service Unavailable = \"later\", ä\\n"};
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, "influx: 503 Service Unavailable = \"later\", ä\\n"};
 
 static void test_round_trip(void **state)
 {
@@ -90,7 +94,8 @@ static void test_form(void **state)
     g_autofree char *text = ledger_format(&distinct);
     assert_string_equal(text, "last_success_ns=1\nlast_error_ns=2\nretry_at_ns=3\nfailures=4\nsent_batches=5\n"
                               "sent_lines=6\nsent_bytes=7\nretried=8\nrejected_lines=9\ndropped_batches=10\n"
-                              "dropped_bytes=11\nbad_batches=12\n"
+                              "dropped_bytes=11\nbad_batches=12\nqueued_batches=13\nqueued_bytes=14\n"
+                              "oldest_ns=15\ncounted_ns=16\n"
                               "last_error=influx: 503 Service Unavailable = \"later\", ä\\n\nend\n");
 }
 
@@ -260,6 +265,70 @@ static void test_dropped(void **state)
     assert_int_equal(found.dropped_batches, 1);
 }
 
+/* --- what waits --- */
+
+static void add_old(const Place *place, gint64 age_s)
+{
+    static const char *const sinks[] = {"a", NULL};
+    add(place, sinks, seconds_ago(age_s), "12345");
+}
+
+static void test_trim(void **state)
+{
+    const Place *place = *state;
+    const SpoolTarget target = {.sink = "a", .limits = {.max_bytes = 12}};
+    SpoolCount dropped = {9, 9};
+    assert_true(ledger_trim(place->spool, &target, &dropped, NULL));
+    assert_int_equal(dropped.batches, 0);
+    assert_int_equal(count_entries(place->path), 0); /* no queue is made for that */
+    const Ledger before = {.sent_lines = 7, .dropped_batches = 1, .dropped_bytes = 1};
+    save(place, &before);
+    for (gint64 age_s = 4; age_s >= 1; age_s--)
+        add_old(place, age_s);
+    gint64 now = seconds_ago(0);
+    assert_true(ledger_trim(place->spool, &target, &dropped, NULL));
+    assert_int_equal(dropped.batches, 2);
+    Ledger found = load(place, false);
+    assert_int_equal(found.sent_lines, 7);
+    assert_int_equal(found.dropped_batches, 3);
+    assert_int_equal(found.dropped_bytes, 11);
+    assert_int_equal(found.queued_batches, 2);
+    assert_int_equal(found.queued_bytes, 10);
+    assert_in_range(found.oldest_ns, now - 3 * NS_PER_SECOND, now - NS_PER_SECOND);
+    assert_in_range(found.counted_ns, now, seconds_ago(0));
+}
+
+/* Of two counts the later one stands, whoever saves; one from the future is of a clock that was set back. */
+static void test_later_count_stands(void **state)
+{
+    const Place *place = *state;
+    const struct {
+        gint64 stored_ns, given_ns;
+        guint64 kept;
+    } cases[] = {
+        {0, 0, 2},
+        {seconds_ago(60), 0, 1},
+        {seconds_ago(60), seconds_ago(30), 2},
+        {seconds_ago(30), seconds_ago(60), 1},
+        {seconds_ago(-3600), seconds_ago(60), 2},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Ledger stored = {.queued_batches = 1, .queued_bytes = 1, .oldest_ns = 1, .counted_ns = cases[i].stored_ns};
+        Ledger given = {.queued_batches = 2, .queued_bytes = 2, .oldest_ns = 2, .counted_ns = cases[i].given_ns};
+        const Ledger nothing = {0};
+        g_autofree char *path = path_of(place, "a/state");
+        unlink(path);
+        save(place, &nothing);
+        save(place, &stored);
+        save(place, &given);
+        Ledger found = load(place, false);
+        assert_int_equal(found.queued_batches, cases[i].kept);
+        assert_int_equal(found.queued_bytes, cases[i].kept);
+        assert_int_equal(found.oldest_ns, cases[i].kept);
+        assert_int_equal(found.counted_ns, cases[i].kept == 1 ? cases[i].stored_ns : cases[i].given_ns);
+    }
+}
+
 enum { PROBES = 4, ROUNDS = 25 };
 
 static int add_many(Spool *spool)
@@ -340,6 +409,8 @@ int main(void)
         cmocka_unit_test(test_parse),
         IN_PLACE(test_damaged),
         IN_PLACE(test_dropped),
+        IN_PLACE(test_trim),
+        IN_PLACE(test_later_count_stands),
         IN_MEMORY(test_counts_of_all_survive),
         IN_PLACE(test_somebody_sits_on_the_lock),
         IN_PLACE(test_lock_that_is_a_link),

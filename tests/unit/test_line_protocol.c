@@ -293,6 +293,8 @@ static Sample *small_sample(void)
     row_set_u64(disk, METRIC_DISK_RD_BYTES, 4096);
     build_disk(vm, 1, "hda"); /* an empty CD-ROM drive */
     row_set_u64(vm_sample_row(vm, SCOPE_VCPU, 3), METRIC_VCPU_TIME, 5);
+    row_set_u64(sample_add_sink(sample, "influx"), METRIC_SINK_QUEUED_BATCHES, 3);
+    sample_add_sink(sample, "idle"); /* nothing is known of it */
     return sample;
 }
 
@@ -311,7 +313,8 @@ static const struct {
      "path=/var/lib/one/a\\,b\\=c,uuid=" UUID " rd_bytes=4096i" TIME},
     {SERIES_VCPUS, "vm_vcpus,VMID=83,host=kvm\\ 1,name=one-83,uuid=" UUID ",vcpu=3 time=5i" TIME},
     {SERIES_INFO, "vm_info,VMID=83,host=kvm\\ 1,uuid=" UUID " vm_name=\"web \\\"1\\\"\",uid=\"0\"" TIME},
-    {SERIES_HOST, "host_totals,host=kvm\\ 1 collect_ms=12.0,version=\"0.1.0\"" TIME},
+    {SERIES_HOST, "host_totals,host=kvm\\ 1 collect_ms=12.0,version=\"0.1.0\"" TIME
+                  "host_totals,host=kvm\\ 1,sink=influx queued_batches=3i" TIME},
 };
 
 static void test_to_the_letter(void **state)
@@ -366,6 +369,12 @@ static void compare_field(const Point *point, const MetricRow *row, Metric m)
 
 static const MetricRow *row_of_point(const Sample *sample, const Point *point)
 {
+    const char *sink = find(point->keys, point->values, "sink");
+    for (guint i = 0; sink && i < sample->sinks->len; i++) {
+        const SinkSample *one = g_ptr_array_index(sample->sinks, i);
+        if (strcmp(one->name, sink) == 0)
+            return one->row;
+    }
     if (strcmp(point->measurement, "host_totals") == 0)
         return sample->row;
     const VmSample *vm = NULL;
@@ -420,6 +429,127 @@ static void test_random_samples(void **state)
     }
 }
 
+/* --- vm_info: whose turn it is --- */
+
+/* Whether the VM's vm_info is among what is written after `previous`; all else is as ever. */
+static bool sends_info(const Sample *sample, const Sample *previous, guint64 id)
+{
+    g_autoptr(GString) text = line_protocol_write_next(sample, previous);
+    g_autofree char *start = g_strdup_printf("vm_info,VMID=%" G_GUINT64_FORMAT ",", id);
+    return g_str_has_prefix(text->str, start) || strstr(text->str, start);
+}
+
+static Sample *named_sample(gint64 realtime_ns, const char *name)
+{
+    Sample *sample = sample_new();
+    sample->realtime_ns = realtime_ns;
+    row_set_text(build_vm(sample, 83)->row, METRIC_VM_VM_NAME, name);
+    return sample;
+}
+
+static void test_info_of_what_changed(void **state)
+{
+    (void)state;
+    const gint64 now = G_GINT64_CONSTANT(1795356180123456789);
+    g_autoptr(Sample) sample = named_sample(now, "web"), same = named_sample(now, "web");
+    assert_false(sends_info(sample, same, 83));
+    assert_true(sends_info(sample, NULL, 83));
+    g_autoptr(Sample) renamed = named_sample(now, "mail"), nameless = named_sample(now, NULL);
+    assert_true(sends_info(sample, renamed, 83));
+    assert_true(sends_info(sample, nameless, 83));
+    g_autoptr(Sample) empty = sample_new();
+    empty->realtime_ns = now;
+    assert_true(sends_info(sample, empty, 83)); /* new */
+    g_autoptr(Sample) restarted = named_sample(now, "web"), known_later = named_sample(now, "web");
+    ((VmSample *)g_ptr_array_index(restarted->vms, 0))->domain_id++;
+    assert_true(sends_info(sample, restarted, 83));
+    g_clear_pointer(&((VmSample *)g_ptr_array_index(known_later->vms, 0))->uuid, g_free);
+    assert_true(sends_info(sample, known_later, 83)); /* its uuid is a tag */
+    row_set_u64(((VmSample *)g_ptr_array_index(same->vms, 0))->row, METRIC_VM_CPU_TIME, 77);
+    assert_false(sends_info(sample, same, 83)); /* figures are not of vm_info */
+}
+
+/* Any two times, in any order, of any clock. */
+static void test_info_after_any_time(void **state)
+{
+    (void)state;
+    static const gint64 times[] = {G_MININT64, -1, 0, 1, LINE_INFO_PERIOD_NS, G_MAXINT64 - 1, G_MAXINT64};
+    for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
+        for (guint k = 0; k < G_N_ELEMENTS(times); k++) {
+            g_autoptr(Sample) sample = named_sample(times[i], "web"), previous = named_sample(times[k], "web");
+            bool far = MAX(times[i], 0) / 2 - MAX(times[k], 0) / 2 > LINE_INFO_PERIOD_NS;
+            bool sent = sends_info(sample, previous, 83);
+            assert_true(sent || !far);
+            assert_true(!sent || i != k);
+        }
+    }
+}
+
+static void test_all_but_info_is_always_there(void **state)
+{
+    (void)state;
+    for (guint32 seed = 0; seed < 20; seed++) {
+        g_autoptr(Sample) sample = build_random_sample(seed % 5, seed);
+        g_autoptr(GString) all = line_protocol_write(sample, SERIES_ALL);
+        g_autoptr(GString) first = line_protocol_write_next(sample, NULL);
+        assert_string_equal(first->str, all->str);
+        g_autoptr(GString) rest = line_protocol_write(sample, SERIES_ALL & ~(guint)SERIES_INFO);
+        g_autoptr(GString) next = line_protocol_write_next(sample, sample);
+        assert_string_equal(next->str, rest->str);
+    }
+}
+
+enum { INFO_VMS = 60, DAY_S = 86400 };
+static const gint64 second = G_GINT64_CONSTANT(1000000000);
+
+static Sample *fleet_at(gint64 realtime_ns)
+{
+    Sample *sample = sample_new();
+    sample->realtime_ns = realtime_ns;
+    for (guint i = 0; i < INFO_VMS; i++) {
+        /* Ids that follow each other, that are a round number apart, and large ones. */
+        guint64 id = i < 20 ? 100 + i : i < 40 ? (i - 19) * 1000 : G_MAXINT32 - 60 + i;
+        row_set_text(build_vm(sample, id)->row, METRIC_VM_VM_NAME, "web");
+    }
+    return sample;
+}
+
+/* A day of collections every 30 s, each up to a second early or late: of every VM vm_info comes again within 10.5
+ * minutes, not more often than its period says, and never for a fifth of the VMs at once. */
+static void test_info_over_a_day(void **state)
+{
+    (void)state;
+    const gint64 start = G_GINT64_CONSTANT(1795356180123456789);
+    g_autoptr(GRand) random = g_rand_new_with_seed(11);
+    gint64 last[INFO_VMS] = {0};
+    guint count[INFO_VMS] = {0};
+    Sample *previous = NULL;
+    for (gint64 due = 0; due < DAY_S; due += 30) {
+        gint64 now = start + due * second + (gint64)(g_rand_double_range(random, -1, 1) * 1e9);
+        Sample *sample = fleet_at(now);
+        g_autoptr(GString) text = line_protocol_write_next(sample, previous);
+        guint at_once = 0;
+        for (guint i = 0; i < INFO_VMS; i++) {
+            const VmSample *vm = g_ptr_array_index(sample->vms, i);
+            g_autofree char *line = g_strdup_printf("\nvm_info,VMID=%" G_GUINT64_FORMAT ",", vm->vm_id);
+            bool sent = strstr(text->str, line) != NULL;
+            if (last[i] != 0 && !sent)
+                assert_true(now - last[i] < 630 * second);
+            if (sent && count[i]++ > 1)
+                assert_true(now - last[i] > LINE_INFO_PERIOD_NS - 33 * second);
+            if (sent)
+                last[i] = now;
+            at_once += sent;
+        }
+        assert_true(previous ? at_once <= INFO_VMS / 5 : at_once == INFO_VMS);
+        g_clear_pointer(&previous, sample_free);
+        previous = sample;
+    }
+    for (guint i = 0; i < INFO_VMS; i++)
+        assert_in_range(count[i], DAY_S / 630, DAY_S / (LINE_INFO_PERIOD_NS / second) + 2);
+    sample_free(previous);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,6 +560,10 @@ int main(void)
         cmocka_unit_test(test_to_the_letter),
         cmocka_unit_test(test_what_is_unknown_is_left_out),
         cmocka_unit_test(test_random_samples),
+        cmocka_unit_test(test_info_of_what_changed),
+        cmocka_unit_test(test_info_after_any_time),
+        cmocka_unit_test(test_all_but_info_is_always_there),
+        cmocka_unit_test(test_info_over_a_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

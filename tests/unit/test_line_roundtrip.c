@@ -151,6 +151,11 @@ static GPtrArray *points_of(const Sample *sample)
     }
     const char *const host_tags[] = {"host", "host-1", NULL};
     add_point(points, "host_totals", host_tags, sample->row, false);
+    for (guint i = 0; i < sample->sinks->len; i++) {
+        const SinkSample *sink = g_ptr_array_index(sample->sinks, i);
+        const char *const sink_tags[] = {"host", "host-1", "sink", sink->name, NULL};
+        add_point(points, "host_totals", sink_tags, sink->row, false);
+    }
     return points;
 }
 

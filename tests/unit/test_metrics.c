@@ -68,7 +68,7 @@ static void every_row_is_complete(void **state)
         }
         if (info->cost == COST_START) /* collect.c carries these over as text */
             CHECK(info->kind == KIND_TEXT, "%s", info->name);
-        if (info->scope == SCOPE_HOST)
+        if (info->scope == SCOPE_HOST || info->scope == SCOPE_SINK)
             CHECK(info->origin == ORIGIN_FORMULA, "%s: libvirt has no figures of the host for us", info->name);
     }
 }
@@ -163,6 +163,16 @@ static void fields_of_devices_have_one_type(void **state)
 }
 
 /* What the writers add of their own, by scope. */
+/* Host and sinks write to one measurement too. A sum over its points must not add up both. */
+static void fields_of_host_and_sinks_differ(void **state)
+{
+    (void)state;
+    for (guint i = METRIC_FIRST_HOST; i < METRIC_FIRST_SINK; i++)
+        for (guint j = METRIC_FIRST_SINK; j < N_METRICS; j++)
+            CHECK(strcmp(metric_info[i].line, metric_info[j].line) != 0, "%s and %s", metric_info[i].name,
+                  metric_info[j].name);
+}
+
 static void names_do_not_clash_with_the_writers_own(void **state)
 {
     (void)state;
@@ -171,14 +181,16 @@ static void names_do_not_clash_with_the_writers_own(void **state)
         [SCOPE_VCPU] = {"VMID", "name", "uuid", "host", "vcpu"},
         [SCOPE_NIC] = {"VMID", "name", "uuid", "host", "devtype", "time"},
         [SCOPE_DISK] = {"VMID", "name", "uuid", "host", "devtype", "time"},
-        [SCOPE_HOST] = {"host", "time"},
+        [SCOPE_HOST] = {"host", "sink", "time"},
+        [SCOPE_SINK] = {"host", "sink", "time"},
     };
     static const char *const members[N_SCOPES][12] = {
         [SCOPE_VM] = {"id", "vm_id", "name", "uuid", "host", "state", "nics", "disks", "vcpus", "telemetry", "missing"},
         [SCOPE_VCPU] = {"vcpu", "index"},
         [SCOPE_NIC] = {"index"},
         [SCOPE_DISK] = {"index"},
-        [SCOPE_HOST] = {"vms", "count", "timestamp", "host"},
+        [SCOPE_HOST] = {"vms", "count", "timestamp", "host", "sinks"},
+        [SCOPE_SINK] = {"name"},
     };
     for (int m = 0; m < N_METRICS; m++) {
         const MetricInfo *info = &metric_info[m];
@@ -199,7 +211,8 @@ static void prometheus_names_say_the_unit(void **state)
             continue;
         gsize length = strlen(info->prometheus) - (info->kind == KIND_COUNTER ? strlen("_total") : 0);
         g_autofree char *base = g_strndup(info->prometheus, length);
-        bool time = info->unit == UNIT_NS || info->unit == UNIT_MS || info->unit == UNIT_EPOCH_S;
+        bool time =
+            info->unit == UNIT_NS || info->unit == UNIT_MS || info->unit == UNIT_S || info->unit == UNIT_EPOCH_S;
         bool bytes = info->unit == UNIT_BYTES || info->unit == UNIT_KIB;
         CHECK(g_str_has_suffix(base, "_seconds") == time, "%s", info->name);
         CHECK(g_str_has_suffix(base, "_timestamp_seconds") == (info->unit == UNIT_EPOCH_S), "%s", info->name);
@@ -222,6 +235,7 @@ static void units_have_names_and_factors(void **state)
         {UNIT_COUNT, "count", 1},
         {UNIT_NS, "ns", 1e-9},
         {UNIT_MS, "ms", 1e-3},
+        {UNIT_S, "s", 1},
         {UNIT_EPOCH_S, "epoch s", 1},
         {UNIT_BYTES, "bytes", 1},
         {UNIT_KIB, "KiB", 1024},
@@ -405,6 +419,9 @@ static void dashboards_find_their_fields(void **state)
         {SCOPE_DISK, "capacity allocation physical rd_latency_ms wr_latency_ms fl_latency_ms"},
         {SCOPE_VCPU, "time wait delay halted state usage_percent steal_percent"},
         {SCOPE_HOST, "collect_ms domains locked missing dropped_keys message_bytes version"},
+        {SCOPE_HOST, "spool_batches spool_bytes"},
+        {SCOPE_SINK, "queued_batches queued_bytes oldest_age_seconds sent_lines retried_requests rejected_lines"},
+        {SCOPE_SINK, "dropped_batches dropped_bytes last_success_age_seconds"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(wanted); i++) {
         g_auto(GStrv) fields = g_strsplit(wanted[i].fields, " ", -1);
@@ -427,6 +444,7 @@ int main(void)
         cmocka_unit_test(every_device_counter_is_summed_once),
         cmocka_unit_test(names_are_unique),
         cmocka_unit_test(fields_of_devices_have_one_type),
+        cmocka_unit_test(fields_of_host_and_sinks_differ),
         cmocka_unit_test(names_do_not_clash_with_the_writers_own),
         cmocka_unit_test(prometheus_names_say_the_unit),
         cmocka_unit_test(units_have_names_and_factors),

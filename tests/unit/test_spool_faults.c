@@ -12,7 +12,7 @@ static struct {
     FaultKind kind;
     guint at;   /* the call, from 1 */
     int number; /* errno */
-    guint calls;
+    guint calls, syncs;
     const char *failed;                 /* the call that it hit */
     void (*meanwhile)(const char *tmp); /* what is done in a pause, before the call */
     const char *tmp;
@@ -23,7 +23,7 @@ static void set_fault(FaultKind kind, guint at, int number)
     fault.kind = kind;
     fault.at = at;
     fault.number = number;
-    fault.calls = 0;
+    fault.calls = fault.syncs = 0;
     fault.failed = NULL;
 }
 
@@ -86,6 +86,7 @@ int fsync(int fd)
     if (is_hit("fsync"))
         return -1;
     mark(fd, false);
+    fault.syncs++;
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -155,6 +156,25 @@ static void test_order_of_syncs(void **state)
     power.watching = false;
     g_hash_table_destroy(power.unsynced);
     spool_close(spool);
+}
+
+/* What makes adding slow: one sync of the data and one of each directory, whatever waits there. */
+static void test_count_of_syncs(void **state)
+{
+    const Place *place = *state;
+    static const guint waiting[] = {0, 1, 30};
+    const SpoolTarget targets[] = {{"a", {.max_bytes = 3}}, {"b", {.max_bytes = 3}}};
+    add(place, two_sinks, 1, "x"); /* makes the directories */
+    for (guint i = 0; i < G_N_ELEMENTS(waiting); i++) {
+        for (guint n = 0; n < waiting[i]; n++)
+            add(place, two_sinks, 2, "x");
+        const SpoolNewBatch batch = {.host = "h", .time_ns = 3 + i, .data = "x", .length = 1, .trim_later = true};
+        set_fault(FAULT_FAIL, 0, 0); /* none fails */
+        assert_true(spool_add(place->spool, &batch, targets, 2, NULL, NULL));
+        fault.kind = FAULT_NONE;
+        assert_int_equal(fault.syncs, 3);
+        assert_int_equal(fault.calls, 1 + 3 + 2 + 1); /* write, fsync, linkat, unlinkat */
+    }
 }
 
 /* --- every call fails once --- */
@@ -581,6 +601,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_PLACE(test_order_of_syncs),
+        IN_PLACE(test_count_of_syncs),
         IN_PLACE(test_every_call_fails),
         IN_PLACE(test_first_add_fails),
         IN_PLACE(test_keep_bad_fails),

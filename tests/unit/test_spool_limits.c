@@ -144,6 +144,53 @@ static void test_larger_than_any_batch(void **state)
     assert_sizes(place, "a", "");
 }
 
+/* What waits is left alone by an add, and trimmed when it is asked for; what no queue can hold is dropped at once. */
+static void test_trim_later(void **state)
+{
+    const Place *place = *state;
+    const SpoolTarget targets[] = {{"a", {.max_bytes = 12}}, {"b", {.max_age_s = 60}}, {"c", {.max_bytes = 4}}};
+    SpoolCount dropped[3];
+    SpoolWaiting waiting;
+    for (guint i = 0; i < 4; i++) {
+        const SpoolNewBatch batch = {
+            .host = "h", .time_ns = seconds_ago(120) + i, .data = "12345", .length = 5, .trim_later = true};
+        assert_true(spool_add(place->spool, &batch, targets, 3, dropped, NULL));
+        assert_count(dropped[0], 0, 0);
+        assert_count(dropped[1], 0, 0);
+        assert_count(dropped[2], 1, 5);
+    }
+    assert_sizes(place, "a", "5 5 5 5");
+    assert_sizes(place, "b", "5 5 5 5");
+    assert_true(spool_trim_and_count(place->spool, &targets[0], dropped, &waiting, NULL));
+    assert_count(dropped[0], 2, 10);
+    assert_count(waiting.count, 2, 10);
+    g_autoptr(GPtrArray) left = list(place, "a");
+    assert_true(waiting.oldest_ns == nth(left, 0)->time_ns);
+    assert_true(spool_trim_and_count(place->spool, &targets[1], dropped, &waiting, NULL));
+    assert_count(dropped[0], 4, 20);
+    assert_count(waiting.count, 0, 0);
+    assert_true(waiting.oldest_ns == 0);
+    assert_sizes(place, "b", "");
+}
+
+/* Counting needs no limits, and a queue that is missing has nothing. */
+static void test_count(void **state)
+{
+    const Place *place = *state;
+    const SpoolTarget target = {.sink = "a"};
+    SpoolCount dropped;
+    SpoolWaiting waiting = {{7, 7}, 7};
+    assert_true(spool_trim_and_count(place->spool, &target, &dropped, &waiting, NULL));
+    assert_count(waiting.count, 0, 0);
+    assert_true(waiting.oldest_ns == 0);
+    add_limited(place, (SpoolLimits){0}, seconds_ago(5), 10);
+    add_limited(place, (SpoolLimits){0}, seconds_ago(9), 20);
+    assert_true(spool_trim_and_count(place->spool, &target, &dropped, &waiting, NULL));
+    assert_count(dropped, 0, 0);
+    assert_count(waiting.count, 2, 30);
+    assert_in_range(waiting.oldest_ns, seconds_ago(20), seconds_ago(8));
+}
+
 /* An outage: whatever comes and goes, what was added is what is left and what was counted. */
 static void test_nothing_goes_uncounted(void **state)
 {
@@ -225,6 +272,8 @@ int main(void)
         IN_PLACE(test_age_and_bytes),
         IN_PLACE(test_targets_are_separate),
         IN_PLACE(test_larger_than_any_batch),
+        IN_PLACE(test_trim_later),
+        IN_PLACE(test_count),
         IN_PLACE(test_nothing_goes_uncounted),
         IN_PLACE(test_future_is_not_too_old),
         IN_PLACE(test_future_goes_first),
