@@ -68,10 +68,22 @@ static const Outcome tls_alert = {CURLE_OK, TRANSPORT_TLS, "no TLS with", false}
 /* Whatever else happens may have happened after the data was stored. */
 static const Outcome cut = {CURLE_OK, TRANSPORT_CUT, "no whole answer from", false};
 
+/* A server that goes down, or comes up, in the middle of a handshake: no person need look at its certificates. */
+static const Outcome handshake_cut = {CURLE_OK, TRANSPORT_UNREACHABLE, "no TLS yet with", false};
+
+/* libcurl has but one code for all troubles of a handshake; these are OpenSSL's words, old and new. */
+static bool is_handshake_cut(CURLcode code, const char *text)
+{
+    return code == CURLE_SSL_CONNECT_ERROR &&
+           (strstr(text, "SSL_ERROR_SYSCALL") || strstr(text, "Connection reset") || strstr(text, "unexpected eof"));
+}
+
 static const Outcome *outcome_of(const Sink *sink, CURLcode code)
 {
     if ((code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) && strstr(sink->curl_error, " alert "))
         return &tls_alert;
+    if (is_handshake_cut(code, sink->curl_error))
+        return &handshake_cut;
     for (guint i = 0; i < G_N_ELEMENTS(outcomes); i++)
         if (outcomes[i].code == code)
             return &outcomes[i];

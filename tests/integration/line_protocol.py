@@ -3,10 +3,15 @@
 import re
 from dataclasses import dataclass
 
-MEASUREMENT = re.compile(r"((?:[^\\, \n]|\\[, \\]|\\(?=[^, \\\n]))+)")
+STRING_MAX = 64 * 1024  # bytes of a string's value
+MEASUREMENT = re.compile(r"(?![#_])((?:[^\\, \n]|\\[, \\]|\\(?=[^, \\\n]))+)")
 KEY = re.compile(r"((?:[^\\,= \n]|\\[,= ]|\\(?=[^,= \n]))+)")
 STRING = re.compile(r'"((?:[^"\\\n]|\\["\\])*)"')
 INTEGER = re.compile(r"(-?[0-9]+)i")
+BOOLEAN = re.compile(r"true|false")
+TIME = re.compile(r"[0-9]+\Z")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+INFINITY = float("inf")
 REAL = re.compile(r"-?[0-9]+\.[0-9]+(?:e[-+]?[0-9]+)?")
 
 
@@ -46,16 +51,27 @@ class Line:
 
     def value(self):
         if self.text[self.at:self.at + 1] == '"':
-            return re.sub(r'\\(["\\])', r"\1", self.take(STRING)[1])
+            string = re.sub(r'\\(["\\])', r"\1", self.take(STRING)[1])
+            if len(string.encode()) > STRING_MAX:
+                raise ValueError(f"a string of {len(string.encode())} bytes")
+            return string
+        if self.text[self.at:self.at + 1] in "tf":
+            return self.take(BOOLEAN)[0] == "true"
         if INTEGER.match(self.text, self.at):
             number = int(self.take(INTEGER)[1])
             if not -2**63 <= number < 2**63:
                 raise ValueError(f"{number} does not fit 64 bits")
             return number
-        return float(self.take(REAL)[0])
+        number = float(self.take(REAL)[0])
+        if number in (INFINITY, -INFINITY):
+            raise ValueError("a float beyond all bounds")
+        return number
 
 
 def read_line(text):
+    control = CONTROL.search(text)
+    if control:
+        raise ValueError(f"a control character at {control.start()}: {text!r}")
     line = Line(text)
     point = Point(re.sub(r"\\([, ])", r"\1", line.take(MEASUREMENT)[1]), {}, {}, 0)
     while line.next_is(","):
@@ -76,7 +92,12 @@ def read_line(text):
         if not line.next_is(","):
             break
     line.expect(" ")
-    point.time = int(line.take(re.compile(r"[0-9]+$"))[0])
+    both = sorted(set(point.tags) & set(point.fields))
+    if both:
+        raise ValueError(f"tag and field {both[0]}: {text}")
+    point.time = int(line.take(TIME)[0])
+    if point.time >= 2**63:
+        raise ValueError(f"time {point.time} does not fit 64 bits")
     return point
 
 
