@@ -298,17 +298,19 @@ static void take_partial(Drain *drain, const Answer *answer, gint64 now_ns)
 }
 
 /* One line was refused. false: so many were, for no reason of their own, that it must be the sink. Before that is said
- * the very last line is tried: where all lines of a kind are refused, it is likely of another. */
+ * a line is tried that the sink has stored already; or the very last one, which is likely of another kind. */
 static bool refuse_line(Drain *drain, bool of_lines)
 {
     DrainRequest *request = drain->request;
     drain->unsure = of_lines ? 0 : drain->unsure + 1;
-    if (drain->unsure >= UNSURE_MAX && (request->probed || request->ranges->len == 1))
+    bool suspicious = drain->unsure >= UNSURE_MAX, has_stored = request->accepted != G_MAXUINT;
+    if (suspicious && (request->probed || (!has_stored && request->ranges->len == 1)))
         return false;
     g_array_append_val(request->refused, drain_ranges_top(request->ranges)->first);
     drain_ranges_pop(request->ranges);
-    if (drain->unsure >= UNSURE_MAX) {
-        drain_ranges_last_first(request->ranges);
+    if (suspicious) {
+        guint line = has_stored ? request->accepted : drain_ranges_take_last(request->ranges);
+        drain_ranges_push_line(request->ranges, line);
         request->probed = true;
     }
     return true;
@@ -365,6 +367,7 @@ static void take_answer(Drain *drain, const Answer *answer, gint64 now_ns, doubl
     switch (answer->kind) {
     case ANSWER_STORED:
         request->misled = request->misled || drain_ranges_top(request->ranges)->named;
+        request->accepted = drain_ranges_top(request->ranges)->first;
         drain_ranges_pop(request->ranges);
         accept(drain, now_ns);
         return;

@@ -48,11 +48,16 @@ void drain_ranges_isolate(GArray *ranges, const GArray *suspects)
     push(ranges, (DrainRange){.first = range.first, .count = end - range.first, .failed = range.failed});
 }
 
-void drain_ranges_last_first(GArray *ranges)
+void drain_ranges_push_line(GArray *ranges, guint line)
+{
+    push(ranges, (DrainRange){.first = line, .count = 1});
+}
+
+guint drain_ranges_take_last(GArray *ranges)
 {
     DrainRange *bottom = &g_array_index(ranges, DrainRange, 0);
-    const DrainRange last = {.first = bottom->first + --bottom->count, .count = 1, .failed = bottom->failed};
+    guint last = bottom->first + --bottom->count;
     if (bottom->count == 0)
         g_array_remove_index(ranges, 0);
-    g_array_append_val(ranges, last);
+    return last;
 }

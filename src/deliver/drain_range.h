@@ -25,5 +25,7 @@ void drain_ranges_split(GArray *ranges, guint cut);
  * and all the others stay together. */
 void drain_ranges_isolate(GArray *ranges, const GArray *suspects);
 
-/* Puts the very last line on top, alone. There has to be one. */
-void drain_ranges_last_first(GArray *ranges);
+/* Puts a line on top, alone, whether it is still to be sent or not. */
+void drain_ranges_push_line(GArray *ranges, guint line);
+/* The very last line, which is taken away from the end. There has to be one. */
+guint drain_ranges_take_last(GArray *ranges);

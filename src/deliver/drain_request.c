@@ -23,6 +23,7 @@ DrainRequest *drain_request_new(Spool *spool, const SinkSettings *settings)
                               .members = g_array_new(FALSE, FALSE, sizeof(DrainMember)),
                               .ranges = drain_ranges_new(0),
                               .refused = g_array_new(FALSE, FALSE, sizeof(guint)),
+                              .accepted = G_MAXUINT,
                               .body = g_string_new(NULL),
                               .pieces = g_array_new(FALSE, FALSE, sizeof(DrainPiece))};
     g_array_set_clear_func(request->members, clear_member);
@@ -264,6 +265,7 @@ void drain_request_restart(DrainRequest *request)
     drain_request_close(request);
     g_array_set_size(request->refused, 0);
     request->unnamed = 0;
+    request->accepted = G_MAXUINT;
     request->probed = request->misled = false;
 }
 

@@ -29,7 +29,8 @@ typedef struct {
     GArray *ranges;       /* drain_range.h: what is to be sent, the top next */
     GArray *refused;      /* of guint: lines refused for good */
     guint64 unnamed;      /* refused for good, nobody knows which */
-    bool probed;          /* drain_ranges_last_first was done */
+    guint accepted;       /* a line that was stored; G_MAXUINT: none was, that is known by its number */
+    bool probed;          /* the top range is a line that shows whether the sink takes any */
     bool misled;          /* a line that the sink blamed was good: its numbers are of no use */
     char *invalid_reason; /* of the first line that is no line protocol; NULL: there is none */
     SpoolCount spoilt;    /* set aside since the drain took the number */
