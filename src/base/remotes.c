@@ -49,6 +49,12 @@ char *remotes_config_file(const char *program)
     return file;
 }
 
+char *remotes_forwarder(const char *program)
+{
+    g_autofree char *root = remotes_root(program);
+    return root ? g_build_filename(root, "hooks", "telemetry", "forward", NULL) : NULL;
+}
+
 bool remotes_has_probe(const char *program, const char *name)
 {
     g_autofree char *directory = g_path_get_dirname(program);

@@ -3,7 +3,8 @@
  *
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
  *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      its configuration
- *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
+ *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers
+ *   <remotes>/hooks/telemetry/forward                 the forwarder */
 #pragma once
 
 #include <glib.h>
@@ -15,6 +16,9 @@ char *remotes_root(const char *program);
 
 /* Its configuration file, there or not; NULL as above. Owned by the caller. */
 char *remotes_config_file(const char *program);
+
+/* The forwarder, there or not; NULL as above. Owned by the caller. */
+char *remotes_forwarder(const char *program);
 
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
