@@ -38,7 +38,7 @@ OURS     = -std=gnu11 -D_GNU_SOURCE -Isrc -isystem third_party/cjson $(PKG_CFLAG
 LINK     = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 
 # --- what there is ---------------------------------------------------------------------------------------------
-LIB_SRC    := $(wildcard src/model/*.c src/gather/*.c src/encode/*.c src/deliver/*.c src/base/*.c)
+LIB_SRC    := $(wildcard src/model/*.c src/gather/*.c src/encode/*.c src/deliver/*.c src/probe/*.c src/base/*.c)
 OTHERS_SRC := third_party/cjson/cJSON.c
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)

@@ -17,12 +17,14 @@
 #include "gather/recording.h"
 #include "gather/state.h"
 #include "model/rates.h"
+#include "probe/spooling.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,13 +36,14 @@ static const char *const format_names[] = {"one", "line", "json", "domstats", NU
 
 /* Whatever libvirt or a disk does, the guard ends a run this long after the deadline. */
 #define GUARD_GRACE_MS 5000
-/* A state of affairs that goes on is logged when it begins and once in so many cycles. */
-#define REMIND_CYCLES 120
+/* What it says of a run that it ends. */
+#define NOTHING_SENT "nothing is sent in this cycle"
+#define RECORDS_SENT "OpenNebula has its records, but this sample may not be kept or queued"
 
 typedef struct {
     char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
     char **replay, **positional;
-    gboolean dump_config, version;
+    gboolean spool, dump_config, version;
     int format;
     bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
 } Arguments;
@@ -48,7 +51,8 @@ typedef struct {
 typedef struct {
     Arguments arguments;
     Config *config;
-    char *program; /* the probe's own file, links resolved; NULL unknown */
+    char *program;     /* the probe's own file, links resolved; NULL unknown */
+    char *config_file; /* that was read, absolute; NULL: none */
     char *host_id, *host;
     char *uri;
     char *state_dir, *state_name;
@@ -76,6 +80,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return usage(error, "--format: expected one, line, json or domstats");
     if (arguments->replay && arguments->record)
         return usage(error, "--record and --replay do not go together");
+    if (arguments->replay && arguments->spool)
+        return usage(error, "--spool and --replay do not go together");
     return true;
 }
 
@@ -97,6 +103,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "take the sample from FILE (--record's or virsh domstats --raw's) instead of libvirt; repeat for several, "
          "rates are of the last two collections",
          "FILE"},
+        {"spool", 0, 0, G_OPTION_ARG_NONE, &arguments->spool,
+         "queue the sample for the configured sinks and start the forwarder, as when OpenNebula calls", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
@@ -112,6 +120,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
         "\"beside\" the\n"
         "exit status is 0 whatever happens. By hand: 0 done, 1 the collection failed, 2 wrong usage or configuration.\n"
+        "With its arguments and without --format it also queues the sample for the configured sinks.\n"
         "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n");
     g_option_context_add_main_entries(context, entries, NULL);
     g_autoptr(GError) reason = NULL;
@@ -132,6 +141,8 @@ static bool load_config(Probe *probe, GError **error)
         g_propagate_error(error, g_steal_pointer(&reason));
         return false;
     }
+    if (path && (named || g_file_test(path, G_FILE_TEST_EXISTS)))
+        probe->config_file = realpath(path, NULL);
     const Arguments *arguments = &probe->arguments;
     return (!arguments->uri || config_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error)) &&
            (!arguments->state_dir ||
@@ -231,7 +242,7 @@ static void set_neighbours(const Probe *probe, OneOptions *options)
 static void report_message(const Sample *now, const Sample *previous, const OneOptions *options,
                            const OneReport *report)
 {
-    bool remind = now->cycle % REMIND_CYCLES == 0;
+    bool remind = now->cycle % LOG_REMIND_CYCLES == 0;
     bool changed = report->tier != (previous ? previous->sent_tier : options->detail);
     if (report->vms_left_out && remind)
         log_warning("OpenNebula's message has room for %u of %u VMs at a time; each gets its turn. Its limit is "
@@ -289,14 +300,55 @@ static bool must_not_fail(const Probe *probe)
 /* A crash in mid-write leaves half a record, which would put the host into ERROR: then rather no output at all. */
 static bool print(const Probe *probe, const GString *text, GError **error)
 {
-    guard_set_status(EXIT_FAILED);
-    bool printed = file_write_all(STDOUT_FILENO, text->str, text->len);
-    guard_set_status(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED);
-    if (printed)
+    guard_change(EXIT_FAILED, NOTHING_SENT);
+    if (file_write_all(STDOUT_FILENO, text->str, text->len)) {
+        guard_change(EXIT_DONE, RECORDS_SENT); /* OpenNebula would discard them if a disk that hangs made us fail */
         return true;
+    }
+    guard_change(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED, NOTHING_SENT);
     g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "cannot write to standard output: %s",
                 g_strerror(errno));
     return false;
+}
+
+/* --- the sinks --- */
+
+/* Runs by hand, and those that OpenNebula does not make, leave the sinks' series alone. */
+static bool must_spool(const Arguments *arguments)
+{
+    return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE);
+}
+
+static Spooling *new_spooling(const Probe *probe, GError **error)
+{
+    return spooling_new(probe->config, probe->config_file, probe->program, error);
+}
+
+/* For a person who looks at the pipeline's own figures. */
+static void show_sinks(const Probe *probe, Sample *now)
+{
+    g_autoptr(Spooling) spooling = new_spooling(probe, NULL);
+    if (spooling)
+        spooling_add_figures(spooling, now, now->realtime_ns);
+}
+
+/* Returns what the forwarder is to be started by when all is kept; NULL: it is not to be. */
+static Spooling *spool(const Probe *probe, Sample *now, const Sample *previous)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Spooling) spooling = new_spooling(probe, &error);
+    if (!spooling && !error && probe->arguments.spool)
+        log_warning("--spool: no sink is configured, so nothing is queued");
+    bool startable = spooling && spooling_queue(spooling, now, previous, &error);
+    spooling_report(now, previous, error);
+    return startable ? g_steal_pointer(&spooling) : NULL;
+}
+
+static void start_forwarder(const Spooling *spooling)
+{
+    g_autoptr(GError) error = NULL;
+    if (!spooling_start_forwarder(spooling, &error))
+        log_error("%s", error->message);
 }
 
 /* --- the run --- */
@@ -350,8 +402,13 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     sample_finish(now, previous);
     rates_derive(now, previous);
     report_locked(now, previous);
+    if (probe->arguments.format != FORMAT_ONE)
+        show_sinks(probe, now);
     bool printed = encode_and_print(probe, now, previous, error);
+    g_autoptr(Spooling) spooling = must_spool(&probe->arguments) ? spool(probe, now, previous) : NULL;
     bool done = keep(probe, now, complaint, printed ? error : NULL) && printed;
+    if (spooling)
+        start_forwarder(spooling);
     if (done)
         leave(EXIT_DONE);
     return done;
@@ -378,7 +435,7 @@ static int run_and_report(const Probe *probe)
 static void guard(const Probe *probe)
 {
     gint64 limit = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline)) + GUARD_GRACE_MS;
-    guard_arm(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED, limit, "nothing is sent in this cycle");
+    guard_arm(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED, limit, NOTHING_SENT);
 }
 
 static int refuse(const Probe *probe, const GError *error)
@@ -422,10 +479,10 @@ static int start(Probe *probe, int argc, char **argv)
 static void probe_clear(Probe *probe)
 {
     Arguments *arguments = &probe->arguments;
-    char *texts[] = {
-        arguments->config_path, arguments->uri,   arguments->state_dir, arguments->record, arguments->format_name,
-        arguments->deadline,    probe->program,   probe->host_id,       probe->host,       probe->uri,
-        probe->state_dir,       probe->state_name};
+    char *texts[] = {arguments->config_path, arguments->uri,      arguments->state_dir, arguments->record,
+                     arguments->format_name, arguments->deadline, probe->config_file,   probe->program,
+                     probe->host_id,         probe->host,         probe->uri,           probe->state_dir,
+                     probe->state_name};
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
     g_strfreev(arguments->replay);

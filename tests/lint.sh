@@ -20,7 +20,7 @@ printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
   --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk $sources || complain "cppcheck"
 
-# Arrows run one way: serve -> deliver, encode, gather -> model -> base; deliver -> base (design).
+# Arrows run one way: serve, probe -> deliver, encode, gather -> model -> base; deliver -> encode, base (design).
 may_include() { # FOLDER ALLOWED
   grep -nE '^#include "' src/"$1"/*.[ch] 2>/dev/null | grep -vE "\"($2)/" && complain "src/$1 may include but $2"
 }
@@ -30,6 +30,7 @@ may_include gather "base|model|gather"
 may_include encode "base|model|encode"
 # Some databases drop a wrong line, or its neighbours, without a word: the drain reads each line before it is sent.
 may_include deliver "base|deliver|encode"
+may_include probe "base|model|gather|encode|deliver|probe"
 
 # One file includes each outside library's header.
 only_in() { # HEADER FILE

@@ -10,7 +10,7 @@
 #define STACK_SIZE (32 * 1024) /* of the handler's own stack: the crash may be an overflow of the main thread's */
 
 static volatile sig_atomic_t exit_status, already_ending;
-static const char *consequence_text = "";
+static const char *volatile consequence_text = "";
 
 static const char *reason(int number)
 {
@@ -80,7 +80,8 @@ void guard_arm(int status, gint64 limit_ms, const char *consequence)
     setitimer(ITIMER_REAL, &limit, NULL);
 }
 
-void guard_set_status(int status)
+void guard_change(int status, const char *consequence)
 {
     exit_status = status;
+    consequence_text = consequence;
 }

@@ -13,5 +13,5 @@
  * to the sanitizer. */
 void guard_arm(int status, gint64 limit_ms, const char *consequence);
 
-/* Another exit status from now on, as while output is half written. */
-void guard_set_status(int status);
+/* Another exit status and consequence from now on, as while output is half written, or when it is out. */
+void guard_change(int status, const char *consequence);

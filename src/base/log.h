@@ -25,6 +25,10 @@ char *log_quote(const char *text, gsize length, gsize limit);
 #define LOG_LINE_MAX 2048
 void log_message(LogLevel level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* A state of affairs that goes on over the cycles of a program that runs once in each is logged when it begins and once
+ * in so many of them. */
+#define LOG_REMIND_CYCLES 120
+
 #define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_message(LOG_LEVEL_INFO, __VA_ARGS__)

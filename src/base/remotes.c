@@ -60,6 +60,12 @@ char *remotes_hook_config_file(const char *program)
     return g_build_filename(*root ? root : "/", "etc", "im", "kvm-probes.d", "telemetry.conf", NULL);
 }
 
+char *remotes_forwarder(const char *program)
+{
+    g_autofree char *root = remotes_root(program);
+    return root ? g_build_filename(root, "hooks", "telemetry", "forward", NULL) : NULL;
+}
+
 bool remotes_has_probe(const char *program, const char *name)
 {
     g_autofree char *directory = g_path_get_dirname(program);

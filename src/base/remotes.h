@@ -20,6 +20,9 @@ char *remotes_config_file(const char *program);
 /* The configuration file of the hook at this path; NULL as above. Owned by the caller. */
 char *remotes_hook_config_file(const char *program);
 
+/* The forwarder, there or not; NULL as above. Owned by the caller. */
+char *remotes_forwarder(const char *program);
+
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
 bool remotes_can_forecast(const char *root);

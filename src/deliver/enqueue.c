@@ -30,16 +30,28 @@ static bool make_default_parent(const char *spool_path, GError **error)
 
 /* --- limits --- */
 
-static void trim(Spool *spool, const SinkSettings *sink, const SpoolLimits *limits, const char *reason)
+static void log_dropped(const SinkSettings *sink, SpoolCount dropped, const char *reason)
 {
-    const SpoolTarget target = {.sink = sink->name, .limits = *limits};
+    if (dropped.batches > 0)
+        log_warning("sink %s: %" G_GUINT64_FORMAT " waiting batches (%" G_GUINT64_FORMAT " bytes) dropped: %s",
+                    sink->name, dropped.batches, dropped.bytes, reason);
+}
+
+static void trim(Spool *spool, const SinkSettings *sink)
+{
+    const SpoolTarget target = {.sink = sink->name, .limits = sink->limits};
     g_autoptr(GError) error = NULL;
     SpoolCount dropped = {0};
     if (!ledger_trim(spool, &target, &dropped, &error))
         log_warning("cannot trim the spool: %s", error->message);
-    if (dropped.batches > 0)
-        log_warning("sink %s: %" G_GUINT64_FORMAT " waiting batches (%" G_GUINT64_FORMAT " bytes) dropped: %s",
-                    sink->name, dropped.batches, dropped.bytes, reason);
+    log_dropped(sink, dropped, "above the limits (max_size, max_age)");
+}
+
+static void count_dropped(Spool *spool, const SinkSettings *sink, SpoolCount dropped)
+{
+    g_autoptr(GError) error = NULL;
+    if (!ledger_add_dropped(spool, sink->name, dropped, &error))
+        log_warning("what was dropped is not counted: %s", error->message);
 }
 
 /* A count of the future is of a clock that was set back. */
@@ -55,7 +67,7 @@ static void trim_where_due(Spool *spool, const GPtrArray *sinks)
     gint64 now_ns = g_get_real_time() * 1000;
     for (guint i = 0; i < sinks->len; i++)
         if (is_trim_due(spool, sink_at(sinks, i), now_ns))
-            trim(spool, sink_at(sinks, i), &sink_at(sinks, i)->limits, "above the limits (max_size, max_age)");
+            trim(spool, sink_at(sinks, i));
 }
 
 /* --- a full disk --- */
@@ -112,17 +124,31 @@ static guint64 bytes_after(const GPtrArray *batches, gint64 cutoff)
     return bytes;
 }
 
+static SpoolCount drop_until(Spool *spool, const SinkSettings *sink, const GPtrArray *batches, gint64 cutoff)
+{
+    const SpoolTarget target = {.sink = sink->name, .limits.max_bytes = MAX(bytes_after(batches, cutoff), 1)};
+    g_autoptr(GError) error = NULL;
+    SpoolCount dropped = {0};
+    if (!spool_trim(spool, &target, &dropped, &error))
+        log_warning("cannot make room in the spool: %s", error->message);
+    return dropped;
+}
+
 /* Drops what is oldest over all queues. false: there is nothing to drop. */
 static bool make_room(Spool *spool, const GPtrArray *sinks, guint64 bytes)
 {
     g_autoptr(GPtrArray) queues = list_all(spool, sinks);
+    g_autofree SpoolCount *dropped = g_new0(SpoolCount, sinks->len);
     gint64 cutoff = find_cutoff(queues, bytes);
-    for (guint i = 0; i < sinks->len; i++) {
-        const SpoolLimits left = {.max_bytes = MAX(bytes_after(g_ptr_array_index(queues, i), cutoff), 1)};
-        if (cutoff != G_MININT64)
-            trim(spool, sink_at(sinks, i), &left, "the disk is full");
+    if (cutoff == G_MININT64)
+        return false;
+    for (guint i = 0; i < sinks->len; i++)
+        dropped[i] = drop_until(spool, sink_at(sinks, i), g_ptr_array_index(queues, i), cutoff);
+    for (guint i = 0; i < sinks->len; i++) { /* only now is there room for ledgers */
+        count_dropped(spool, sink_at(sinks, i), dropped[i]);
+        log_dropped(sink_at(sinks, i), dropped[i], "the disk is full");
     }
-    return cutoff != G_MININT64;
+    return true;
 }
 
 /* --- adding --- */
@@ -136,12 +162,10 @@ static bool add(Spool *spool, const GPtrArray *sinks, const SpoolNewBatch *batch
     if (!spool_add(spool, batch, targets, sinks->len, dropped, error))
         return false;
     for (guint i = 0; i < sinks->len; i++) {
-        g_autoptr(GError) reason = NULL;
         if (dropped[i].batches > 0)
             log_warning("sink %s: a batch of %" G_GSIZE_FORMAT " bytes was dropped: it is above the limit (max_size)",
                         targets[i].sink, batch->length);
-        if (!ledger_add_dropped(spool, targets[i].sink, dropped[i], &reason))
-            log_warning("what was dropped is not counted: %s", reason->message);
+        count_dropped(spool, sink_at(sinks, i), dropped[i]);
     }
     return true;
 }

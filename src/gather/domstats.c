@@ -172,12 +172,12 @@ static bool read_time(const char *text, gint64 *ret_time)
     return true;
 }
 
-static bool read_tier(const char *text, guint *ret_tier)
+static bool read_small(const char *text, guint largest, guint *ret_number)
 {
     guint64 value;
-    if (!g_ascii_string_to_unsigned(text, 10, 0, ONE_TIER_MAX, &value, NULL))
+    if (!g_ascii_string_to_unsigned(text, 10, 0, largest, &value, NULL))
         return false;
-    *ret_tier = (guint)value;
+    *ret_number = (guint)value;
     return true;
 }
 
@@ -191,7 +191,9 @@ static bool read_header_word(Sample *sample, const char *word, const char *value
     if (strcmp(word, "cycle") == 0)
         return g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT64, &sample->cycle, NULL);
     if (strcmp(word, "tier") == 0)
-        return read_tier(value, &sample->sent_tier);
+        return read_small(value, ONE_TIER_MAX, &sample->sent_tier);
+    if (strcmp(word, "spool") == 0)
+        return read_small(value, G_MAXUINT, &sample->spool_trouble);
     if (strcmp(word, "boot") == 0) {
         g_free(sample->boot_id);
         sample->boot_id = g_strdup(value);
@@ -217,9 +219,10 @@ static bool read_header(Reader *reader, char *fields, GError **error)
         if (value)
             *value++ = '\0';
         if (*word && (!value || !read_header_word(sample, word, value)))
-            return refuse(reader, error, DOMSTATS_ERROR_SYNTAX,
-                          "\"%.60s\" in the header: expected realtime=, boottime=, cycle= or tier= with a whole number",
-                          word);
+            return refuse(
+                reader, error, DOMSTATS_ERROR_SYNTAX,
+                "\"%.60s\" in the header: expected realtime=, boottime=, cycle=, tier= or spool= with a whole number",
+                word);
     }
     return true;
 }
@@ -458,6 +461,8 @@ void domstats_write(const Sample *sample, GString *out)
     g_string_append_printf(out, HEADER "realtime=%" G_GINT64_FORMAT " boottime=%" G_GINT64_FORMAT, sample->realtime_ns,
                            sample->boottime_ns);
     g_string_append_printf(out, " cycle=%" G_GUINT64_FORMAT " tier=%u", sample->cycle, sample->sent_tier);
+    if (sample->spool_trouble != 0)
+        g_string_append_printf(out, " spool=%u", sample->spool_trouble);
     if (sample->boot_id)
         g_string_append_printf(out, " boot=%s", sample->boot_id);
     if (sample->host) {

@@ -2,7 +2,7 @@
  * The text form of domain statistics: what `virsh domstats --raw` prints, and the same with a header and a few keys of
  * our own. It is the state file between two runs, what --record writes and what --replay and the tests read.
  *
- *   # one-telemetry domstats 1 realtime=NS boottime=NS cycle=N tier=N boot=ID host=NAME
+ *   # one-telemetry domstats 1 realtime=NS boottime=NS cycle=N tier=N [spool=N] boot=ID host=NAME
  *   Domain: 'one-83'
  *     domain.uuid=…
  *     state.state=1

@@ -96,15 +96,16 @@ typedef struct {
 } SinkSample;
 
 typedef struct {
-    gint64 realtime_ns; /* CLOCK_REALTIME of the collection: the time stamp of its points; 0 unknown */
-    gint64 boottime_ns; /* CLOCK_BOOTTIME then; 0 unknown */
-    char *boot_id;      /* the kernel's id of this boot: boottimes of two boots can't be compared. NULL unknown */
-    char *host;         /* the host's name in OpenNebula, else the machine's. NULL unknown */
-    guint64 cycle;      /* collections since the state file was begun */
-    guint sent_tier;    /* highest tier of OpenNebula keys that its message had room for */
-    GPtrArray *vms;     /* of VmSample */
-    MetricRow *row;     /* SCOPE_HOST */
-    GPtrArray *sinks;   /* of SinkSample; not part of the text form */
+    gint64 realtime_ns;  /* CLOCK_REALTIME of the collection: the time stamp of its points; 0 unknown */
+    gint64 boottime_ns;  /* CLOCK_BOOTTIME then; 0 unknown */
+    char *boot_id;       /* the kernel's id of this boot: boottimes of two boots can't be compared. NULL unknown */
+    char *host;          /* the host's name in OpenNebula, else the machine's. NULL unknown */
+    guint64 cycle;       /* collections since the state file was begun */
+    guint sent_tier;     /* highest tier of OpenNebula keys that its message had room for */
+    guint spool_trouble; /* what kept it from its sinks, as a number that tells one reason from another; 0: nothing */
+    GPtrArray *vms;      /* of VmSample */
+    MetricRow *row;      /* SCOPE_HOST */
+    GPtrArray *sinks;    /* of SinkSample; not part of the text form */
 } Sample;
 
 Sample *sample_new(void);

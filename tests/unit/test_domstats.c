@@ -125,7 +125,7 @@ static void every_part_has_its_line(void **state)
     (void)state;
     static const char text[] =
         "# one-telemetry domstats 1 realtime=1795356180123456789 boottime=86400000000001 cycle=42 "
-        "tier=3 boot=2b5e4f2e host=kvm node 7\n"
+        "tier=3 spool=4294967295 boot=2b5e4f2e host=kvm node 7\n"
         "Domain: 'one-83'\n"
         "  domain.uuid=34190a2e-2b0a-44dd-b068-68ec02034b5f\n"
         "  domain.id=12\n"
@@ -365,7 +365,7 @@ typedef struct {
 
 #define EXPECTED "expected Domain: 'NAME' or an indented key=value, found "
 #define NOT_WHOLE ": expected a whole number from 0 to 2^64-1"
-#define IN_HEADER " in the header: expected realtime=, boottime=, cycle= or tier= with a whole number"
+#define IN_HEADER " in the header: expected realtime=, boottime=, cycle=, tier= or spool= with a whole number"
 #define CUT_OFF "the file ends without its \"# end\" line: it was cut off"
 #define START "# one-telemetry domstats 1 "
 
@@ -428,6 +428,7 @@ static const Refusal refusals[] = {
     {START "boottime=9223372036854775808\n# end 0\n", DOMSTATS_ERROR_SYNTAX, "line 1: \"boottime\"" IN_HEADER},
     {START "cycle=18446744073709551616\n# end 0\n", DOMSTATS_ERROR_SYNTAX, "line 1: \"cycle\"" IN_HEADER},
     {START "tier=6\n# end 0\n", DOMSTATS_ERROR_SYNTAX, "line 1: \"tier\"" IN_HEADER},
+    {START "spool=4294967296\n# end 0\n", DOMSTATS_ERROR_SYNTAX, "line 1: \"spool\"" IN_HEADER},
     {START "realtime=1 junk\n# end 0\n", DOMSTATS_ERROR_SYNTAX, "line 1: \"junk\"" IN_HEADER},
 };
 

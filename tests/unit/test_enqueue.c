@@ -277,6 +277,39 @@ static int fill_by_others(const Place *place)
     return 0;
 }
 
+/* What several sinks wait for is free only when all have let go of it, and until then no ledger can be written. */
+static int fill_to_the_last_byte(const Place *place)
+{
+    enum { BATCH = 12 * 1024 };
+    if (!mount_small(place))
+        return EXIT_SKIP;
+    g_autoptr(Spool) spool = spool_open(place->path, NULL);
+    g_autoptr(GPtrArray) sinks = sinks_with(two_names, (SpoolLimits){0});
+    g_autoptr(GRand) random = g_rand_new_with_seed(10);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = random_lines(random, BATCH), *path = path_of(place, "filler"), *page = g_malloc0(PAGE);
+    for (gint64 i = 0; i < 9; i++)
+        REQUIRE(enqueue_lines(place->path, sinks, "h", seconds_ago(9 - i), text, BATCH, NULL));
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write(fd, page, PAGE) > 0)
+        ;
+    close(fd);
+    REQUIRE(enqueue_lines(place->path, sinks, "h", seconds_ago(0), text, BATCH, &error));
+    for (guint s = 0; two_names[s]; s++) {
+        g_autoptr(GPtrArray) batches = spool_list(spool, two_names[s], NULL);
+        Ledger ledger;
+        ledger_load(spool, two_names[s], &ledger, NULL);
+        REQUIRE(batches->len < 10 && batches->len > 1);
+        REQUIRE(ledger.dropped_batches == 10 - batches->len);
+    }
+    return 0;
+}
+
+static void full_to_the_last_byte(void **state)
+{
+    in_child(*state, fill_to_the_last_byte);
+}
+
 static void full_of_others(void **state)
 {
     in_child(*state, fill_by_others);
@@ -294,6 +327,7 @@ int main(void)
         IN_PLACE(counted_in_the_future),
         IN_PLACE(too_large_for_a_sink),
         IN_PLACE(full_disk),
+        IN_PLACE(full_to_the_last_byte),
         IN_PLACE(full_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

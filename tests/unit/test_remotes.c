@@ -95,11 +95,20 @@ static void test_forecast_needs_both_packages(void **state)
     remove_tree(root);
 }
 
+static void test_forwarder(void **state)
+{
+    (void)state;
+    g_autofree char *installed = remotes_forwarder("/r/im/kvm-probes.d/vm/monitor/telemetry");
+    assert_string_equal(installed, "/r/hooks/telemetry/forward");
+    assert_null(remotes_forwarder("/checkout/build/probes/vm_monitor"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_hook_paths),
+        cmocka_unit_test(test_forwarder),
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_forecast_needs_both_packages),
     };
