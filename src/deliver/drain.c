@@ -29,6 +29,7 @@ struct Drain {
     SpoolCount waiting;
 
     DrainRequest *request; /* NULL: none has begun */
+    DrainRequest *ahead;   /* the one behind it, made while that is under way; NULL: none */
     guint cap;             /* lines of a request that the sink took or may take; G_MAXUINT: no limit is known */
     guint cap_before;      /* as it was when the request began */
     guint failed_tries;    /* of the top range */
@@ -115,23 +116,38 @@ static void count_spoilt(Drain *drain)
     drain->request->spoilt = (SpoolCount){0};
 }
 
-static bool begin_request(Drain *drain, GError **error)
+/* Of the next batches of the list. NULL: one can't be read. */
+static DrainRequest *new_request(Drain *drain, GError **error)
 {
     const SpoolBatch *batch;
     bool added = true;
-    drain->request = drain_request_new(drain->spool, drain->settings);
-    drain->cap_before = drain->cap;
-    while (added && (batch = next_batch(drain)) && has_room(drain, drain->request, batch)) {
-        added = drain_request_add(drain->request, batch, error);
+    g_autoptr(DrainRequest) request = drain_request_new(drain->spool, drain->settings);
+    while (added && (batch = next_batch(drain)) && has_room(drain, request, batch)) {
+        added = drain_request_add(request, batch, error);
         drain->at++;
     }
-    drain_request_close(drain->request);
-    count_spoilt(drain);
+    drain_request_close(request);
     if (added)
-        return true;
-    g_clear_pointer(&drain->request, drain_request_free);
+        return g_steal_pointer(&request);
+    drain->ledger.bad_batches += request->spoilt.batches;
     g_clear_pointer(&drain->list, g_ptr_array_unref); /* those of the request are to be found again */
-    return false;
+    return NULL;
+}
+
+static bool begin_request(Drain *drain, GError **error)
+{
+    drain->request = drain->ahead ? g_steal_pointer(&drain->ahead) : new_request(drain, error);
+    if (!drain->request)
+        return false;
+    drain->cap_before = drain->cap;
+    count_spoilt(drain);
+    return true;
+}
+
+void drain_prepare(Drain *drain)
+{
+    if (!drain->broken && drain->request && !drain->ahead && next_batch(drain))
+        drain->ahead = new_request(drain, NULL); /* what can't be read now is told of when it is its turn */
 }
 
 /* All of its lines are stored or refused. What is in bad/ has to be counted before the batches are gone. */
@@ -199,7 +215,7 @@ static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
             g_propagate_error(error, g_error_copy(drain->broken));
             return DRAIN_STOP;
         }
-        if (!drain->request && !next_batch(drain)) {
+        if (!drain->request && !drain->ahead && !next_batch(drain)) {
             if (++looks > LOOKS_MAX) {
                 g_set_error(error, SPOOL_ERROR, SPOOL_ERROR_IO, "sink %s: batches come and go too fast",
                             drain->settings->name);
@@ -257,6 +273,8 @@ static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64
     note_error(drain, answer->message, now_ns);
     Answer told = *answer;
     told.kind = kind;
+    if (drain->ahead) /* not kept over a wait, which can be long */
+        drain_request_drop_body(drain->ahead);
     drain_trouble_goes_on(&drain->trouble, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
     save(drain, now_ns);
 }
@@ -395,7 +413,7 @@ void drain_answered(Drain *drain, const Answer *answer, gint64 now_ns, double ra
     DrainRequest *request = drain->request;
     g_return_if_fail(request && request->body && request->ranges->len > 0);
     take_answer(drain, answer, now_ns, random);
-    drain_request_drop_body(request); /* not kept over a wait, which can be long */
+    drain_request_drop_body(request); /* nor is this one */
     if (request->ranges->len == 0)
         end_request(drain, now_ns);
 }
@@ -420,6 +438,7 @@ void drain_free(Drain *drain)
     if (drain->unsaved)
         save(drain, drain->saved_ns);
     g_clear_pointer(&drain->request, drain_request_free);
+    g_clear_pointer(&drain->ahead, drain_request_free);
     g_clear_pointer(&drain->list, g_ptr_array_unref);
     g_clear_error(&drain->broken);
     g_free(drain->refusal);

@@ -37,6 +37,9 @@ typedef struct {
  * as some servers drop it, or its neighbours, without a word. */
 DrainStep drain_next(Drain *drain, gint64 now_ns, DrainBody *ret_body, GError **error);
 
+/* While a body is under way: makes the next one, so that the sink need not wait for it. */
+void drain_prepare(Drain *drain);
+
 /* The answer to the last body. Removes, sets aside, halves, counts, saves the ledger, sets the time of the next
  * attempt. `random` is 0..1, for the jitter. Logs once when trouble begins, when its kind changes, now and then while
  * it lasts (DENIED as error, else as warning), and when it is over. */

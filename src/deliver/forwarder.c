@@ -225,6 +225,15 @@ static bool move_on(Forwarder *forwarder)
     return sending;
 }
 
+/* While the sinks are at work on what they have got. */
+static void prepare(const Forwarder *forwarder)
+{
+    sink_pool_run(forwarder->pool, -1, g_get_monotonic_time()); /* first let it go out */
+    for (guint i = 0; i < forwarder->lanes->len; i++)
+        if (is_sending(lane_at(forwarder, i)))
+            drain_prepare(lane_at(forwarder, i)->drain);
+}
+
 static gint64 next_look(const Forwarder *forwarder, gint64 now_us)
 {
     gint64 look = now_us + LOOK_US;
@@ -242,6 +251,8 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
 
     for (;;) {
         bool sending = move_on(forwarder);
+        if (sending)
+            prepare(forwarder);
         gint64 now_us = g_get_monotonic_time();
         if (sending)
             active_us = now_us;

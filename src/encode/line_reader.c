@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FILTER_LOG2 14                                   /* of its bits */
+#define FIBONACCI G_GUINT64_CONSTANT(0x9E3779B97F4A7C15) /* spreads what is multiplied by it over the upper bits */
 #define VALUE "a value: a number, true or false, or a string in double quotes"
 
 G_DEFINE_QUARK(line - error, line_error)
@@ -196,11 +198,36 @@ static int compare_names(const void *left, const void *right)
     return order != 0 ? order : (a->at > b->at) - (a->at < b->at);
 }
 
+/* Of its length, its first and its last eight bytes: enough to tell names apart that are not made to collide. */
+static guint64 hash_ends(const Name *name)
+{
+    guint64 first = 0, last = 0;
+    gsize n = MIN(name->length, sizeof first);
+    memcpy(&first, name->text, n);
+    memcpy(&last, name->text + name->length - n, n);
+    return (first * FIBONACCI ^ last) + name->length;
+}
+
+/* false: no two of them are the same; true: it may be. Few enough names nearly always have bits of their own. */
+static bool may_repeat(const Name *names, guint n)
+{
+    guint64 seen[(1 << FILTER_LOG2) / 64] = {0};
+    for (guint i = 0; i < n; i++) {
+        guint bit = (guint)(hash_ends(&names[i]) * FIBONACCI >> (64 - FILTER_LOG2));
+        if (seen[bit / 64] >> bit % 64 & 1)
+            return true;
+        seen[bit / 64] |= G_GUINT64_CONSTANT(1) << bit % 64;
+    }
+    return false;
+}
+
 /* Where the first name stands that stood before; NULL: nowhere. Sorting has no bad case, as a hash table would have
  * for a sender who knows the function. The order of the names is lost. */
 static const char *find_repeated(Name *names, guint n)
 {
     const char *repeated = NULL;
+    if (!may_repeat(names, n))
+        return NULL;
     qsort(names, n, sizeof *names, compare_names);
     for (guint i = 1; i < n; i++) {
         const Name *a = &names[i - 1], *b = &names[i];
