@@ -64,6 +64,21 @@ void text_append_u64(GString *out, guint64 value)
     g_string_append_len(out, digits + sizeof digits - n, n);
 }
 
+bool text_read_u64(const char *text, guint64 *ret_value)
+{
+    guint64 value = 0;
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        guint64 digit = (guint64)(*text - '0');
+        if (!g_ascii_isdigit(*text) || value > (G_MAXUINT64 - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *ret_value = value;
+    return true;
+}
+
 /* The usual figure has at most three decimals, and then needs no printf: a whole number divided by 1000 is the double
  * nearest to that decimal, which is what reading the decimal gives. */
 static bool append_milli(GString *out, double value)

@@ -109,7 +109,7 @@ static bool is_printable(Span text)
 {
     while (text.at < text.end && *text.at >= 0x20 && *text.at < 0x7F)
         text.at++; /* nearly all of it */
-    if (!g_utf8_validate(text.at, (gssize)span_length(text), NULL))
+    if (text.at < text.end && !g_utf8_validate(text.at, (gssize)span_length(text), NULL))
         return false;
     while (text.at < text.end) {
         const char *next = text.at;

@@ -220,8 +220,8 @@ static guint overdue(Collection *collection, guint others)
     gint64 now = g_get_monotonic_time();
     for (guint i = 0; i < collection->next_batch; i++) {
         const Batch *batch = batch_at(collection, i);
-        bool due = !batch->answered && batch->attempts < BATCH_ATTEMPTS &&
-                   now - batch->asked_at >= collection->patience_us;
+        bool due =
+            !batch->answered && batch->attempts < BATCH_ATTEMPTS && now - batch->asked_at >= collection->patience_us;
         if (due && others-- == 0)
             return i;
     }
@@ -243,12 +243,12 @@ static void ask_batch(Collection *collection, Hypervisor *hypervisor, guint i)
     if (!good)
         batch->asked_at = 0;
     collection->readers++;
-    g_cond_broadcast(&collection->changed);
     g_mutex_unlock(&collection->lock);
     if (good)
         read_new_xml(collection, hypervisor, batch->first, batch->count);
     g_mutex_lock(&collection->lock);
     collection->readers--;
+    g_cond_broadcast(&collection->changed); /* not before: a collection with readers is not done */
 }
 
 /* With the lock held. */

@@ -263,9 +263,9 @@ static bool read_domain(Reader *reader, char *rest, GError **error)
     return true;
 }
 
-static bool set_identity(VmSample *vm, const char *key, const char *text, bool *ret_taken)
+/* What is not a metric; unknown keys are passed over. false: not the number that it needs. */
+static bool set_identity(VmSample *vm, const char *key, const char *text)
 {
-    *ret_taken = true;
     if (strcmp(key, "domain.uuid") == 0) {
         g_free(vm->uuid);
         vm->uuid = g_strdup(text);
@@ -281,8 +281,6 @@ static bool set_identity(VmSample *vm, const char *key, const char *text, bool *
         return read_time(text, &vm->boottime_ns);
     } else if (strcmp(key, "domain.ran") == 0) {
         vm->ran = strcmp(text, "1") == 0;
-    } else {
-        *ret_taken = false;
     }
     return true;
 }
@@ -294,7 +292,7 @@ static bool read_number(const char *text, Unit unit, guint64 *ret_value)
         *ret_value = text[0] == 'y';
         return true;
     }
-    return g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, ret_value, NULL);
+    return text_read_u64(text, ret_value);
 }
 
 static bool read_value(Reader *reader, const char *key, const char *raw, GError **error)
@@ -304,17 +302,13 @@ static bool read_value(Reader *reader, const char *key, const char *raw, GError 
     const char *text = escaped ? unescaped : raw;
     if (!text)
         return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%.60s=%.80s: ends in half an escape", key, raw);
-    bool taken = false;
-    if (g_str_has_prefix(key, "domain.") && !set_identity(reader->vm, key, text, &taken))
-        return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%s=%.80s: expected a whole number", key, raw);
-    if (taken)
-        return true;
 
     Metric m;
     guint64 number;
     MetricRow *row = resolve(reader->vm, key, &m);
     if (!row)
-        return true;
+        return set_identity(reader->vm, key, text) ||
+               refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "%s=%.80s: expected a whole number", key, raw);
     if (metric_info[m].kind == KIND_TEXT)
         row_set_text(row, m, text);
     else if (read_number(text, metric_info[m].unit, &number))
@@ -327,18 +321,20 @@ static bool read_value(Reader *reader, const char *key, const char *raw, GError 
 
 static bool read_line(Reader *reader, char *line, GError **error)
 {
-    if (reader->has_header || line[0] == '#') {
+    if (line[0] == '#') {
         if (g_str_has_prefix(line, HEADER))
             return read_header(reader, line + strlen(HEADER), error);
-        if (g_str_has_prefix(line, END))
-            return read_end(reader, line + strlen(END), error);
+        return !g_str_has_prefix(line, END) || read_end(reader, line + strlen(END), error);
     }
-    if (line[0] == '#' || line[strspn(line, " \t")] == '\0')
+    char *key = line;
+    while (*key == ' ' || *key == '\t')
+        key++;
+    if (*key == '\0')
         return true;
-    if (g_str_has_prefix(line, "Domain: '"))
+    if (key == line && g_str_has_prefix(line, "Domain: '"))
         return read_domain(reader, line + strlen("Domain: '"), error);
 
-    char *key = line + strspn(line, " \t"), *value = strchr(key, '=');
+    char *value = strchr(key, '=');
     if (!reader->sample || !reader->domains || reader->ended || key == line || !value || value == key)
         return refuse(reader, error, DOMSTATS_ERROR_SYNTAX,
                       "expected Domain: 'NAME' or an indented key=value, found \"%.60s\"", line);
@@ -388,19 +384,27 @@ GPtrArray *domstats_read(const char *text, gsize length, GError **error)
 
 /* --- writing --- */
 
+/* "  net.0." */
+static GString *line_start(const MetricRow *row)
+{
+    GString *start = g_string_new("  ");
+    g_string_append(start, scope_prefix(row->scope));
+    if (row->scope != SCOPE_VM) {
+        text_append_u64(start, row->index);
+        g_string_append_c(start, '.');
+    }
+    return start;
+}
+
 static void write_row(GString *out, const MetricRow *row)
 {
+    g_autoptr(GString) start = line_start(row);
     for (guint i = 0; i < metric_count(row->scope); i++) {
         Metric m = metric_first(row->scope) + i;
         const MetricInfo *info = &metric_info[m];
         if ((info->origin != ORIGIN_KEY && info->origin != ORIGIN_OWN) || !row_has(row, m))
             continue;
-        g_string_append(out, "  ");
-        g_string_append(out, scope_prefix(row->scope));
-        if (row->scope != SCOPE_VM) {
-            text_append_u64(out, row->index);
-            g_string_append_c(out, '.');
-        }
+        g_string_append_len(out, start->str, (gssize)start->len);
         g_string_append(out, info->key);
         g_string_append_c(out, '=');
         if (info->kind == KIND_TEXT)

@@ -10,8 +10,8 @@
 
 struct Hypervisor {
     virConnectPtr connection;
-    GPtrArray *domains;  /* of Known */
-    GHashTable *by_uuid; /* uuid → Known, both owned by domains */
+    GPtrArray *domains;            /* of Known */
+    GHashTable *by_uuid, *by_name; /* Known; all owned by domains */
 };
 
 typedef struct {
@@ -70,6 +70,7 @@ static void libvirt_close(Hypervisor *hypervisor)
     if (!hypervisor)
         return;
     g_hash_table_unref(hypervisor->by_uuid);
+    g_hash_table_unref(hypervisor->by_name);
     g_ptr_array_unref(hypervisor->domains);
     if (hypervisor->connection)
         virConnectClose(hypervisor->connection);
@@ -99,6 +100,7 @@ static bool list_domains(Hypervisor *hypervisor, GError **error)
         known->handle = handles[i];
         g_ptr_array_add(hypervisor->domains, known);
         g_hash_table_insert(hypervisor->by_uuid, uuid, known);
+        g_hash_table_insert(hypervisor->by_name, known->domain.name, known);
     }
     free(handles);
     return true;
@@ -110,6 +112,7 @@ static Hypervisor *libvirt_open(const char *uri, GError **error)
     Hypervisor *hypervisor = g_new0(Hypervisor, 1);
     hypervisor->domains = g_ptr_array_new_with_free_func(free_domain);
     hypervisor->by_uuid = g_hash_table_new(g_str_hash, g_str_equal);
+    hypervisor->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     hypervisor->connection = virConnectOpenReadOnly(uri);
     if (!hypervisor->connection)
         set_error(error, "cannot connect");
@@ -153,16 +156,16 @@ static void set_parameter(VmSample *vm, const virTypedParameter *parameter)
     }
 }
 
-/* NULL: not one of those listed. Name and id are taken from the list: every call of libvirt's about a handle formats
- * its uuid for a debug message that nobody wants. */
+/* NULL: not one of those listed. It is found by its name, which an active domain keeps, and the rest is taken from the
+ * list: libvirt's other calls about a handle format its uuid for a debug message that nobody wants. */
 static VmSample *vm_from_record(const Hypervisor *hypervisor, const virDomainStatsRecord *record)
 {
-    g_autofree char *uuid = uuid_of(record->dom);
-    const Known *known = uuid ? g_hash_table_lookup(hypervisor->by_uuid, uuid) : NULL;
+    const char *name = virDomainGetName(record->dom);
+    const Known *known = name ? g_hash_table_lookup(hypervisor->by_name, name) : NULL;
     if (!known)
         return NULL;
     VmSample *vm = vm_sample_new(known->domain.name);
-    vm->uuid = g_steal_pointer(&uuid);
+    vm->uuid = g_strdup(known->domain.uuid);
     vm->domain_id = known->domain.id;
     for (int i = 0; i < record->nparams; i++)
         set_parameter(vm, &record->params[i]);

@@ -37,7 +37,7 @@ static struct {
     guint opens_good;                         /* so many connections are made, later ones hang */
     guint failing_calls;                      /* so many calls still fail */
     guint sticking;                           /* so many guests of the batch that is asked first get stuck */
-    guint call_ms, open_ms;                   /* what a call takes, and each connection but the first */
+    guint call_ms, open_ms, xml_ms;           /* what a call takes, each connection but the first, an XML */
     guint opens, closes, calls;
 } fake;
 
@@ -201,6 +201,7 @@ static char *fake_xml(Hypervisor *hypervisor, const char *uuid)
     g_mutex_lock(&fake.lock);
     Guest *guest = guest_of(uuid);
     guest->xml_reads++;
+    take_time(fake.xml_ms);
     if (guest->xml_hangs)
         hang();
     GString *xml = g_string_new("<domain><metadata><o:vm xmlns:o='http://opennebula.org/xmlns/libvirt/1.0'>");
@@ -248,7 +249,8 @@ static void have_guests(guint n)
         fail_msg("threads of the collection before do not end");
     g_free(fake.guests);
     fake.released = fake.open_fails = fake.monitor_hangs = fake.all_hang = false;
-    fake.failing_calls = fake.sticking = fake.call_ms = fake.open_ms = fake.opens = fake.closes = fake.calls = 0;
+    fake.failing_calls = fake.sticking = fake.opens = fake.closes = fake.calls = 0;
+    fake.call_ms = fake.open_ms = fake.xml_ms = 0;
     fake.opens_good = G_MAXUINT;
     fake.guests = g_new0(Guest, n + 1);
     fake.n = n;
@@ -743,6 +745,20 @@ static void a_restart_behind_the_list_carries_nothing_over(void **state)
     check_xml(second, 1, "name of one-2", "nic2-0", 1);
 }
 
+/* Nobody looks for the end of a collection before a sixteenth of its deadline is over: that it has come has to be said,
+ * once the last XML is there and not only its statistics. With this deadline the look would come too late. */
+static void the_last_xml_ends_the_collection(void **state)
+{
+    (void)state;
+    for (guint workers = 1; workers <= 3; workers++) {
+        have_guests(6);
+        fake.xml_ms = 20;
+        g_autoptr(Sample) sample = collect(32 * GENEROUS_US / 1000, workers, NULL);
+        for (guint i = 0; i < 6; i++)
+            check_full(sample, i);
+    }
+}
+
 /* Figures are worth more than names: they do not wait for an XML that does not come. */
 static void an_xml_that_hangs_costs_no_figures(void **state)
 {
@@ -804,6 +820,7 @@ int main(void)
         TEST(what_was_read_is_carried_through_the_state_file),
         TEST(xml_that_can_not_be_had_is_asked_for_again),
         TEST(a_restart_behind_the_list_carries_nothing_over),
+        TEST(the_last_xml_ends_the_collection),
         TEST(an_xml_that_hangs_costs_no_figures),
         TEST(what_was_read_stands_while_a_guest_is_silent),
     };
