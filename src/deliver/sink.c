@@ -30,7 +30,7 @@ struct Sink {
     char *url;
     char *secret, *basic;                      /* as we send them; NULL: none */
     struct curl_slist *headers, *gzip_headers; /* for plain and for gzip'd bodies */
-    char curl_error[CURL_ERROR_SIZE];
+    char curl_error[CURL_ERROR_SIZE];          /* of the last transfer; libcurl empties it */
     bool under_way;
     SinkIncoming incoming; /* while under way */
     SinkReply *reply;      /* come and not taken */
@@ -45,6 +45,10 @@ typedef struct {
     bool by_proxy;
 } Outcome;
 
+/* Until libcurl 7.61 a certificate of another name had this number, and 60 was for unknown authorities alone. */
+#define CURLE_OTHER_NAME ((CURLcode)51)
+#define CURLE_NO_TRUST ((CURLcode)60)
+
 static const Outcome outcomes[] = {
     {CURLE_COULDNT_RESOLVE_HOST, TRANSPORT_UNREACHABLE, "cannot find the host of", false},
     {CURLE_COULDNT_RESOLVE_PROXY, TRANSPORT_UNREACHABLE, "cannot find the host of proxy", true},
@@ -56,7 +60,8 @@ static const Outcome outcomes[] = {
     {CURLE_SSL_CIPHER, TRANSPORT_TLS, "no TLS with", false},
     {CURLE_SSL_ENGINE_NOTFOUND, TRANSPORT_TLS, "no TLS with", false},
     {CURLE_SSL_ENGINE_SETFAILED, TRANSPORT_TLS, "no TLS with", false},
-    {CURLE_PEER_FAILED_VERIFICATION, TRANSPORT_TLS, "no trust in the certificate of", false},
+    {CURLE_NO_TRUST, TRANSPORT_TLS, "no trust in the certificate of", false},
+    {CURLE_OTHER_NAME, TRANSPORT_TLS, "no trust in the certificate of", false},
     {CURLE_SSL_ISSUER_ERROR, TRANSPORT_TLS, "no trust in the certificate of", false},
     {CURLE_SSL_CACERT_BADFILE, TRANSPORT_TLS, "no ca_file to check", false},
     {CURLE_SSL_CERTPROBLEM, TRANSPORT_TLS, "no use of our certificate for", false},
@@ -335,7 +340,6 @@ void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)
 {
     g_assert(!sink_is_busy(sink));
     sink_incoming_begin(&sink->incoming);
-    *sink->curl_error = '\0';
     curl_easy_setopt(sink->easy, CURLOPT_HTTPHEADER, gzipped ? sink->gzip_headers : sink->headers);
     curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDS, data);
     curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);

@@ -14,6 +14,7 @@ typedef enum {
 typedef struct SinkPool SinkPool;
 typedef struct Sink Sink;
 
+/* Single-threaded, all of this. From here on SIGPIPE is ignored, unless the program handles it. */
 SinkPool *sink_pool_new(void);
 void sink_pool_free(SinkPool *pool); /* after its sinks */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SinkPool, sink_pool_free)

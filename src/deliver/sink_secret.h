@@ -19,6 +19,6 @@ bool sink_secret_check_key(const char *path, GError **error);
 /* Overwrites it first. NULL is nothing. */
 void sink_secret_free(char *secret);
 
-/* Writes stars over `secret` wherever it stands in the text. A NULL, of either, is nothing; secrets below SINK_MASK_MIN are not looked for.
- * Pure. */
+/* Writes stars over `secret` wherever it stands in the text. A NULL, of either, is nothing; secrets below SINK_MASK_MIN
+ * are not looked for. Pure. */
 void sink_secret_mask(char *text, gsize length, const char *secret);

@@ -234,8 +234,9 @@ class VictoriaMetrics(Server):
                 *self.flags]
 
     def samples(self, match='{__name__!=""}'):
-        """{(metric, ((label, value), ...), time in ms): value}. A field is the metric MEASUREMENT_FIELD, a database the
-        label db; a text is 0."""
+        """{(metric, ((label, value), ...), time in ms): [value]}; several values of what was written more than once,
+        unless flags has -dedup.minScrapeInterval=1ms. A field is the metric MEASUREMENT_FIELD, a database the label db;
+        a text is 0."""
         self.fetch("/internal/force_flush")
         found = {}
         for line in self.fetch("/api/v1/export", **{"match[]": match, "start": "0"}).splitlines():
@@ -243,7 +244,7 @@ class VictoriaMetrics(Server):
             labels = dict(series["metric"])
             name = labels.pop("__name__")
             for value, at in zip(series["values"], series["timestamps"]):
-                found[name, tuple(sorted(labels.items())), at] = value
+                found.setdefault((name, tuple(sorted(labels.items())), at), []).append(value)
         return found
 
 
