@@ -11,7 +11,7 @@
 #define BODY_MAX (4 * 1024 * 1024)       /* bytes; one batch may be larger */
 #define MEMBERS_MAX 4096
 #define LIST_MAX 16384 /* names kept of a queue: for more of them it is looked at again */
-#define LOOKS_MAX 16   /* of one drain_next; a second one without a batch is rare already */
+#define LOOKS_MAX 16   /* of one drain_next; a second one that finds nothing to send is rare already */
 /* Lines refused in a row for no reason that would be theirs, while none was stored: then it is the sink. */
 #define UNSURE_MAX 8
 #define GROWTH 32 /* a request's limit, after it was halved, grows by this part of it */
@@ -200,11 +200,8 @@ static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
             return DRAIN_STOP;
         }
         if (!drain->request && !next_batch(drain)) {
-            if (++looks > LOOKS_MAX) {
-                g_set_error(error, SPOOL_ERROR, SPOOL_ERROR_IO, "sink %s: batches come and go too fast",
-                            drain->settings->name);
-                return DRAIN_STOP;
-            }
+            if (++looks > LOOKS_MAX)
+                return DRAIN_WAIT; /* for nothing: others have their turn */
             if (!look(drain, error))
                 return DRAIN_STOP;
             if (!next_batch(drain))
@@ -261,6 +258,14 @@ static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64
     save(drain, now_ns);
 }
 
+/* Lines that were refused while the sink perhaps refused everything get a second chance now. */
+static void retry_doubtful(DrainRequest *request)
+{
+    for (guint i = request->doubtful->len; i-- > 0;)
+        drain_ranges_push_line(request->ranges, g_array_index(request->doubtful, guint, i), true);
+    g_array_set_size(request->doubtful, 0);
+}
+
 /* Something of the body was stored: the sink works. */
 static void accept(Drain *drain, gint64 now_ns)
 {
@@ -270,6 +275,7 @@ static void accept(Drain *drain, gint64 now_ns)
     drain->request->probed = false;
     if (drain->cap < G_MAXUINT / 2 && lines >= drain->cap / 2)
         drain->cap += drain->cap / GROWTH + 1;
+    retry_doubtful(drain->request);
     if (drain->ledger.failures > 0) {
         drain->ledger.failures = 0;
         drain_trouble_is_over(&drain->trouble, drain->settings, drain->waiting.batches, now_ns);
@@ -306,11 +312,12 @@ static bool refuse_line(Drain *drain, bool of_lines)
     bool suspicious = drain->unsure >= UNSURE_MAX, has_stored = request->accepted != G_MAXUINT;
     if (suspicious && (request->probed || (!has_stored && request->ranges->len == 1)))
         return false;
-    g_array_append_val(request->refused, drain_ranges_top(request->ranges)->first);
+    const DrainRange *range = drain_ranges_top(request->ranges);
+    g_array_append_val(of_lines || range->again ? request->refused : request->doubtful, range->first);
     drain_ranges_pop(request->ranges);
     if (suspicious) {
         guint line = has_stored ? request->accepted : drain_ranges_take_last(request->ranges);
-        drain_ranges_push_line(request->ranges, line);
+        drain_ranges_push_line(request->ranges, line, false);
         request->probed = true;
     }
     return true;

@@ -314,8 +314,9 @@ static void test_all_poison(void **state)
 static void test_order_of_the_end(void **state)
 {
     g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB2, FAKE_PLAIN);
+    add_points(&rig, 3, -1, "");
+    go_on(&rig); /* saves, so that it need not be saved soon */
     add_points(&rig, 3, 1, "poison");
-    restart(&rig);
     for (guint request = 0; request < 4; request++) {
         assert_false(exists(*state, "bad"));
         assert_int_equal(stored_ledger(&rig).rejected_lines, 0);
@@ -359,6 +360,51 @@ static void test_refusing_everything(void **state)
         assert_int_equal(stored_ledger(&rig).failures, 0);
         assert_false(exists(*state, "bad"));
     }
+}
+
+/* However long that lasts, and whatever was tried meanwhile: when it is over, all is stored. */
+static void test_refusing_for_a_while(void **state)
+{
+    static const long statuses[] = {400, 413, 500};
+    for (gsize s = 0; s < G_N_ELEMENTS(statuses); s++) {
+        for (guint times = 1; times <= 70; times++) {
+            g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+            DrainBody body;
+            add_points(&rig, 9, -1, "");
+            add_points(&rig, 3, -1, "");
+            restart(&rig);
+            for (guint i = 0; i < times;) {
+                if (next(&rig, &body) == DRAIN_WAIT) {
+                    wait_for_it(&rig);
+                    continue;
+                }
+                answer_with(&rig, fake_reply(statuses[s], NULL));
+                i++;
+            }
+            go_on(&rig);
+            assert_int_equal(g_hash_table_size(rig.sink->points), 12);
+            assert_int_equal(stored_ledger(&rig).rejected_lines, 0);
+        }
+    }
+}
+
+static void test_batch_that_stays(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    g_autofree char *path = path_of(*state, SINK);
+    DrainBody body;
+    g_autoptr(GError) error = NULL;
+    add_points(&rig, 3, -1, "");
+    restart(&rig);
+    assert_int_equal(next(&rig, &body), DRAIN_SEND);
+    assert_int_equal(chmod(path, 0777), 0);
+    answer_with(&rig, fake_reply(204, NULL));
+    assert_int_equal(chmod(path, 0700), 0);
+    assert_int_equal(drain_next(rig.drain, rig.now_ns, &body, &error), DRAIN_STOP); /* not for ever the same again */
+    assert_true(g_error_matches(error, SPOOL_ERROR, SPOOL_ERROR_UNSAFE));
+    restart(&rig);
+    go_on(&rig);
+    assert_int_equal(waiting(&rig), 0);
 }
 
 /* Many lines of one kind are refused for no reason that is said, those of another kind are not: no sink is down. */
@@ -673,6 +719,8 @@ int main(void)
         IN_MEMORY(test_all_poison),
         IN_MEMORY(test_order_of_the_end),
         IN_MEMORY(test_refusing_everything),
+        IN_MEMORY(test_refusing_for_a_while),
+        IN_MEMORY(test_batch_that_stays),
         IN_MEMORY(test_refusing_a_kind),
         IN_MEMORY(test_too_large),
         IN_MEMORY(test_line_too_large),
