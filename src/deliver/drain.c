@@ -29,6 +29,7 @@ struct Drain {
     SpoolCount waiting;
 
     DrainRequest *request; /* NULL: none has begun */
+    DrainRequest *ahead;   /* the one behind it; NULL: not prepared */
     guint cap;             /* lines of a request that the sink took or may take; G_MAXUINT: no limit is known */
     guint cap_before;      /* as it was when the request began */
     guint failed_tries;    /* of the top range */
@@ -108,30 +109,42 @@ static bool has_room(const Drain *drain, const DrainRequest *request, const Spoo
 }
 
 /* Damaged batches, that were set aside meanwhile. */
-static void count_spoilt(Drain *drain)
+static void count_spoilt(Drain *drain, DrainRequest *request)
 {
-    drain->ledger.bad_batches += drain->request->spoilt.batches;
-    drain->unsaved = drain->unsaved || drain->request->spoilt.batches > 0;
-    drain->request->spoilt = (SpoolCount){0};
+    drain->ledger.bad_batches += request->spoilt.batches;
+    drain->unsaved = drain->unsaved || request->spoilt.batches > 0;
+    request->spoilt = (SpoolCount){0};
+}
+
+/* The next batches of the list, of which there is at least one. */
+static DrainRequest *take_request(Drain *drain, GError **error)
+{
+    g_autoptr(DrainRequest) request = drain_request_new(drain->spool, drain->settings);
+    const SpoolBatch *batch;
+    bool added = true;
+    while (added && (batch = next_batch(drain)) && has_room(drain, request, batch)) {
+        added = drain_request_add(request, batch, error);
+        drain->at++;
+    }
+    drain_request_close(request);
+    count_spoilt(drain, request);
+    if (added)
+        return g_steal_pointer(&request);
+    g_clear_pointer(&drain->list, g_ptr_array_unref); /* those of the request are to be found again */
+    return NULL;
 }
 
 static bool begin_request(Drain *drain, GError **error)
 {
-    const SpoolBatch *batch;
-    bool added = true;
-    drain->request = drain_request_new(drain->spool, drain->settings);
     drain->cap_before = drain->cap;
-    while (added && (batch = next_batch(drain)) && has_room(drain, drain->request, batch)) {
-        added = drain_request_add(drain->request, batch, error);
-        drain->at++;
-    }
-    drain_request_close(drain->request);
-    count_spoilt(drain);
-    if (added)
-        return true;
-    g_clear_pointer(&drain->request, drain_request_free);
-    g_clear_pointer(&drain->list, g_ptr_array_unref); /* those of the request are to be found again */
-    return false;
+    drain->request = drain->ahead ? g_steal_pointer(&drain->ahead) : take_request(drain, error);
+    return drain->request;
+}
+
+void drain_prepare(Drain *drain)
+{
+    if (drain->request && !drain->ahead && next_batch(drain))
+        drain->ahead = take_request(drain, NULL);
 }
 
 /* All of its lines are stored or refused. What is in bad/ has to be counted before the batches are gone. */
@@ -139,7 +152,7 @@ static void end_request(Drain *drain, gint64 now_ns)
 {
     DrainOutcome outcome = drain_request_settle(drain->request);
     SpoolCount removed;
-    count_spoilt(drain);
+    count_spoilt(drain, drain->request);
     drain->ledger.sent_batches += outcome.batches;
     drain->ledger.sent_lines += outcome.lines;
     drain->ledger.sent_bytes += outcome.bytes;
@@ -170,7 +183,7 @@ static bool make_body(Drain *drain, gint64 now_ns, bool *ret_ready, GError **err
             continue;
         }
         bool made = drain_request_make_body(request, error);
-        count_spoilt(drain);
+        count_spoilt(drain, request);
         *ret_ready = made && request->body_lines > 0;
         if (!made || *ret_ready)
             return made;
@@ -199,7 +212,7 @@ static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
             g_propagate_error(error, g_error_copy(drain->broken));
             return DRAIN_STOP;
         }
-        if (!drain->request && !next_batch(drain)) {
+        if (!drain->request && !drain->ahead && !next_batch(drain)) {
             if (++looks > LOOKS_MAX)
                 return DRAIN_WAIT; /* for nothing: others have their turn */
             if (!look(drain, error))
@@ -254,6 +267,8 @@ static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64
     note_error(drain, answer->message, now_ns);
     Answer told = *answer;
     told.kind = kind;
+    if (drain->ahead)
+        drain_request_drop_body(drain->ahead); /* not kept over a wait, as its own is not */
     drain_trouble_goes_on(&drain->trouble, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
     save(drain, now_ns);
 }
@@ -402,7 +417,7 @@ void drain_answered(Drain *drain, const Answer *answer, gint64 now_ns, double ra
     DrainRequest *request = drain->request;
     g_return_if_fail(request && request->body && request->ranges->len > 0);
     take_answer(drain, answer, now_ns, random);
-    drain_request_drop_body(request); /* not kept over a wait, which can be long */
+    drain_request_drop_body(request);
     if (request->ranges->len == 0)
         end_request(drain, now_ns);
 }
@@ -427,6 +442,7 @@ void drain_free(Drain *drain)
     if (drain->unsaved)
         save(drain, drain->saved_ns);
     g_clear_pointer(&drain->request, drain_request_free);
+    g_clear_pointer(&drain->ahead, drain_request_free);
     g_clear_pointer(&drain->list, g_ptr_array_unref);
     g_clear_error(&drain->broken);
     g_free(drain->refusal);

@@ -169,6 +169,38 @@ static void test_batches_added_meanwhile(void **state)
     assert_int_equal(g_hash_table_size(rig.sink->points), 9);
 }
 
+/* While the sink is at work. What comes of it is the same, in the same order. */
+static void test_prepared(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    DrainBody body;
+    rig.settings.lines = 10;
+    restart(&rig);
+    drain_prepare(rig.drain); /* of nothing */
+    for (guint i = 1; i <= 5; i++)
+        add_points(&rig, 10 + i, -1, "");
+    for (guint i = 1; i <= 5; i++) {
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        assert_int_equal(body.lines, 10 + i);
+        drain_prepare(rig.drain);
+        drain_prepare(rig.drain);
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        assert_int_equal(body.lines, 10 + i);
+        if (i == 2) {
+            answer_with(&rig, fake_reply(503, NULL));
+            drain_prepare(rig.drain);
+            wait_for_it(&rig);
+            assert_int_equal(next(&rig, &body), DRAIN_SEND);
+            assert_int_equal(body.lines, 10 + i);
+        }
+        answer_with(&rig, fake_sink_post(rig.sink, body.data, body.length));
+        assert_int_equal(waiting(&rig), 5 - i);
+    }
+    assert_int_equal(next(&rig, &body), DRAIN_DONE);
+    assert_int_equal(g_hash_table_size(rig.sink->points), 65);
+    assert_int_equal(rig.sink->odd, 0);
+}
+
 static void drop(const Rig *rig, guint i)
 {
     g_autoptr(GPtrArray) batches = list(rig->place, SINK);
@@ -712,6 +744,7 @@ int main(void)
         IN_MEMORY(test_invalid_lines_never_leave),
         IN_MEMORY(test_damaged_batches),
         IN_MEMORY(test_batches_added_meanwhile),
+        IN_MEMORY(test_prepared),
         IN_MEMORY(test_batches_dropped_meanwhile),
         IN_MEMORY(test_each_sink_by_itself),
         IN_MEMORY(test_unsafe_queue_stops),
