@@ -14,7 +14,7 @@
 #define LOOKS_MAX 16   /* of one drain_next; a second one that finds nothing to send is rare already */
 /* Lines refused in a row for no reason that would be theirs, while none was stored: then it is the sink. */
 #define UNSURE_MAX 8
-#define GROWTH 32 /* a request's limit, after it was halved, grows by this part of it */
+#define GROWTH 8 /* a request's limit, after it was halved, grows by this part after so many requests */
 
 struct Drain {
     Spool *spool;
@@ -32,6 +32,7 @@ struct Drain {
     DrainRequest *ahead;   /* the one behind it; NULL: not prepared */
     guint cap;             /* lines of a request that the sink took or may take; G_MAXUINT: no limit is known */
     guint cap_before;      /* as it was when the request began */
+    guint at_cap;          /* requests stored that came near it */
     guint failed_tries;    /* of the top range */
     guint unsure;          /* lines, see UNSURE_MAX */
     char *refusal;         /* why a line of the request was refused: the sink's last words */
@@ -251,8 +252,9 @@ gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double
     for (guint i = 1; i < failures && wait < DRAIN_BACKOFF_MAX_MS; i++)
         wait *= 2;
     wait = MIN(wait, DRAIN_BACKOFF_MAX_MS);
-    wait = wait / 2 + (gint64)((double)(wait - wait / 2) * (random > 0 ? MIN(random, 1.0) : 0.0));
-    return MAX(wait, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
+    gint64 half = wait / 2, jittered = half;
+    jittered += (gint64)((double)(wait - half) * (random > 0 ? MIN(random, 1.0) : 0.0));
+    return MAX(jittered, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
 }
 
 /* The same lines again, later. */
@@ -288,7 +290,7 @@ static void accept(Drain *drain, gint64 now_ns)
     drain->ledger.last_success_ns = now_ns;
     drain->unsure = 0;
     drain->request->probed = false;
-    if (drain->cap < G_MAXUINT / 2 && lines >= drain->cap / 2)
+    if (drain->cap < G_MAXUINT / 2 && lines >= drain->cap / 2 && ++drain->at_cap % GROWTH == 0)
         drain->cap += drain->cap / GROWTH + 1;
     retry_doubtful(drain->request);
     if (drain->ledger.failures > 0) {
