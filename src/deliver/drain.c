@@ -11,10 +11,10 @@
 #define BODY_MAX (4 * 1024 * 1024)       /* bytes; one batch may be larger */
 #define MEMBERS_MAX 4096
 #define LIST_MAX 16384 /* names kept of a queue: for more of them it is looked at again */
-#define LOOKS_MAX 16   /* of one drain_next; a second one without a batch is rare already */
+#define LOOKS_MAX 16   /* of one drain_next; a second one that finds nothing to send is rare already */
 /* Lines refused in a row for no reason that would be theirs, while none was stored: then it is the sink. */
 #define UNSURE_MAX 8
-#define GROWTH 32 /* a request's limit, after it was halved, grows by this part of it */
+#define GROWTH 8 /* a request's limit, after it was halved, grows by this part after so many requests */
 
 struct Drain {
     Spool *spool;
@@ -29,9 +29,10 @@ struct Drain {
     SpoolCount waiting;
 
     DrainRequest *request; /* NULL: none has begun */
-    DrainRequest *ahead;   /* the one behind it, made while that is under way; NULL: none */
+    DrainRequest *ahead;   /* the one behind it; NULL: not prepared */
     guint cap;             /* lines of a request that the sink took or may take; G_MAXUINT: no limit is known */
     guint cap_before;      /* as it was when the request began */
+    guint at_cap;          /* requests stored that came near it */
     guint failed_tries;    /* of the top range */
     guint unsure;          /* lines, see UNSURE_MAX */
     char *refusal;         /* why a line of the request was refused: the sink's last words */
@@ -109,45 +110,42 @@ static bool has_room(const Drain *drain, const DrainRequest *request, const Spoo
 }
 
 /* Damaged batches, that were set aside meanwhile. */
-static void count_spoilt(Drain *drain)
+static void count_spoilt(Drain *drain, DrainRequest *request)
 {
-    drain->ledger.bad_batches += drain->request->spoilt.batches;
-    drain->unsaved = drain->unsaved || drain->request->spoilt.batches > 0;
-    drain->request->spoilt = (SpoolCount){0};
+    drain->ledger.bad_batches += request->spoilt.batches;
+    drain->unsaved = drain->unsaved || request->spoilt.batches > 0;
+    request->spoilt = (SpoolCount){0};
 }
 
-/* Of the next batches of the list. NULL: one can't be read. */
-static DrainRequest *new_request(Drain *drain, GError **error)
+/* The next batches of the list, of which there is at least one. */
+static DrainRequest *take_request(Drain *drain, GError **error)
 {
+    g_autoptr(DrainRequest) request = drain_request_new(drain->spool, drain->settings);
     const SpoolBatch *batch;
     bool added = true;
-    g_autoptr(DrainRequest) request = drain_request_new(drain->spool, drain->settings);
     while (added && (batch = next_batch(drain)) && has_room(drain, request, batch)) {
         added = drain_request_add(request, batch, error);
         drain->at++;
     }
     drain_request_close(request);
+    count_spoilt(drain, request);
     if (added)
         return g_steal_pointer(&request);
-    drain->ledger.bad_batches += request->spoilt.batches;
     g_clear_pointer(&drain->list, g_ptr_array_unref); /* those of the request are to be found again */
     return NULL;
 }
 
 static bool begin_request(Drain *drain, GError **error)
 {
-    drain->request = drain->ahead ? g_steal_pointer(&drain->ahead) : new_request(drain, error);
-    if (!drain->request)
-        return false;
     drain->cap_before = drain->cap;
-    count_spoilt(drain);
-    return true;
+    drain->request = drain->ahead ? g_steal_pointer(&drain->ahead) : take_request(drain, error);
+    return drain->request;
 }
 
 void drain_prepare(Drain *drain)
 {
-    if (!drain->broken && drain->request && !drain->ahead && next_batch(drain))
-        drain->ahead = new_request(drain, NULL); /* what can't be read now is told of when it is its turn */
+    if (drain->request && !drain->ahead && next_batch(drain))
+        drain->ahead = take_request(drain, NULL);
 }
 
 /* All of its lines are stored or refused. What is in bad/ has to be counted before the batches are gone. */
@@ -155,7 +153,7 @@ static void end_request(Drain *drain, gint64 now_ns)
 {
     DrainOutcome outcome = drain_request_settle(drain->request);
     SpoolCount removed;
-    count_spoilt(drain);
+    count_spoilt(drain, drain->request);
     drain->ledger.sent_batches += outcome.batches;
     drain->ledger.sent_lines += outcome.lines;
     drain->ledger.sent_bytes += outcome.bytes;
@@ -186,7 +184,7 @@ static bool make_body(Drain *drain, gint64 now_ns, bool *ret_ready, GError **err
             continue;
         }
         bool made = drain_request_make_body(request, error);
-        count_spoilt(drain);
+        count_spoilt(drain, request);
         *ret_ready = made && request->body_lines > 0;
         if (!made || *ret_ready)
             return made;
@@ -216,11 +214,8 @@ static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
             return DRAIN_STOP;
         }
         if (!drain->request && !drain->ahead && !next_batch(drain)) {
-            if (++looks > LOOKS_MAX) {
-                g_set_error(error, SPOOL_ERROR, SPOOL_ERROR_IO, "sink %s: batches come and go too fast",
-                            drain->settings->name);
-                return DRAIN_STOP;
-            }
+            if (++looks > LOOKS_MAX)
+                return DRAIN_WAIT; /* for nothing: others have their turn */
             if (!look(drain, error))
                 return DRAIN_STOP;
             if (!next_batch(drain))
@@ -257,8 +252,9 @@ gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double
     for (guint i = 1; i < failures && wait < DRAIN_BACKOFF_MAX_MS; i++)
         wait *= 2;
     wait = MIN(wait, DRAIN_BACKOFF_MAX_MS);
-    wait = wait / 2 + (gint64)((double)(wait - wait / 2) * (random > 0 ? MIN(random, 1.0) : 0.0));
-    return MAX(wait, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
+    gint64 half = wait / 2, jittered = half;
+    jittered += (gint64)((double)(wait - half) * (random > 0 ? MIN(random, 1.0) : 0.0));
+    return MAX(jittered, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
 }
 
 /* The same lines again, later. */
@@ -273,10 +269,18 @@ static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64
     note_error(drain, answer->message, now_ns);
     Answer told = *answer;
     told.kind = kind;
-    if (drain->ahead) /* not kept over a wait, which can be long */
-        drain_request_drop_body(drain->ahead);
+    if (drain->ahead)
+        drain_request_drop_body(drain->ahead); /* not kept over a wait, as its own is not */
     drain_trouble_goes_on(&drain->trouble, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
     save(drain, now_ns);
+}
+
+/* Lines that were refused while the sink perhaps refused everything get a second chance now. */
+static void retry_doubtful(DrainRequest *request)
+{
+    for (guint i = request->doubtful->len; i-- > 0;)
+        drain_ranges_push_line(request->ranges, g_array_index(request->doubtful, guint, i), true);
+    g_array_set_size(request->doubtful, 0);
 }
 
 /* Something of the body was stored: the sink works. */
@@ -286,8 +290,9 @@ static void accept(Drain *drain, gint64 now_ns)
     drain->ledger.last_success_ns = now_ns;
     drain->unsure = 0;
     drain->request->probed = false;
-    if (drain->cap < G_MAXUINT / 2 && lines >= drain->cap / 2)
+    if (drain->cap < G_MAXUINT / 2 && lines >= drain->cap / 2 && ++drain->at_cap % GROWTH == 0)
         drain->cap += drain->cap / GROWTH + 1;
+    retry_doubtful(drain->request);
     if (drain->ledger.failures > 0) {
         drain->ledger.failures = 0;
         drain_trouble_is_over(&drain->trouble, drain->settings, drain->waiting.batches, now_ns);
@@ -324,11 +329,12 @@ static bool refuse_line(Drain *drain, bool of_lines)
     bool suspicious = drain->unsure >= UNSURE_MAX, has_stored = request->accepted != G_MAXUINT;
     if (suspicious && (request->probed || (!has_stored && request->ranges->len == 1)))
         return false;
-    g_array_append_val(request->refused, drain_ranges_top(request->ranges)->first);
+    const DrainRange *range = drain_ranges_top(request->ranges);
+    g_array_append_val(of_lines || range->again ? request->refused : request->doubtful, range->first);
     drain_ranges_pop(request->ranges);
     if (suspicious) {
         guint line = has_stored ? request->accepted : drain_ranges_take_last(request->ranges);
-        drain_ranges_push_line(request->ranges, line);
+        drain_ranges_push_line(request->ranges, line, false);
         request->probed = true;
     }
     return true;
@@ -413,7 +419,7 @@ void drain_answered(Drain *drain, const Answer *answer, gint64 now_ns, double ra
     DrainRequest *request = drain->request;
     g_return_if_fail(request && request->body && request->ranges->len > 0);
     take_answer(drain, answer, now_ns, random);
-    drain_request_drop_body(request); /* nor is this one */
+    drain_request_drop_body(request);
     if (request->ranges->len == 0)
         end_request(drain, now_ns);
 }

@@ -37,7 +37,8 @@ typedef struct {
  * as some servers drop it, or its neighbours, without a word. */
 DrainStep drain_next(Drain *drain, gint64 now_ns, DrainBody *ret_body, GError **error);
 
-/* While a body is under way: makes the next one, so that the sink need not wait for it. */
+/* While an answer is awaited, which is a good time for it: readies the request behind this one, so that the sink need
+ * not wait for it. Not needed. */
 void drain_prepare(Drain *drain);
 
 /* The answer to the last body. Removes, sets aside, halves, counts, saves the ledger, sets the time of the next

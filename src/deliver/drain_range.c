@@ -48,9 +48,9 @@ void drain_ranges_isolate(GArray *ranges, const GArray *suspects)
     push(ranges, (DrainRange){.first = range.first, .count = end - range.first, .failed = range.failed});
 }
 
-void drain_ranges_push_line(GArray *ranges, guint line)
+void drain_ranges_push_line(GArray *ranges, guint line, bool again)
 {
-    push(ranges, (DrainRange){.first = line, .count = 1});
+    push(ranges, (DrainRange){.first = line, .count = 1, .again = again});
 }
 
 guint drain_ranges_take_last(GArray *ranges)

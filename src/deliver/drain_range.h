@@ -10,6 +10,7 @@ typedef struct {
     guint first, count; /* lines of the request, from 0 */
     bool failed;        /* ANSWER_FAILED for all of ANSWER_FAILED_TRIES, as part of a larger range */
     bool named;         /* one line that the sink blamed */
+    bool again;         /* one line that was refused already, maybe for no reason of its own */
 } DrainRange;
 
 /* Of DrainRange: all `lines` of them (none: empty). */
@@ -26,6 +27,6 @@ void drain_ranges_split(GArray *ranges, guint cut);
 void drain_ranges_isolate(GArray *ranges, const GArray *suspects);
 
 /* Puts a line on top, alone, whether it is still to be sent or not. */
-void drain_ranges_push_line(GArray *ranges, guint line);
+void drain_ranges_push_line(GArray *ranges, guint line, bool again);
 /* The very last line, which is taken away from the end. There has to be one. */
 guint drain_ranges_take_last(GArray *ranges);

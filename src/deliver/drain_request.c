@@ -23,6 +23,7 @@ DrainRequest *drain_request_new(Spool *spool, const SinkSettings *settings)
                               .members = g_array_new(FALSE, FALSE, sizeof(DrainMember)),
                               .ranges = drain_ranges_new(0),
                               .refused = g_array_new(FALSE, FALSE, sizeof(guint)),
+                              .doubtful = g_array_new(FALSE, FALSE, sizeof(guint)),
                               .accepted = G_MAXUINT,
                               .body = g_string_new(NULL),
                               .pieces = g_array_new(FALSE, FALSE, sizeof(DrainPiece))};
@@ -38,6 +39,7 @@ void drain_request_free(DrainRequest *request)
     g_array_unref(request->members);
     g_array_unref(request->ranges);
     g_array_unref(request->refused);
+    g_array_unref(request->doubtful);
     g_array_unref(request->pieces);
     g_free(request->invalid_reason);
     g_free(request);
@@ -264,6 +266,7 @@ void drain_request_restart(DrainRequest *request)
     drain_request_drop_body(request);
     drain_request_close(request);
     g_array_set_size(request->refused, 0);
+    g_array_set_size(request->doubtful, 0);
     request->unnamed = 0;
     request->accepted = G_MAXUINT;
     request->probed = request->misled = false;
@@ -305,9 +308,10 @@ static void set_lines_aside(DrainRequest *request, DrainMember *member, const gu
 DrainOutcome drain_request_settle(DrainRequest *request)
 {
     DrainOutcome outcome = {0};
-    const guint *refused = (const guint *)(gpointer)request->refused->data;
     guint at = 0;
+    g_array_append_vals(request->refused, request->doubtful->data, request->doubtful->len);
     g_array_sort(request->refused, by_number);
+    const guint *refused = (const guint *)(gpointer)request->refused->data;
     for (guint i = 0; i < request->members->len; i++) {
         DrainMember *member = member_at(request, i);
         guint begin = at;

@@ -28,6 +28,7 @@ typedef struct {
     guint lines;
     GArray *ranges;       /* drain_range.h: what is to be sent, the top next */
     GArray *refused;      /* of guint: lines refused for good */
+    GArray *doubtful;     /* of guint: lines refused for no reason of their own since a line was stored */
     guint64 unnamed;      /* refused for good, nobody knows which */
     guint accepted;       /* a line that was stored; G_MAXUINT: none was, that is known by its number */
     bool probed;          /* the top range is a line that shows whether the sink takes any */

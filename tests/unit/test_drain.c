@@ -169,6 +169,38 @@ static void test_batches_added_meanwhile(void **state)
     assert_int_equal(g_hash_table_size(rig.sink->points), 9);
 }
 
+/* While the sink is at work. What comes of it is the same, in the same order. */
+static void test_prepared(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    DrainBody body;
+    rig.settings.lines = 10;
+    restart(&rig);
+    drain_prepare(rig.drain); /* of nothing */
+    for (guint i = 1; i <= 5; i++)
+        add_points(&rig, 10 + i, -1, "");
+    for (guint i = 1; i <= 5; i++) {
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        assert_int_equal(body.lines, 10 + i);
+        drain_prepare(rig.drain);
+        drain_prepare(rig.drain);
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        assert_int_equal(body.lines, 10 + i);
+        if (i == 2) {
+            answer_with(&rig, fake_reply(503, NULL));
+            drain_prepare(rig.drain);
+            wait_for_it(&rig);
+            assert_int_equal(next(&rig, &body), DRAIN_SEND);
+            assert_int_equal(body.lines, 10 + i);
+        }
+        answer_with(&rig, fake_sink_post(rig.sink, body.data, body.length));
+        assert_int_equal(waiting(&rig), 5 - i);
+    }
+    assert_int_equal(next(&rig, &body), DRAIN_DONE);
+    assert_int_equal(g_hash_table_size(rig.sink->points), 65);
+    assert_int_equal(rig.sink->odd, 0);
+}
+
 static void drop(const Rig *rig, guint i)
 {
     g_autoptr(GPtrArray) batches = list(rig->place, SINK);
@@ -314,8 +346,9 @@ static void test_all_poison(void **state)
 static void test_order_of_the_end(void **state)
 {
     g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB2, FAKE_PLAIN);
+    add_points(&rig, 3, -1, "");
+    go_on(&rig); /* saves, so that it need not be saved soon */
     add_points(&rig, 3, 1, "poison");
-    restart(&rig);
     for (guint request = 0; request < 4; request++) {
         assert_false(exists(*state, "bad"));
         assert_int_equal(stored_ledger(&rig).rejected_lines, 0);
@@ -361,6 +394,51 @@ static void test_refusing_everything(void **state)
     }
 }
 
+/* However long that lasts, and whatever was tried meanwhile: when it is over, all is stored. */
+static void test_refusing_for_a_while(void **state)
+{
+    static const long statuses[] = {400, 413, 500};
+    for (gsize s = 0; s < G_N_ELEMENTS(statuses); s++) {
+        for (guint times = 1; times <= 70; times++) {
+            g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+            DrainBody body;
+            add_points(&rig, 9, -1, "");
+            add_points(&rig, 3, -1, "");
+            restart(&rig);
+            for (guint i = 0; i < times;) {
+                if (next(&rig, &body) == DRAIN_WAIT) {
+                    wait_for_it(&rig);
+                    continue;
+                }
+                answer_with(&rig, fake_reply(statuses[s], NULL));
+                i++;
+            }
+            go_on(&rig);
+            assert_int_equal(g_hash_table_size(rig.sink->points), 12);
+            assert_int_equal(stored_ledger(&rig).rejected_lines, 0);
+        }
+    }
+}
+
+static void test_batch_that_stays(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    g_autofree char *path = path_of(*state, SINK);
+    DrainBody body;
+    g_autoptr(GError) error = NULL;
+    add_points(&rig, 3, -1, "");
+    restart(&rig);
+    assert_int_equal(next(&rig, &body), DRAIN_SEND);
+    assert_int_equal(chmod(path, 0777), 0);
+    answer_with(&rig, fake_reply(204, NULL));
+    assert_int_equal(chmod(path, 0700), 0);
+    assert_int_equal(drain_next(rig.drain, rig.now_ns, &body, &error), DRAIN_STOP); /* not for ever the same again */
+    assert_true(g_error_matches(error, SPOOL_ERROR, SPOOL_ERROR_UNSAFE));
+    restart(&rig);
+    go_on(&rig);
+    assert_int_equal(waiting(&rig), 0);
+}
+
 /* Many lines of one kind are refused for no reason that is said, those of another kind are not: no sink is down. */
 static void test_refusing_a_kind(void **state)
 {
@@ -388,21 +466,22 @@ static void test_refusing_a_kind(void **state)
 
 static void test_too_large(void **state)
 {
-    static const guint limits[] = {1, 2, 7, 100, 333, 4999};
+    static const guint limits[] = {1, 2, 7, 100, 400, 4999};
+    enum { BATCHES = 200 };
     for (gsize i = 0; i < G_N_ELEMENTS(limits); i++) {
         g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
-        guint lines = MIN(limits[i] * 20, 4000);
+        guint lines = MIN(limits[i] * 20, 2000);
         rig.settings.lines = lines;
         rig.sink->max_lines = limits[i];
-        for (guint b = 0; b < 40; b++)
+        for (guint b = 0; b < BATCHES; b++)
             add_points(&rig, lines / 20, -1, "");
         go_on(&rig);
-        assert_int_equal(g_hash_table_size(rig.sink->points), lines / 20 * 40);
+        assert_int_equal(g_hash_table_size(rig.sink->points), lines / 20 * BATCHES);
         assert_int_equal(stored_ledger(&rig).rejected_lines, 0);
         assert_int_equal(rig.waits, 0);
         /* the limit is remembered: hardly any request is in vain */
-        guint least = (lines * 2 + rig.sink->max_lines - 1) / rig.sink->max_lines;
-        if (rig.sink->requests > least * 5 / 2 + 20)
+        guint least = (lines / 20 * BATCHES + limits[i] - 1) / limits[i];
+        if (rig.sink->requests > least + least / 4 + 40)
             fail_msg("limit %u: %u requests, %u would do", limits[i], rig.sink->requests, least);
     }
 }
@@ -666,6 +745,7 @@ int main(void)
         IN_MEMORY(test_invalid_lines_never_leave),
         IN_MEMORY(test_damaged_batches),
         IN_MEMORY(test_batches_added_meanwhile),
+        IN_MEMORY(test_prepared),
         IN_MEMORY(test_batches_dropped_meanwhile),
         IN_MEMORY(test_each_sink_by_itself),
         IN_MEMORY(test_unsafe_queue_stops),
@@ -673,6 +753,8 @@ int main(void)
         IN_MEMORY(test_all_poison),
         IN_MEMORY(test_order_of_the_end),
         IN_MEMORY(test_refusing_everything),
+        IN_MEMORY(test_refusing_for_a_while),
+        IN_MEMORY(test_batch_that_stays),
         IN_MEMORY(test_refusing_a_kind),
         IN_MEMORY(test_too_large),
         IN_MEMORY(test_line_too_large),

@@ -111,6 +111,8 @@ static void step(Course *course, bool calm)
     switch (next(rig, &body)) {
     case DRAIN_SEND:
         assert_true(body.lines > 0);
+        if (one_in(course, 2))
+            drain_prepare(rig->drain);
         answer_with(rig, calm || !one_in(course, 4) ? fake_sink_post(rig->sink, body.data, body.length)
                                                     : trouble(course, &body));
         break;
