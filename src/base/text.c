@@ -47,13 +47,90 @@ void text_append_u64(GString *out, guint64 value)
     g_string_append_len(out, digits + sizeof digits - n, n);
 }
 
+/* --- reals --- */
+
+/* Powers of ten that a double holds exactly. */
+static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,
+                               1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
+#define EXACT_MAX 9007199254740992.0 /* 2^53: up to here a double holds every whole number */
+
+/* number / 10^decimals (at least one), without zeros at its end but for one behind the point. */
+static void append_decimal(GString *out, guint64 number, guint decimals)
+{
+    char fraction[G_N_ELEMENTS(power)];
+    guint n = decimals;
+    for (guint i = decimals; i-- > 0; number /= 10)
+        fraction[i] = (char)('0' + number % 10);
+    while (n > 1 && fraction[n - 1] == '0')
+        n--;
+    text_append_u64(out, number);
+    g_string_append_c(out, '.');
+    g_string_append_len(out, fraction, n);
+}
+
+/* Digits before the point; as many fewer than none as there are zeros behind it. Of 1e-3 to 1e14. */
+static int digits_before_point(double magnitude)
+{
+    int digits = 1;
+    while (magnitude >= power[digits])
+        digits++;
+    for (double least = 1; digits > -2 && magnitude < least; least /= 10)
+        digits--;
+    return digits;
+}
+
+/* The whole number that is `magnitude` when divided by 10^decimals; 0: there is none. The product is off by half at
+ * most, as the quotient of two numbers that a double holds exactly never is, so the neighbours are tried too. */
+static guint64 find_decimal(double magnitude, guint decimals)
+{
+    double nearest = rint(magnitude * power[decimals]);
+    for (int i = 0; i < 3; i++) {
+        double number = nearest + (double)(i == 2 ? -1 : i);
+        if (number / power[decimals] == magnitude)
+            return (guint64)number;
+    }
+    return 0;
+}
+
+enum { TRY_ALL = 15, TRY_LAST = 17, WRITTEN = 99 };
+
+/* The text of 15 or 16 digits that reads back as the same, without the C library, which takes ten times as long.
+ * Returns how many digits are still to be tried by it, at the least. */
+static guint append_short(GString *out, double value)
+{
+    const double magnitude = fabs(value);
+    if (magnitude < 1e-3 || magnitude >= 1e14) /* texts with exponents, numbers without decimals */
+        return TRY_ALL;
+    int whole = digits_before_point(magnitude);
+    for (int digits = 15; digits <= 16; digits++) {
+        guint decimals = (guint)(digits - whole);
+        if (magnitude * power[decimals] > EXACT_MAX - 2)
+            return TRY_ALL;
+        guint64 number = find_decimal(magnitude, decimals);
+        if (number == 0)
+            continue;
+        if (value < 0)
+            g_string_append_c(out, '-');
+        append_decimal(out, number, decimals);
+        return WRITTEN;
+    }
+    return TRY_LAST;
+}
+
 void text_append_real(GString *out, double value)
 {
-    static const char *const formats[] = {"%.15g", "%.16g", "%.17g"};
-    char text[G_ASCII_DTOSTR_BUF_SIZE];
-    for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
-        g_ascii_formatd(text, sizeof text, formats[i], value);
-        if (g_ascii_strtod(text, NULL) == value)
+    if (value == 0 && !signbit(value)) {
+        g_string_append(out, "0.0");
+        return;
+    }
+    char text[G_ASCII_DTOSTR_BUF_SIZE], format[] = "%.15g";
+    guint digits = append_short(out, value);
+    if (digits == WRITTEN)
+        return;
+    for (; digits <= TRY_LAST; digits++) {
+        format[3] = (char)('0' + digits % 10);
+        g_ascii_formatd(text, sizeof text, format, value);
+        if (digits == TRY_LAST || g_ascii_strtod(text, NULL) == value)
             break;
     }
     gsize whole = strcspn(text, ".e");

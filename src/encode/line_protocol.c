@@ -7,8 +7,22 @@
 
 /* --- the three positions --- */
 
+/* Letters, digits and the like: what is the same in every position. Nearly all tags are of nothing else. */
+static gsize plain_length(const char *text)
+{
+    gsize length = 0;
+    for (guchar c; (c = (guchar)text[length]) > ' ' && c < 0x7F && c != ',' && c != '=' && c != '\\';)
+        length++;
+    return length;
+}
+
 static void append_escaped(GString *out, const char *text, const char *special)
 {
+    const gsize plain = plain_length(text);
+    if (text[plain] == '\0' && plain < LINE_TAG_MAX) {
+        g_string_append_len(out, text, (gssize)plain);
+        return;
+    }
     const gsize end = out->len + LINE_TAG_MAX;
     gsize slashes = 0; /* that stand right before the next character */
     gunichar c;
