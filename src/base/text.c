@@ -57,7 +57,7 @@ static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1
 /* number / 10^decimals (at least one), without zeros at its end but for one behind the point. */
 static void append_decimal(GString *out, guint64 number, guint decimals)
 {
-    char fraction[G_N_ELEMENTS(power)];
+    char fraction[G_N_ELEMENTS(power)] = "";
     guint n = decimals;
     for (guint i = decimals; i-- > 0; number /= 10)
         fraction[i] = (char)('0' + number % 10);
@@ -71,10 +71,11 @@ static void append_decimal(GString *out, guint64 number, guint decimals)
 /* Digits before the point; as many fewer than none as there are zeros behind it. Of 1e-3 to 1e14. */
 static int digits_before_point(double magnitude)
 {
+    static const double below_one[] = {1, 0.1, 0.01};
     int digits = 1;
     while (magnitude >= power[digits])
         digits++;
-    for (double least = 1; digits > -2 && magnitude < least; least /= 10)
+    for (guint i = 0; i < G_N_ELEMENTS(below_one) && magnitude < below_one[i]; i++)
         digits--;
     return digits;
 }

@@ -19,7 +19,7 @@ static gsize plain_length(const char *text)
 static void append_escaped(GString *out, const char *text, const char *special)
 {
     const gsize plain = plain_length(text);
-    if (text[plain] == '\0' && plain < LINE_TAG_MAX) {
+    if (plain < LINE_TAG_MAX && text[plain] == '\0') {
         g_string_append_len(out, text, (gssize)plain);
         return;
     }
