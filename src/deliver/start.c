@@ -154,7 +154,7 @@ bool start_detached(const char *program, const char *const *arguments, GError **
     if (pid < 0)
         return fail(error, program, errno);
     close(writing);
-    writing = -1;
+    writing = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): seen by the cleanup */
     number = read_report(reading);
     if (number == 0)
         return true;

@@ -3,6 +3,7 @@
 """What the probe does after OpenNebula has its records: its lines on the spool, one queue a sink, and a forwarder that is
 started and goes on by itself. Whatever is wrong there, the records come all the same and the state is kept."""
 import contextlib
+import fcntl
 import gzip
 import json
 import os
@@ -349,6 +350,25 @@ class WithoutGuests(Case):
         subprocess.run(["mount", "-o", "remount,ro", spooled.path], check=True)
         self.troubled(spooled, "nothing is queued for the sinks: .*Read-only file system", lambda:
                       subprocess.run(["mount", "-o", "remount,rw", spooled.path], check=True))
+
+    def test_crash_after_output(self):
+        """a crash after the records are out: exit status 0 in both modes, so that OpenNebula keeps them"""
+        for mode in ("beside", "replace"):
+            with self.subTest(mode):
+                spooled = Spooled(self)
+                host = spooled.host
+                host.configure(f"mode = {mode}\n" + SINKS.format(spool=spooled.path, forwarder="/bin/true"))
+                for sink in ("", "one"):
+                    (spooled.path / sink).mkdir(mode=0o700)
+                with open(spooled.path / "one" / "state.lock", "w") as lock:  # the probe waits for it for a while
+                    os.chmod(lock.name, 0o600)
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    process = host.start()
+                    self.wait(lambda: list((spooled.path / "one").glob("*.lp.gz")), 20, "nothing was queued")
+                    process.send_signal(signal.SIGSEGV)
+                    run = host.finish(process)
+                self.assertEqual(run.status, 0, run)
+                self.assert_logged(run, "crashed with SIGSEGV; OpenNebula has its records, but .*kept or queued")
 
     # ---- killed ------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <string.h>
 
 #include "encode/line_protocol.h"
@@ -263,6 +264,43 @@ static void test_reals(void **state)
         assert_non_null(strchr(out->str, '.'));
         double back = g_ascii_strtod(out->str, NULL);
         assert_memory_equal(&back, &value, sizeof value);
+    }
+}
+
+/* The C library's shortest of 15, 16 and 17 digits, which is how a real is written, only slowly. */
+static char *reference(double value)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE], format[] = "%.15g";
+    for (; format[3] <= '7'; format[3]++) {
+        g_ascii_formatd(text, sizeof text, format, value);
+        if (g_ascii_strtod(text, NULL) == value)
+            break;
+    }
+    gsize whole = strcspn(text, ".e");
+    return g_strdup_printf("%.*s%s%s", (int)whole, text, text[whole] == '.' ? "" : ".0", text + whole);
+}
+
+/* Figures as there are: percentages, quotients of counters, few decimals, any magnitude; and what lies right beside. */
+static void test_reals_are_the_shortest(void **state)
+{
+    (void)state;
+    g_autoptr(GRand) random = g_rand_new_with_seed(12);
+    for (guint i = 0; i < 100000; i++) {
+        double value = i % 1000 / 1000.0 * pow(10, i / 1000 % 16);
+        if (i % 5 == 1)
+            value = g_rand_double_range(random, 0, 100);
+        else if (i % 5 == 2)
+            value = (double)g_rand_int(random) / (g_rand_int(random) | 1);
+        else if (i % 5 == 3)
+            value = pow(10, g_rand_double_range(random, -6, 18));
+        if (i % 3 == 1)
+            value = nextafter(value, i % 2 ? G_MAXDOUBLE : -G_MAXDOUBLE);
+        if (i % 7 == 0)
+            value = -value;
+        g_autoptr(GString) out = g_string_new(NULL);
+        g_autofree char *wanted = reference(value);
+        line_append_real(out, value);
+        assert_string_equal(out->str, wanted);
     }
 }
 
@@ -557,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_any_text_keeps_its_place),
         cmocka_unit_test(test_reals),
+        cmocka_unit_test(test_reals_are_the_shortest),
         cmocka_unit_test(test_to_the_letter),
         cmocka_unit_test(test_what_is_unknown_is_left_out),
         cmocka_unit_test(test_random_samples),
