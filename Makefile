@@ -168,9 +168,9 @@ golden: ## write the golden outputs anew (read the difference before committing 
 	$(Q)$(PYTHON) tests/golden/golden.py --probe build/address-undefined/probes/vm_monitor --update
 
 # --- looking ---------------------------------------------------------------------------------------------------
-demo: programs ## real guests one-79, one-82, one-83, and what the probe says of them (root)
-	$(Q)$(PYTHON) tests/integration/demo.py --probe $(BUILD)/probes/vm_monitor
-demo-stop: ## stop the demo's guests and remove what it left
+demo: programs ## real guests and an InfluxDB, what the probe says and the database then has (root)
+	$(Q)$(PYTHON) tests/integration/demo.py --build $(BUILD)
+demo-stop: ## stop what the demo started and remove what it left
 	$(Q)$(PYTHON) tests/integration/demo.py --stop
 
 bench: programs $(BENCHS) ## cost against virsh on 50 real guests (root; some minutes)

@@ -43,6 +43,7 @@ def free_port():
 class Server:
     """A server process on a port of the loopback. It keeps its port when it is started again."""
     ready_path, ready_status = "/health", 200
+    stays = False  # when the process that started it ends
 
     def __init__(self, directory, user=None, password=None):
         self.directory = pathlib.Path(directory)
@@ -80,7 +81,7 @@ class Server:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.directory, start_new_session=True,
                                             env={"PATH": "/usr/bin:/bin", "HOME": str(self.directory), "TZ": "UTC"},
-                                            preexec_fn=_end_with_parent)
+                                            preexec_fn=None if self.stays else _end_with_parent)
         deadline = time.monotonic() + READY_SECONDS
         while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:

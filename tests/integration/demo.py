@@ -1,20 +1,65 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""demo.py --probe FILE | --stop   starts three real KVM guests, runs the probe as OpenNebula would, and shows its records.
+"""demo.py --build DIR | --stop   starts three real KVM guests and an InfluxDB, runs the probe as OpenNebula would, shows
+its records, and asks the database for what the probe's forwarder has sent it.
 
-Repeatable: guests that run already are kept. --stop stops them and removes what the demo made.
+Repeatable: guests and database that run already are kept. --stop stops them and removes what the demo made.
 """
 import argparse
+import json
+import os
 import pathlib
+import subprocess
+import signal
 import sys
 import time
 
 sys.dont_write_bytecode = True
+from databases import DatabaseError, Influxd  # noqa: E402
 from rig import Rig, RigError  # noqa: E402
 from opennebula import Tree, decode, message_size  # noqa: E402
 
 DIRECTORY = "/tmp/one-telemetry-demo"
-SECONDS = 5  # between the two cycles that a rate needs
+CYCLES = 3
+SECONDS = 5  # between two cycles: a rate needs two
+DATABASE = "opennebula"
+QUERY = ('SELECT last(cpu_usage_percent) AS "CPU %", last(disk_rd_bytes_per_sec) AS "disk read B/s", '
+         'last(disk_wr_bytes_per_sec) AS "disk written B/s" FROM vm_totals GROUP BY "name"')
+
+
+class DemoInfluxd(Influxd):
+    """One that goes on running, so that a person can look around, and is found again by the file influxd.json."""
+    stays = True
+
+    def __init__(self, directory):
+        self.note = pathlib.Path(directory) / "influxd.json"
+        super().__init__(pathlib.Path(directory) / "influxdb")
+        self.note.write_text(json.dumps({"pid": self.process.pid, "port": self.port}))
+        self.create(DATABASE)
+
+    @classmethod
+    def running(cls, directory):
+        """The one that runs, or None."""
+        try:
+            note = json.loads((pathlib.Path(directory) / "influxd.json").read_text())
+            exe = os.readlink(f"/proc/{note['pid']}/exe")
+        except (OSError, ValueError):
+            return None
+        found = object.__new__(cls)
+        found.port, found.pid, found.user = note["port"], note["pid"], None
+        return found if os.path.basename(exe) == "influxd" else None
+
+    @classmethod
+    def end(cls, directory):
+        found = cls.running(directory)
+        if not found:
+            return
+        os.kill(found.pid, signal.SIGTERM)
+        for _ in range(100):
+            if not cls.running(directory):
+                return
+            time.sleep(0.1)
+        os.kill(found.pid, signal.SIGKILL)
 
 
 def rows(vms):
@@ -33,43 +78,85 @@ def table(vms):
     return "\n".join(lines)
 
 
-def show(rig, probe):
-    if not probe.is_file():
-        raise RigError(f"{probe}: there is no such probe; build it with: make")
-    rig.up()
-    conf = f"[probe]\nstate_dir = {rig.dir}/state\n"
-    tree = Tree(pathlib.Path(rig.dir) / "remotes", probe, rig.uri(), conf)
-    print(f"\none-79 idles, one-82 reads and writes its disk, one-83 keeps a core busy.\n"
-          f"The probe, called as OpenNebula calls it, twice, {SECONDS} s apart (rates need two samples):\n\n"
-          f"  {tree.probe} kvm 0 localhost\n", flush=True)
-    for cycle in range(2):
+def run_probe(tree):
+    """CYCLES cycles; the last one's output."""
+    for cycle in range(CYCLES):
         got = tree.run()
         if got.returncode or not got.stdout:
             raise RigError(f"the probe failed, exit status {got.returncode}: {got.stderr or 'no output, see syslog'}")
-        if cycle == 0:
+        if cycle + 1 < CYCLES:
             time.sleep(SECONDS)
-    vms = decode(got.stdout)
-    print(got.stdout)
-    print(f"These {len(vms)} records, {message_size(got.stdout)} bytes as OpenNebula sends them, decoded:\n")
+    return got.stdout
+
+
+def show_records(text):
+    vms = decode(text)
+    print(text)
+    print(f"These {len(vms)} records, {message_size(text)} bytes as OpenNebula sends them, decoded:\n")
     print(table(vms))
-    print(f"\nCPU: % of one core; MEMORY: KiB; *_BW: per second; *_LATENCY: ms. The guests go on running; try\n"
-          f"  {tree.probe} --uri '{rig.uri()}' --format json\nand stop them with: make demo-stop")
+    print("\nCPU: % of one core; MEMORY: KiB; *_BW: per second; *_LATENCY: ms.\n")
+    return len(vms)
+
+
+def forward(tree, *words):
+    """Runs the forwarder, its words on standard output."""
+    sys.stdout.flush()
+    got = subprocess.run([tree.forwarder, *words], stderr=subprocess.STDOUT, check=False)
+    if got.returncode:
+        raise RigError(f"forward {' '.join(words)}: exit status {got.returncode}")
+
+
+def show_query(influx, guests):
+    series = sorted(influx.query(QUERY, DATABASE), key=lambda one: one["tags"]["name"])
+    print(f"\n  curl -G '{influx.url}/query?db={DATABASE}&pretty=true' --data-urlencode \\\n    'q={QUERY}'\n")
+    print(f"  {'name':12}" + "".join(f"{column:>18}" for column in series[0]["columns"][1:]))
+    for one in series:
+        print(f"  {one['tags']['name']:12}" + "".join(f"{value:18.2f}" for value in one["values"][0][1:]))
+    if len(series) != guests:
+        raise RigError(f"the database knows {len(series)} guests, not {guests}")
+
+
+def show(rig, build):
+    programs = {name: build / name for name in ("probes/vm_monitor", "hooks/forward")}
+    for program in programs.values():
+        if not program.is_file():
+            raise RigError(f"{program}: there is no such program; build it with: make")
+    rig.up()
+    influx = DemoInfluxd.running(rig.dir) or DemoInfluxd(rig.dir)
+    print(f"  InfluxDB runs at {influx.url}")
+    conf = (f"[probe]\nstate_dir = {rig.dir}/state\n[spool]\ndir = {rig.dir}/spool\n"
+            f"[sink demo]\ntype = influxdb1\nurl = {influx.url}\ndatabase = {DATABASE}\n")
+    tree = Tree(pathlib.Path(rig.dir) / "remotes", programs["probes/vm_monitor"], rig.uri(), conf,
+                forwarder=programs["hooks/forward"])
+    print(f"\none-79 idles, one-82 reads and writes its disk, one-83 keeps a core busy.\n"
+          f"The probe, called as OpenNebula calls it, {CYCLES} times, {SECONDS} s apart (rates need two samples):\n\n"
+          f"  {tree.probe} kvm 0 localhost\n", flush=True)
+    guests = show_records(run_probe(tree))
+    print(f"Each run also queued its lines for InfluxDB and started the forwarder. Let it finish, and ask it:\n\n"
+          f"  {tree.forwarder} --flush; {tree.forwarder} --status\n", flush=True)
+    forward(tree, "--flush")
+    forward(tree, "--status")
+    print("\nThe guests' CPU and disk rates, as InfluxDB now has them:")
+    show_query(influx, guests)
+    print(f"\nGuests and database go on running; see also\n"
+          f"  {tree.probe} --uri '{rig.uri()}' --format json\nStop them with: make demo-stop")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--probe", type=pathlib.Path, help="the compiled probe, build/probes/vm_monitor")
-    what.add_argument("--stop", action="store_true", help="stop the guests and remove everything")
+    what.add_argument("--build", type=pathlib.Path, help="where the programs were built, build")
+    what.add_argument("--stop", action="store_true", help="stop guests and database and remove everything")
     args = parser.parse_args()
     rig = Rig(DIRECTORY, log=lambda text: print(f"  {text}", flush=True))
     try:
         if args.stop:
+            DemoInfluxd.end(rig.dir)
             rig.down()
-            print("the demo's guests are stopped, its files removed")
+            print("the demo's guests and database are stopped, its files removed")
         else:
-            show(rig, args.probe)
-    except (RigError, OSError, ValueError) as error:
+            show(rig, args.build.resolve())
+    except (RigError, DatabaseError, OSError, ValueError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0

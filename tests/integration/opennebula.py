@@ -15,15 +15,19 @@ LINE = re.compile(r'^([A-Z0-9_]+)=(?:"((?:[^"\\]|\\.)*)"|\[\])$')
 
 
 class Tree:
-    """A remotes tree as OpenNebula puts it onto a host, below DIRECTORY, with the probe in it."""
+    """A remotes tree as OpenNebula puts it onto a host, below DIRECTORY, with the probe and maybe the forwarder in it."""
 
-    def __init__(self, directory, probe, uri, conf="", name="telemetry"):
+    def __init__(self, directory, probe, uri, conf="", name="telemetry", forwarder=None):
         self.root = pathlib.Path(directory)
         self.probes = self.root / "im" / "kvm-probes.d" / "vm" / "monitor"
         self.probes.mkdir(parents=True, exist_ok=True)
         (self.root / "im" / "kvm.d").mkdir(exist_ok=True)
         self.probe = self.probes / name
         shutil.copy(probe, self.probe)
+        self.forwarder = self.root / "hooks" / "telemetry" / "forward"
+        if forwarder:
+            self.forwarder.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(forwarder, self.forwarder)
         self.kvmrc = self.root / "etc" / "vmm" / "kvm" / "kvmrc"
         self.conf = self.root / "etc" / "im" / "kvm-probes.d" / "telemetry.conf"
         for path, text in ((self.kvmrc, f"export LANG=C\nLIBVIRT_URI={uri}\n"), (self.conf, conf)):
