@@ -2,9 +2,6 @@
  * Sinks with TLS, against servers of the openssl command. */
 #include "test_sink.h"
 
-#include "canned_server.h"
-
-#include <glib/gstdio.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
