@@ -45,9 +45,9 @@ typedef struct {
     bool by_proxy;
 } Outcome;
 
-/* Until libcurl 7.61 a certificate of another name had this number, and 60 was for unknown authorities alone. */
-#define CURLE_OTHER_NAME ((CURLcode)51)
-#define CURLE_NO_TRUST ((CURLcode)60)
+/* As numbers: until libcurl 7.61 a certificate of another name had one of its own, whose name is now that of 60. */
+#define OTHER_NAME ((CURLcode)51)
+#define UNTRUSTED ((CURLcode)60)
 
 static const Outcome outcomes[] = {
     {CURLE_COULDNT_RESOLVE_HOST, TRANSPORT_UNREACHABLE, "cannot find the host of", false},
@@ -60,8 +60,8 @@ static const Outcome outcomes[] = {
     {CURLE_SSL_CIPHER, TRANSPORT_TLS, "no TLS with", false},
     {CURLE_SSL_ENGINE_NOTFOUND, TRANSPORT_TLS, "no TLS with", false},
     {CURLE_SSL_ENGINE_SETFAILED, TRANSPORT_TLS, "no TLS with", false},
-    {CURLE_NO_TRUST, TRANSPORT_TLS, "no trust in the certificate of", false},
-    {CURLE_OTHER_NAME, TRANSPORT_TLS, "no trust in the certificate of", false},
+    {UNTRUSTED, TRANSPORT_TLS, "no trust in the certificate of", false},
+    {OTHER_NAME, TRANSPORT_TLS, "no trust in the certificate of", false},
     {CURLE_SSL_ISSUER_ERROR, TRANSPORT_TLS, "no trust in the certificate of", false},
     {CURLE_SSL_CACERT_BADFILE, TRANSPORT_TLS, "no ca_file to check", false},
     {CURLE_SSL_CERTPROBLEM, TRANSPORT_TLS, "no use of our certificate for", false},

@@ -31,7 +31,9 @@ bool sink_is_busy(const Sink *sink); /* sent, and the reply was not taken yet */
 /* The reply when it has come, else NULL. */
 SinkReply *sink_take_reply(Sink *sink);
 
-/* Moves all transfers on until a reply has come, `fd` (-1: none) is readable, or `until_us` (monotonic) has passed. */
+/* Moves all transfers on until a reply has come, `fd` (-1: none) is readable, or `until_us` (monotonic) has passed.
+ * While no name server answers, libcurl waits for the system's resolver (some 10 s) after a host's name has timed out.
+ */
 void sink_pool_run(SinkPool *pool, int fd, gint64 until_us);
 
 /* The URL that a write goes to, with its parameters (precision nanoseconds). Owned by the caller. Pure. */

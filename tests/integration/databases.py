@@ -119,6 +119,7 @@ class Server:
     def freeze(self):
         """It takes connections, as the kernel does so for it, and says nothing."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # all its threads
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)

@@ -152,13 +152,17 @@ class Standin:
         always = self.always(request) if callable(self.always) else self.always
         return always or Behaviour()
 
-    def wait_for_requests(self, number, seconds=30):
-        """Until that many have been read."""
+    def wait_for(self, condition, seconds=30):
+        """Until it is so: the server's side of a connection takes note a little later than the client's."""
         deadline = time.monotonic() + seconds
-        while len(self.requests) < number:
+        while not condition():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(self.requests)} requests instead of {number}")
+                raise TimeoutError(f"not so after {seconds} s; {len(self.requests)} requests")
             time.sleep(0.02)
+
+    def wait_for_requests(self, number, seconds=30):
+        """Until that many have come."""
+        self.wait_for(lambda: len(self.requests) >= number, seconds)
 
     # ---- its life -------------------------------------------------------------------------------------
 

@@ -104,12 +104,14 @@ class Requests(StandinCase):
             ("influxdb1", "/write?db=one&precision=ns&rp=x", 400), ("influxdb1", "/write?db=one&precision=ns&", 400),
             ("influxdb1", "/write?db=one&db=one&precision=ns", 400), ("influxdb1", "/write?db=&precision=ns", 404),
             ("influxdb1", "/write?db=other&precision=ns", 404), ("influxdb1", "/write?db=o+e&precision=ns", 400),
-            ("influxdb1", "/write?u=ann&p=x&db=one&precision=ns", 400), ("influxdb1", "//write?db=one&precision=ns", 404),
+            ("influxdb1", "/write?u=ann&p=x&db=one&precision=ns", 400),
+            ("influxdb1", "//write?db=one&precision=ns", 404),
             ("influxdb1", KINDS["influxdb2"][0], 404), ("influxdb1", "/write/?db=one&precision=ns", 404),
             ("influxdb2", "/api/v2/write?bucket=b&precision=ns", 400),
             ("influxdb2", "/api/v2/write?org=my+org&bucket=b&precision=ns", 400),
             ("influxdb2", "/api/v2/write?org=my%20org&bucket=c&precision=ns", 404),
-            ("influxdb2", "/api/v2/write?org=other&bucket=b&precision=ns", 404), ("influxdb2", KINDS["influxdb1"][0], 404),
+            ("influxdb2", "/api/v2/write?org=other&bucket=b&precision=ns", 404),
+            ("influxdb2", KINDS["influxdb1"][0], 404),
             ("influxdb3", "/api/v3/write_lp?db=one&precision=ns&accept_partial=true", 400),
             ("influxdb3", "/api/v3/write_lp?db=one&precision=nanosecond", 400),
             ("influxdb3", "/api/v3/write_lp?db=one&precision=nanosecond&accept_partial=false", 400),
@@ -139,10 +141,12 @@ class Requests(StandinCase):
 
     def test_authorization(self):
         """stand-in: credentials of another scheme, wrong, missing or not wanted are refused"""
-        rows = [("influxdb1", None), ("influxdb1", "Basic YTpi"), ("influxdb1", "basic " + BASIC[6:]), ("influxdb1", "Bearer t0ken"), ("influxdb2", None),
-                ("influxdb2", "Bearer t0ken"), ("influxdb2", "Token other"), ("influxdb2", "token t0ken"),
-                ("influxdb3", "Token t0ken"), ("influxdb3", "Bearer  t0ken"),
-                ("telemetryd", "Token t0ken")]
+        rows = [
+            ("influxdb1", None), ("influxdb1", "Basic YTpi"), ("influxdb1", "basic " + BASIC[6:]),
+            ("influxdb1", "Bearer t0ken"), ("influxdb2", None), ("influxdb2", "Bearer t0ken"),
+            ("influxdb2", "Token other"), ("influxdb2", "token t0ken"), ("influxdb3", "Token t0ken"),
+            ("influxdb3", "Bearer  t0ken"), ("telemetryd", "Token t0ken"),
+        ]
         for kind, authorization in rows:
             server = self.standin(kind)
             got = self.post(server, kind, Authorization=authorization)
@@ -223,7 +227,8 @@ class Lines(StandinCase):
     @staticmethod
     def error_of(body):
         """Why a line is none each says in its own words."""
-        return re.sub(r"(unable to parse 'bad'): .*?(?=\n| dropped=|$)", r"\1", json.loads(body)["error"]) if body else ""
+        error = json.loads(body)["error"] if body else ""
+        return re.sub(r"(unable to parse 'bad'): .*?(?=\n| dropped=|$)", r"\1", error)
 
     def test_influxdb2(self):
         """stand-in for InfluxDB 2: a bad line refuses the whole body and is named; conflicts leave the rest stored"""
@@ -264,7 +269,7 @@ class Lines(StandinCase):
 
 class Faults(StandinCase):
     def test_statuses(self):
-        """stand-in: told to, it answers with any status, Retry-After in both forms, and stores nothing, or all the same"""
+        """stand-in: told to, it answers with any status, Retry-After in both forms, stores nothing or all the same"""
         server = self.standin("influxdb2")
         server.behave(*(Behaviour(status) for status in (401, 403, 404, 413, 422, 429, 500, 502, 503, 504)))
         server.behave(Behaviour(429, retry_after=7), Behaviour(503, retry_after=http_date(90), body=b"<html>"),
@@ -282,11 +287,13 @@ class Faults(StandinCase):
 
     def test_network(self):
         """stand-in: it hangs, cuts, resets, closes, and lies about lengths; what it stores is seen"""
-        rows = [("hang", None, TimeoutError, 1), ("hang_within", 503, TimeoutError, 0), ("hang", False, TimeoutError, 0),
-                ("close", None, http.client.RemoteDisconnected, 1), ("close", False, http.client.RemoteDisconnected, 0),
-                ("close_unread", None, (ConnectionError, http.client.RemoteDisconnected), 0),
-                ("cut", 503, (http.client.HTTPException, ValueError), 0), ("reset", 503, ConnectionResetError, 0),
-                ("long", 503, http.client.IncompleteRead, 0), ("garbage", None, http.client.BadStatusLine, 1)]
+        rows = [  # how: the status, or False: not stored
+            ("hang", None, TimeoutError, 1), ("hang", False, TimeoutError, 0), ("hang_within", 503, TimeoutError, 0),
+            ("close", None, http.client.RemoteDisconnected, 1), ("close", False, http.client.RemoteDisconnected, 0),
+            ("close_unread", None, (ConnectionError, http.client.RemoteDisconnected), 0),
+            ("cut", 503, (http.client.HTTPException, ValueError), 0), ("reset", 503, ConnectionResetError, 0),
+            ("long", 503, http.client.IncompleteRead, 0), ("garbage", None, http.client.BadStatusLine, 1),
+        ]
         for fault, how, error, stored in rows:
             with self.subTest(fault=fault, how=how):
                 server = self.standin("influxdb3")
@@ -309,8 +316,9 @@ class Faults(StandinCase):
         server.behave(Behaviour(fault="short"))
         with socket.create_connection(("127.0.0.1", server.port), 5) as raw:
             target, authorization = KINDS["influxdb3"]
-            raw.sendall((f"POST {target} HTTP/1.1\r\nHost: h\r\nAuthorization: {authorization}\r\nUser-Agent: {AGENT}\r\n"
-                         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(GOOD)}\r\n\r\n{GOOD}").encode())
+            head = [f"POST {target} HTTP/1.1", "Host: h", f"Authorization: {authorization}", f"User-Agent: {AGENT}",
+                    "Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(GOOD)}"]
+            raw.sendall(("\r\n".join(head) + "\r\n\r\n" + GOOD).encode())
             answer = b""
             while got := raw.recv(4096):
                 answer += got
@@ -364,7 +372,8 @@ class Faults(StandinCase):
         for ca, certificate in ((other, mine), (authority, None), (authority, strangers)):
             with self.assertRaises((ssl.SSLError, ConnectionError)):
                 self.post(server, "influxdb3", connection=connect(ca, certificate))
-        self.assertEqual((server.handshakes_failed, len(server.requests)), (3, 1))
+        server.wait_for(lambda: server.handshakes_failed == 3)
+        self.assertEqual(len(server.requests), 1)
         self.assertTrue(server.url.startswith("https://"), urllib.parse.urlsplit(server.url))
         wrong = self.standin("influxdb3", authority=authority, certificate=authority.server("DNS:other.invalid"))
         with self.assertRaises(ssl.SSLCertVerificationError):

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the tests of sinks share: settings, and one request with its reply. Header only: other tests have no use for
- * it. */
+ * What the tests of sinks share: settings, servers, and one request with its reply. Header only: other tests have no
+ * use for it. */
 #pragma once
 
+#include "canned_server.h"
 #include "gather_helpers.h"
 
 #include "deliver/sink.h"
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define PATIENCE_US (20 * G_USEC_PER_SEC) /* much more than anything takes */
 
@@ -72,4 +75,32 @@ static inline SinkReply *ask_once(const SinkSettings *settings)
     g_autoptr(SinkPool) pool = sink_pool_new();
     g_autoptr(Sink) sink = new_sink(pool, settings);
     return ask(pool, sink, "m f=1i 1\n");
+}
+
+#define OK_204 "HTTP/1.1 204 No Content\r\n\r\n"
+#define BODY_OF(status, length) "HTTP/1.1 " status "\r\nContent-Length: " length "\r\n\r\n"
+
+#define SERVER(name, ...)                                                                                              \
+    static const Canned name##_answers[] = {__VA_ARGS__};                                                              \
+    g_autoptr(CannedServer) name = canned_server_new(name##_answers, G_N_ELEMENTS(name##_answers))
+
+/* A port that nobody listens at: bound, so that nobody will. */
+static inline int take_port(char **ret_url)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *ret_url = g_strdup_printf("http://127.0.0.1:%d", ntohs(address.sin_port));
+    return fd;
+}
+
+static inline void check_body(const GString *request, const char *body, gsize length)
+{
+    const char *end = strstr(request->str, "\r\n\r\n");
+    assert_non_null(end);
+    end += 4;
+    assert_int_equal(request->len - (gsize)(end - request->str), length);
+    assert_memory_equal(end, body, length);
 }
