@@ -112,9 +112,11 @@ static bool has_room(const Drain *drain, const DrainRequest *request, const Spoo
 /* Damaged batches, that were set aside meanwhile. */
 static void count_spoilt(Drain *drain, DrainRequest *request)
 {
+    if (request->spoilt.batches == 0)
+        return;
     drain->ledger.bad_batches += request->spoilt.batches;
-    drain->unsaved = drain->unsaved || request->spoilt.batches > 0;
     request->spoilt = (SpoolCount){0};
+    save(drain, drain->saved_ns);
 }
 
 /* The next batches of the list, of which there is at least one. */
@@ -434,6 +436,8 @@ Drain *drain_new(Spool *spool, const SinkSettings *settings)
     ledger_load(spool, settings->name, &drain->ledger, &damaged);
     if (damaged)
         log_warning("sink %s: its counts are damaged and begin anew", settings->name);
+    /* The lines that failed in an earlier process are the first of this one. */
+    drain->failed_tries = MIN(drain->ledger.failures, ANSWER_FAILED_TRIES - 1);
     return drain;
 }
 

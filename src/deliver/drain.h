@@ -43,7 +43,10 @@ void drain_prepare(Drain *drain);
 
 /* The answer to the last body. Removes, sets aside, halves, counts, saves the ledger, sets the time of the next
  * attempt. `random` is 0..1, for the jitter. Logs once when trouble begins, when its kind changes, now and then while
- * it lasts (DENIED as error, else as warning), and when it is over. */
+ * it lasts (DENIED as error, else as warning), and when it is over.
+ *
+ * A sink that refuses one line after the other, says nothing of lines (Answer's of_lines), and stores none meanwhile,
+ * is taken to refuse whatever comes: as DENIED, and all is kept. */
 void drain_answered(Drain *drain, const Answer *answer, gint64 now_ns, double random);
 
 /* Back-off after `failures` attempts in a row: doubles from DRAIN_BACKOFF_MS (DENIED: DRAIN_DENIED_MS) up to

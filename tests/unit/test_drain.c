@@ -646,6 +646,26 @@ static void test_backoff_within_a_search(void **state)
     assert_int_equal(stored_ledger(&rig).rejected_lines, 1);
 }
 
+/* Processes that live for one attempt find the line in the end as well. */
+static void test_failures_over_processes(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB2, FAKE_SCHEMA_500);
+    DrainBody body;
+    add_points(&rig, 64, 40, "conflict");
+    for (guint failures = 1; failures < ANSWER_FAILED_TRIES; failures++) {
+        restart(&rig);
+        assert_int_equal(go(&rig), DRAIN_SEND);
+        wait_for_it(&rig);
+    }
+    restart(&rig);
+    assert_int_equal(go(&rig), DRAIN_SEND);
+    assert_int_equal(next(&rig, &body), DRAIN_SEND);
+    assert_int_equal(body.lines, 32);
+    go_on(&rig);
+    assert_int_equal(g_hash_table_size(rig.sink->points), 63);
+    assert_int_equal(stored_ledger(&rig).rejected_lines, 1);
+}
+
 /* --- the ledger --- */
 
 /* While all goes well it is saved once a second; what is unsaved, at the end. */
@@ -764,6 +784,7 @@ int main(void)
         IN_MEMORY(test_hurry),
         IN_MEMORY(test_clock_set_back),
         IN_MEMORY(test_backoff_within_a_search),
+        IN_MEMORY(test_failures_over_processes),
         IN_MEMORY(test_saving),
         IN_MEMORY(test_log),
     };

@@ -33,7 +33,7 @@ typedef struct {
     GArray *lines;    /* of Line */
     GHashTable *lost; /* numbers of batches that were dropped or damaged */
     guint64 damaged;
-    guint dropped;
+    bool kills, killed;
 } Course;
 
 static void clear_line(gpointer data)
@@ -85,7 +85,6 @@ static void drop_batch(Course *course)
         return;
     const SpoolBatch *batch = nth(batches, (guint)g_rand_int_range(course->random, 0, (gint)batches->len));
     g_hash_table_add(course->lost, GUINT_TO_POINTER((guint)(batch->time_ns - START_NS)));
-    course->dropped++;
     assert_true(spool_remove(course->rig.place->spool, SINK, batch->name, NULL));
 }
 
@@ -129,6 +128,21 @@ static void step(Course *course, bool calm)
     }
 }
 
+/* A process that is killed saves nothing more. */
+static void kill_it(Course *course)
+{
+    g_autofree char *path = path_of(course->rig.place, SINK "/state"), *saved = NULL;
+    gsize length;
+    bool was_there = g_file_get_contents(path, &saved, &length, NULL);
+    g_clear_pointer(&course->rig.drain, drain_free);
+    if (was_there)
+        assert_true(g_file_set_contents(path, saved, (gssize)length, NULL));
+    else
+        unlink(path);
+    restart(&course->rig);
+    course->killed = true;
+}
+
 /* A process that ends at any point: what it did not save is lost, its requests are sent again. */
 static void go_wild(Course *course, bool drops)
 {
@@ -142,6 +156,8 @@ static void go_wild(Course *course, bool drops)
             drop_batch(course);
         if (one_in(course, 6))
             restart(&course->rig);
+        if (course->kills && one_in(course, 6))
+            kill_it(course);
         course->rig.now_ns += g_rand_int_range(course->random, 0, 2000000000);
     }
 }
@@ -181,14 +197,18 @@ static void check_counts(const Course *course)
         refused += line->fate != LINE_GOOD && !is_lost;
     }
     assert_int_equal(ledger.bad_batches, course->damaged);
-    assert_int_equal(ledger.sent_lines, good);
+    if (course->killed)
+        assert_in_range(ledger.sent_lines, 0, good);
+    else
+        assert_int_equal(ledger.sent_lines, good);
     assert_int_equal(ledger.rejected_lines, refused);
     assert_int_equal(g_hash_table_size(course->rig.sink->points), good);
 }
 
-static void run_course(Place *place, guint32 seed, const Api *api, bool drops)
+static void run_course(Place *place, guint32 seed, const Api *api, bool drops, bool kills)
 {
-    Course course = {.rig = rig_new(place, api->type, api->style), .random = g_rand_new_with_seed(seed), .api = api};
+    Course course = {
+        .rig = rig_new(place, api->type, api->style), .random = g_rand_new_with_seed(seed), .api = api, .kills = kills};
     course.rig.settings.lines = (guint)g_rand_int_range(course.random, 1, 300);
     course.rig.settings.gzip = course.rig.sink->gzip = seed % 2;
     course.lines = g_array_new(FALSE, FALSE, sizeof(Line));
@@ -212,7 +232,7 @@ static void run_course(Place *place, guint32 seed, const Api *api, bool drops)
     rig_clear(&course.rig);
 }
 
-static void run_courses(bool drops)
+static void run_courses(bool drops, bool kills)
 {
     const char *rounds = g_getenv("DRAIN_ROUNDS");
     guint n = rounds ? (guint)g_ascii_strtoull(rounds, NULL, 10) : 2;
@@ -220,7 +240,7 @@ static void run_courses(bool drops)
         void *place;
         print_message("seed %u\n", seed);
         assert_int_equal(setup_memory_place(&place), 0);
-        run_course(place, seed, &apis[seed % G_N_ELEMENTS(apis)], drops);
+        run_course(place, seed, &apis[seed % G_N_ELEMENTS(apis)], drops, kills);
         assert_int_equal(teardown_place(&place), 0);
     }
 }
@@ -228,13 +248,19 @@ static void run_courses(bool drops)
 static void test_nothing_is_lost(void **state)
 {
     (void)state;
-    run_courses(false);
+    run_courses(false, false);
 }
 
 static void test_only_what_was_dropped_is_lost(void **state)
 {
     (void)state;
-    run_courses(true);
+    run_courses(true, true);
+}
+
+static void test_killed(void **state)
+{
+    (void)state;
+    run_courses(false, true);
 }
 
 int main(void)
@@ -242,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_lost),
         cmocka_unit_test(test_only_what_was_dropped_is_lost),
+        cmocka_unit_test(test_killed),
     };
     log_init("test_drain_random", 0, LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
