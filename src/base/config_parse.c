@@ -56,8 +56,8 @@ typedef struct {
     const char *name;      /* of the file, safe to print */
     const char *directory; /* it is in */
     guint line;            /* from 1 */
-    const char *section;   /* in effect; NULL before the first and in a wrong one */
-    Config *target;        /* whose options that section's are */
+    const char *section;   /* in effect … */
+    Config *target;        /* … and whose options those are; NULL before the first section and in a wrong one */
     GError *error;         /* the first */
 } Parser;
 
@@ -117,7 +117,7 @@ static bool is_name(const NamedSectionInfo *kind, const char *name)
 static Config *named_section(Parser *parser, const NamedSectionInfo *kind, const char *name)
 {
     const char *section = kind->section;
-    if (!name) {
+    if (!name || !*name) {
         report(parser, CONFIG_ERROR_SYNTAX, "[%s]: expected a name too, as in [%s %s]", section, section,
                kind->example);
         return NULL;

@@ -42,7 +42,8 @@ static gsize name_length(const char *text)
 static bool is_port(const char *text, gsize length)
 {
     g_autofree char *digits = g_strndup(text, length);
-    return g_ascii_string_to_unsigned(digits, 10, 1, 65535, NULL, NULL);
+    return g_ascii_isdigit(digits[0]) /* strtoull would skip blanks */ &&
+           g_ascii_string_to_unsigned(digits, 10, 1, 65535, NULL, NULL);
 }
 
 static bool is_path(const char *text)

@@ -237,6 +237,8 @@ static const struct {
     {"http://h:0", NULL, "expected a port"},
     {"http://h:65536", NULL, "expected a port"},
     {"http://h:+80", NULL, "expected a port"},
+    {"http://h: 80", NULL, "expected a port"},
+    {"http://h:\v80", NULL, "expected a port"},
     {"http://h:80a", NULL, "expected a port"},
     {"http://h:80:80", NULL, "expected a port"},
     {"http://h:99999999999999999999", NULL, "expected a port"},
