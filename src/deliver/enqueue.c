@@ -37,14 +37,16 @@ static void log_dropped(const SinkSettings *sink, SpoolCount dropped, const char
                     sink->name, dropped.batches, dropped.bytes, reason);
 }
 
-static void trim(Spool *spool, const SinkSettings *sink)
+static bool trim(Spool *spool, const SinkSettings *sink)
 {
     const SpoolTarget target = {.sink = sink->name, .limits = sink->limits};
     g_autoptr(GError) error = NULL;
     SpoolCount dropped = {0};
-    if (!ledger_trim(spool, &target, &dropped, &error))
+    bool done = ledger_trim(spool, &target, &dropped, &error);
+    if (!done)
         log_warning("cannot trim the spool: %s", error->message);
     log_dropped(sink, dropped, "above the limits (max_size, max_age)");
+    return done;
 }
 
 static void count_dropped(Spool *spool, const SinkSettings *sink, SpoolCount dropped)
@@ -62,12 +64,13 @@ static bool is_trim_due(Spool *spool, const SinkSettings *sink, gint64 now_ns)
     return ledger.counted_ns > now_ns || now_ns - ledger.counted_ns >= ENQUEUE_TRIM_S * NS_PER_SECOND;
 }
 
+/* Ends at the first failure: where somebody sits on the ledgers' locks, each of them would be waited for. */
 static void trim_where_due(Spool *spool, const GPtrArray *sinks)
 {
     gint64 now_ns = g_get_real_time() * 1000;
     for (guint i = 0; i < sinks->len; i++)
-        if (is_trim_due(spool, sink_at(sinks, i), now_ns))
-            trim(spool, sink_at(sinks, i));
+        if (is_trim_due(spool, sink_at(sinks, i), now_ns) && !trim(spool, sink_at(sinks, i)))
+            return;
 }
 
 /* --- a full disk --- */

@@ -117,6 +117,28 @@ static void long_text_is_cut(void **state)
     check_cut(*state, random, 3 * ENQUEUE_BATCH_BYTES); /* lines above the limit among them */
 }
 
+/* A batch has the limit's bytes, but none more. */
+static void cut_at_the_limit(void **state)
+{
+    const Place *place = *state;
+    static const struct {
+        gsize second; /* bytes of two lines together */
+        gsize batch;  /* the first batch */
+    } cases[] = {{ENQUEUE_BATCH_BYTES - 1, ENQUEUE_BATCH_BYTES - 1},
+                 {ENQUEUE_BATCH_BYTES, ENQUEUE_BATCH_BYTES},
+                 {ENQUEUE_BATCH_BYTES + 1, 10}};
+    g_autoptr(GPtrArray) sinks = sinks_with(one_name, (SpoolLimits){0});
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strnfill(2 * ENQUEUE_BATCH_BYTES, 'x');
+        text[9] = text[cases[i].second - 1] = text[2 * ENQUEUE_BATCH_BYTES - 1] = '\n';
+        enqueue(place, sinks, 1, text, 2 * ENQUEUE_BATCH_BYTES);
+        g_autoptr(GPtrArray) found = texts(place, "a"), batches = list(place, "a");
+        assert_int_equal(strlen(g_ptr_array_index(found, 0)), cases[i].batch);
+        for (guint k = 0; k < batches->len; k++)
+            assert_true(spool_remove(place->spool, "a", nth(batches, k)->name, NULL));
+    }
+}
+
 static void last_line_without_an_end(void **state)
 {
     const Place *place = *state;
@@ -321,6 +343,7 @@ int main(void)
         IN_PLACE(nothing_to_do),
         IN_PLACE(one_batch_for_all),
         IN_MEMORY(long_text_is_cut),
+        IN_MEMORY(cut_at_the_limit),
         IN_PLACE(last_line_without_an_end),
         IN_PLACE(spool_cannot_be_used),
         IN_MEMORY(trimmed_now_and_then),

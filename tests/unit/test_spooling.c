@@ -107,6 +107,11 @@ static void figures(void **state)
 
     spooling_add_figures(spooling, sample, now - 1000 * NS_PER_SECOND); /* the clock was set back */
     assert_int_equal(row_u64(sink_row(sample, 0), METRIC_SINK_OLDEST_AGE), 0);
+    const Ledger drained = {.counted_ns = now};
+    assert_true(ledger_save(place->spool, "two", &drained, NULL));
+    spooling_add_figures(spooling, sample, now);
+    assert_true(row_has(sink_row(sample, 1), METRIC_SINK_OLDEST_AGE));
+    assert_int_equal(row_u64(sink_row(sample, 1), METRIC_SINK_OLDEST_AGE), 0);
     g_autofree char *path = path_of(place, "one/state");
     assert_true(g_file_set_contents(path, "garbage", -1, NULL));
     assert_int_equal(chmod(path, 0600), 0);

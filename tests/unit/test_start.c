@@ -196,11 +196,12 @@ static int start_with_all_closed(const Place *place)
     int kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         close(fd);
+    bool refused = !start_detached("/nonexistent/program", no_words, NULL);
     g_autofree char *text = start_and_read(place, no_words);
-    bool clean = is_clean(text, "");
+    bool clean = refused && is_clean(text, "");
     dup2(kept, STDERR_FILENO);
     if (!clean)
-        print_error("%s\n", text ? text : "nothing came");
+        print_error("%d %s\n", refused, text ? text : "nothing came");
     return !clean;
 }
 
