@@ -14,7 +14,7 @@ import time
 from opennebula import Tree, decode
 from rig import sandbox
 
-MESSAGE = re.compile(r"<(\d+)>\w{3} [ \d]\d \d\d:\d\d:\d\d one-telemetry\[\d+\]: vm_monitor: (.*)", re.S)
+MESSAGE = r"<(\d+)>\w{{3}} [ \d]\d \d\d:\d\d:\d\d one-telemetry\[\d+\]: {}: (.*)"
 NODES = ("null", "zero", "urandom")  # all of /dev that the probe has
 RUN_SECONDS = 60
 
@@ -23,7 +23,8 @@ class Syslog:
     """Reads what is sent to /dev/log by processes that were started with enter() as preexec_fn: they see a /dev of
     their own, so the machine's log is left alone, and need not exist."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, program="vm_monitor"):
+        self.message = re.compile(MESSAGE.format(program), re.S)
         self.dev = pathlib.Path(directory)
         self.dev.mkdir()
         for node in NODES:
@@ -63,7 +64,7 @@ class Syslog:
             lines, self.lines = self.lines, []
         messages = []
         for line in lines:
-            found = MESSAGE.fullmatch(line.rstrip("\n\0"))
+            found = self.message.fullmatch(line.rstrip("\n\0"))
             messages.append((int(found[1]) & 7, found[2]) if found else (0, f"not a message of ours: {line}"))
         return messages
 
