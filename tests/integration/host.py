@@ -14,7 +14,7 @@ import time
 from opennebula import Tree, decode
 from rig import sandbox
 
-MESSAGE = r"<(\d+)>\w{{3}} [ \d]\d \d\d:\d\d:\d\d one-telemetry\[\d+\]: {}: (.*)"
+MESSAGE = r"<(\d+)>\w{{3}} [ \d]\d \d\d:\d\d:\d\d one-telemetry\[\d+\]: (?:{}): (.*)"
 NODES = ("null", "zero", "urandom")  # all of /dev that the probe has
 RUN_SECONDS = 60
 
@@ -124,7 +124,7 @@ class Host:
         self.env = env or {}
         self.tree = Tree(self.dir / "remotes", probe, uri)
         self.configure(conf)
-        self.syslog = Syslog(self.dir / "dev")
+        self.syslog = Syslog(self.dir / "dev", "vm_monitor|forward")
 
     def close(self):
         self.syslog.close()
