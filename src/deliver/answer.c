@@ -187,6 +187,8 @@ static AnswerKind read_400(SinkType type, const cJSON *json, const char *words, 
 
 static AnswerKind read_500(SinkType type, const char *words, Answer *answer)
 {
+    if (type != SINK_INFLUXDB2 && g_str_has_prefix(words, "retention policy not found")) /* InfluxDB 1's 404 of those */
+        return ANSWER_DENIED;
     if (type == SINK_INFLUXDB2 && says_partial(words) && read_partial(words, answer))
         return ANSWER_PARTIAL;
     return type != SINK_INFLUXDB2 && strcmp(words, "timeout") == 0 ? ANSWER_BUSY : ANSWER_FAILED;

@@ -134,13 +134,13 @@ static bool is_sending(const Lane *lane)
 
 /* --- all of them --- */
 
+/* Notes what waits too, for those who have no time to count. */
 static void trim(const Forwarder *forwarder, const SinkSettings *settings)
 {
     const SpoolTarget target = {.sink = settings->name, .limits = settings->limits};
     g_autoptr(GError) error = NULL;
     SpoolCount dropped = {0};
-    if (!spool_trim(forwarder->spool, &target, &dropped, &error) ||
-        !ledger_add_dropped(forwarder->spool, settings->name, dropped, &error))
+    if (!ledger_trim(forwarder->spool, &target, &dropped, &error))
         log_warning("sink %s: cannot bound its queue: %s", settings->name, error->message);
     if (dropped.batches > 0)
         log_warning("sink %s: %" G_GUINT64_FORMAT " batches (%" G_GUINT64_FORMAT
@@ -269,8 +269,10 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
     report(forwarder, options);
 
     bool all_done = true;
-    for (guint i = 0; i < forwarder->lanes->len; i++)
+    for (guint i = 0; i < forwarder->lanes->len; i++) {
         all_done &= lane_at(forwarder, i)->step == DRAIN_DONE;
+        trim(forwarder, lane_at(forwarder, i)->settings);
+    }
     return all_done;
 }
 

@@ -203,6 +203,7 @@ static const Case cases[] = {
     {ALL, 500, NULL, NULL, .kind = ANSWER_FAILED},
     {ALL, 500, "{\"error\":\"disk full\"}", NULL, ANSWER_FAILED, .message = "500 Internal Server Error: disk full"},
     {LIKE_V1 | V3, 500, "{\"error\":\"timeout\"}", NULL, .kind = ANSWER_BUSY},
+    {LIKE_V1, 500, "{\"error\":\"retention policy not found: x\"}", NULL, .kind = ANSWER_DENIED},
     {LIKE_V1 | V3, 500, "{\"error\":\"partial write: x dropped=1\"}", NULL, ANSWER_FAILED, .of_lines = true},
     {ALL, 501, NULL, NULL, .kind = ANSWER_BUSY},
     {ALL, 502, NULL, NULL, .kind = ANSWER_BUSY},
