@@ -13,7 +13,8 @@ void sink_reply_free(SinkReply *reply)
     g_free(reply->problem);
     g_free(reply->retry_after);
     g_free(reply->influx_error);
-    g_string_free(reply->body, TRUE);
+    if (reply->body)
+        g_string_free(reply->body, TRUE);
     g_free(reply);
 }
 
