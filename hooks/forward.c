@@ -230,7 +230,7 @@ static int run(const Forward *forward, GError **error)
         .flush = arguments->flush,
         .until_us = forward->until_us,
         .stop_fd = forward->stop_fd,
-        .progress = arguments->flush ? show_progress : NULL,
+        .progress = arguments->flush && forward->sinks->len > 0 ? show_progress : NULL,
         .progress_data = &progress,
     };
     bool all_sent = false;
