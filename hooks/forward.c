@@ -86,8 +86,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     g_option_context_set_summary(context, "Sends the line protocol that waits in the spool to every sink configured.");
     g_option_context_set_description(
         context,
-        "Exit status: 0 done (also: another forwarder is at it), 1 it failed or something is left, 2 wrong usage "
-        "or\nconfiguration, 3 --status: a sink is in trouble. More: man 1 forward\n");
+        "Exit status: 0 done (also: another forwarder is at it), 1 it failed, or --flush could not send everything,\n2 "
+        "wrong usage or configuration, 3 --status: a sink is in trouble. More: man 1 forward\n");
     g_option_context_add_main_entries(context, entries, NULL);
     g_autoptr(GError) reason = NULL;
     if (!g_option_context_parse(context, argc, argv, &reason))
@@ -136,7 +136,9 @@ static bool open_spool(Forward *forward, GError **error)
 
 typedef struct {
     gint64 shown_us;
-    bool terminal, shown;
+    bool terminal;
+    char *line; /* the last that there was; NULL: none yet */
+    bool shown; /* it */
 } Progress;
 
 static char *describe(const ForwarderSink *sink)
@@ -144,34 +146,58 @@ static char *describe(const ForwarderSink *sink)
     g_autofree char *bytes = text_bytes(sink->waiting.bytes);
     if (sink->done)
         return g_strdup_printf("%s: all sent", sink->name);
-    return g_strdup_printf("%s: %" G_GUINT64_FORMAT " batches wait, %s%s%s", sink->name, sink->waiting.batches, bytes,
-                           sink->problem ? "; " : "", sink->problem ? sink->problem : "");
+    g_autofree char *batches = text_count(sink->waiting.batches, "batch waits", "batches wait");
+    return g_strdup_printf("%s: %s, %s%s%s", sink->name, batches, bytes, sink->problem ? "; " : "",
+                           sink->problem ? sink->problem : "");
+}
+
+static void print_progress(Progress *progress)
+{
+    fprintf(stderr, progress->terminal ? "\r\033[K%s" : "%s\n", progress->line);
+    progress->shown = true;
+    progress->shown_us = g_get_monotonic_time();
+}
+
+/* How it ended, which is said whenever it was. */
+static void end_progress(Progress *progress)
+{
+    if (progress->line && !progress->shown)
+        print_progress(progress);
+    if (progress->line && progress->terminal)
+        fputc('\n', stderr);
+    g_clear_pointer(&progress->line, g_free);
 }
 
 /* On a terminal one line that is written over; else a line now and then. */
 static void show_progress(const ForwarderSink *sinks, guint n_sinks, void *data)
 {
     Progress *progress = data;
-    gint64 now_us = g_get_monotonic_time();
-    if (!progress->terminal && progress->shown && now_us - progress->shown_us < QUIET_PROGRESS_S * G_USEC_PER_SEC)
-        return;
     g_autoptr(GString) line = g_string_new(NULL);
     for (guint i = 0; i < n_sinks; i++) {
         g_autofree char *text = describe(&sinks[i]);
         g_string_append_printf(line, "%s%s", i ? " | " : "", text);
     }
-    fprintf(stderr, progress->terminal ? "\r\033[K%s" : "%s\n", line->str);
-    progress->shown = true;
-    progress->shown_us = now_us;
+    if (!progress->line || strcmp(progress->line, line->str) != 0)
+        progress->shown = false;
+    g_free(progress->line);
+    progress->line = g_strdup(line->str);
+    bool due =
+        progress->shown_us == 0 || g_get_monotonic_time() - progress->shown_us >= QUIET_PROGRESS_S * G_USEC_PER_SEC;
+    if (progress->terminal || due)
+        print_progress(progress);
 }
 
 /* --- running --- */
 
+static bool is_late(const Forward *forward)
+{
+    return forward->until_us && g_get_monotonic_time() >= forward->until_us;
+}
+
 static bool is_stopped(const Forward *forward)
 {
     struct signalfd_siginfo info;
-    return read(forward->stop_fd, &info, sizeof info) == (ssize_t)sizeof info ||
-           (forward->until_us && g_get_monotonic_time() >= forward->until_us);
+    return read(forward->stop_fd, &info, sizeof info) == (ssize_t)sizeof info || is_late(forward);
 }
 
 /* The spool's lock. -1 and no error: another forwarder has it; a flush waits for that one to end. */
@@ -195,6 +221,8 @@ static int take_lock(const Forward *forward, GError **error)
 /* What the configuration leaves out must not end as an endless loop either: a run that got nowhere is the last. */
 static int run(const Forward *forward, GError **error)
 {
+    if (forward->arguments.flush && forward->sinks->len == 0)
+        puts("No sink is configured: nothing is sent.");
     Progress progress = {.terminal = isatty(STDERR_FILENO)};
     const Arguments *arguments = &forward->arguments;
     const ForwarderOptions options = {
@@ -202,14 +230,18 @@ static int run(const Forward *forward, GError **error)
         .flush = arguments->flush,
         .until_us = forward->until_us,
         .stop_fd = forward->stop_fd,
-        .progress = arguments->flush ? show_progress : NULL,
+        .progress = arguments->flush && forward->sinks->len > 0 ? show_progress : NULL,
         .progress_data = &progress,
     };
     bool all_sent = false;
     for (guint round = 0; round < ROUNDS_MAX; round++) {
         int lock = take_lock(forward, error);
-        if (lock < 0)
+        if (lock < 0) {
+            if (arguments->flush && !*error)
+                fputs("gave up: the other forwarder is still at work\n", stderr);
+            end_progress(&progress);
             return *error || arguments->flush ? EXIT_FAILED : EXIT_DONE;
+        }
         g_autoptr(Forwarder) forwarder = forwarder_new(forward->spool, forward->sinks);
         all_sent = forwarder_run(forwarder, &options);
         g_clear_pointer(&forwarder, forwarder_free); /* the ledgers are saved before the lock is let go of */
@@ -217,8 +249,9 @@ static int run(const Forward *forward, GError **error)
         if (!all_sent || is_stopped(forward) || !forwarder_has_work(forward->spool, forward->sinks))
             break;
     }
-    if (progress.terminal && progress.shown)
-        fputc('\n', stderr);
+    end_progress(&progress);
+    if (!all_sent && arguments->flush && is_late(forward))
+        fprintf(stderr, "gave up after %d s (--timeout)\n", arguments->timeout);
     return all_sent || !arguments->flush ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -287,8 +320,11 @@ static int start(Forward *forward, int argc, char **argv)
     bool loaded = load_config(forward, &error);
     log_init("forward", targets, (LogLevel)config_integer(forward->config, CONFIG_log_level));
     int status = loaded ? work(forward, &error) : EXIT_USAGE;
-    if (error)
-        log_error("%s", error->message);
+    if (!error)
+        return status;
+    log_init("forward", targets | LOG_TO_STDERR,
+             LOG_LEVEL_ERROR); /* whoever called it by hand, or from cron, sees it */
+    log_error("%s", error->message);
     return status;
 }
 

@@ -165,3 +165,8 @@ char *text_span(gint64 seconds)
     return g_strdup_printf("%" G_GINT64_FORMAT " %s %" G_GINT64_FORMAT " %s", seconds / units[unit].seconds,
                            units[unit].name, lesser, units[unit + 1].name);
 }
+
+char *text_count(guint64 number, const char *one, const char *many)
+{
+    return g_strdup_printf("%" G_GUINT64_FORMAT " %s", number, number == 1 ? one : many);
+}

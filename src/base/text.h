@@ -36,3 +36,5 @@ void text_append_dec2(GString *out, double value);
  * "8 h 20 min", "3 d"; below zero: "0 s". */
 char *text_bytes(guint64 bytes);
 char *text_span(gint64 seconds);
+/* "1 batch", "3 batches". Owned by the caller. */
+char *text_count(guint64 number, const char *one, const char *many);

@@ -199,12 +199,10 @@ static bool make_body(Drain *drain, gint64 now_ns, bool *ret_ready, GError **err
 
 /* --- the next step --- */
 
-static bool is_due(Drain *drain, gint64 now_ns)
+gint64 drain_due_ns(const Ledger *ledger, gint64 now_ns)
 {
-    gint64 *retry_at = &drain->ledger.retry_at_ns;
-    if (*retry_at - now_ns > DRAIN_ASKED_MAX_MS * NS_PER_MS)
-        *retry_at = 0; /* nobody waits for that long: the clock was set back since */
-    return *retry_at <= now_ns;
+    gint64 retry_at_ns = ledger->retry_at_ns;
+    return retry_at_ns <= now_ns || retry_at_ns - now_ns > DRAIN_ASKED_MAX_MS * NS_PER_MS ? 0 : retry_at_ns;
 }
 
 static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
@@ -223,7 +221,8 @@ static DrainStep step(Drain *drain, gint64 now_ns, GError **error)
             if (!next_batch(drain))
                 return DRAIN_DONE;
         }
-        if (!is_due(drain, now_ns))
+        drain->ledger.retry_at_ns = drain_due_ns(&drain->ledger, now_ns);
+        if (drain->ledger.retry_at_ns > 0)
             return DRAIN_WAIT;
         if (!drain->request && !begin_request(drain, error))
             return DRAIN_STOP;
@@ -259,14 +258,15 @@ gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double
     return MAX(jittered, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
 }
 
-/* The same lines again, later. */
-static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64 now_ns, double random)
+/* The same lines again, later, as after that many failures; 0: as many as the ledger has. */
+static void postpone_after(Drain *drain, AnswerKind kind, guint tries, const Answer *answer, gint64 now_ns,
+                           double random)
 {
     Ledger *ledger = &drain->ledger;
     if (ledger->failures < G_MAXUINT)
         ledger->failures++;
     ledger->retried++;
-    gint64 wait_ms = drain_backoff_ms(kind, ledger->failures, answer->wait_ms, random);
+    gint64 wait_ms = drain_backoff_ms(kind, tries > 0 ? tries : ledger->failures, answer->wait_ms, random);
     ledger->retry_at_ns = now_ns + wait_ms * NS_PER_MS;
     note_error(drain, answer->message, now_ns);
     Answer told = *answer;
@@ -275,6 +275,11 @@ static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64
         drain_request_drop_body(drain->ahead); /* not kept over a wait, as its own is not */
     drain_trouble_goes_on(&drain->trouble, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
     save(drain, now_ns);
+}
+
+static void postpone(Drain *drain, AnswerKind kind, const Answer *answer, gint64 now_ns, double random)
+{
+    postpone_after(drain, kind, 0, answer, now_ns, random);
 }
 
 /* Lines that were refused while the sink perhaps refused everything get a second chance now. */
@@ -371,13 +376,14 @@ static void shrink(Drain *drain, const Answer *answer, gint64 now_ns, double ran
     isolate(drain, answer, now_ns, random);
 }
 
-/* A part of lines that failed often enough is tried once; a single line, before it is given up, as often again. */
+/* A part of lines that failed often enough is tried once; a single line, before it is given up, as often again. The
+ * waits between are short even after a long outage: only a process that lives to see the last try can tell. */
 static void take_failure(Drain *drain, const Answer *answer, gint64 now_ns, double random)
 {
     DrainRange *range = drain_ranges_top(drain->request->ranges);
     drain->failed_tries++;
     if (drain->failed_tries < ANSWER_FAILED_TRIES && !(range->failed && range->count > 1)) {
-        postpone(drain, ANSWER_BUSY, answer, now_ns, random);
+        postpone_after(drain, ANSWER_BUSY, drain->failed_tries, answer, now_ns, random);
         return;
     }
     drain->failed_tries = 0;
@@ -459,6 +465,11 @@ void drain_free(Drain *drain)
 gint64 drain_retry_at(const Drain *drain)
 {
     return drain->ledger.retry_at_ns;
+}
+
+bool drain_needs_help(const Drain *drain)
+{
+    return drain->trouble.lasts && drain->trouble.kind == ANSWER_DENIED;
 }
 
 void drain_hurry(Drain *drain)

@@ -59,6 +59,11 @@ void drain_answered(Drain *drain, const Answer *answer, gint64 now_ns, double ra
 gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double random);
 
 gint64 drain_retry_at(const Drain *drain); /* realtime in ns; 0: at once */
+/* The same by a ledger: realtime, 0: now. Nobody waits for longer than DRAIN_ASKED_MAX_MS, so what is later than that
+ * is due: the clock was set back since. Pure. */
+gint64 drain_due_ns(const Ledger *ledger, gint64 now_ns);
+/* Trouble lasts that only a person can end. */
+bool drain_needs_help(const Drain *drain);
 /* An operator does not want to wait: the next attempt is due at once. */
 void drain_hurry(Drain *drain);
 

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/drain_trouble.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
-
-/* "2 h 5 min", "12 min", "7 s". Owned by the caller. */
-static char *format_span(gint64 seconds)
-{
-    if (seconds >= 3600)
-        return g_strdup_printf("%" G_GINT64_FORMAT " h %" G_GINT64_FORMAT " min", seconds / 3600, seconds / 60 % 60);
-    return seconds >= 60 ? g_strdup_printf("%" G_GINT64_FORMAT " min", seconds / 60)
-                         : g_strdup_printf("%" G_GINT64_FORMAT " s", MAX(seconds, 0));
-}
 
 /* After the clock was set back, too. */
 static bool is_due(gint64 told_ns, gint64 now_ns)
@@ -31,11 +23,12 @@ void drain_trouble_goes_on(DrainTrouble *trouble, const SinkSettings *settings, 
     if (!changed && !is_due(trouble->told_ns, now_ns))
         return;
     trouble->told_ns = now_ns;
-    g_autofree char *wait = format_span((wait_ms + 999) / 1000);
-    g_autofree char *since = format_span((now_ns - trouble->since_ns) / NS_PER_S);
+    g_autofree char *wait = text_span((wait_ms + 999) / 1000);
+    g_autofree char *since = text_span((now_ns - trouble->since_ns) / NS_PER_S);
+    g_autofree char *batches = text_count(waiting, "batch waits", "batches wait");
     log_message(kind == ANSWER_DENIED ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-                "sink %s does not take data%s%s: %s; %" G_GUINT64_FORMAT " batch(es) wait, next attempt in %s",
-                settings->name, changed ? "" : " for ", changed ? "" : since, answer->message, waiting, wait);
+                "sink %s does not take data%s%s: %s; %s, next attempt in %s", settings->name, changed ? "" : " for ",
+                changed ? "" : since, answer->message, batches, wait);
 }
 
 void drain_trouble_is_over(DrainTrouble *trouble, const SinkSettings *settings, guint64 waiting, gint64 now_ns)
@@ -43,8 +36,9 @@ void drain_trouble_is_over(DrainTrouble *trouble, const SinkSettings *settings, 
     if (!trouble->lasts)
         return;
     trouble->lasts = false;
-    g_autofree char *span = format_span((now_ns - trouble->since_ns) / NS_PER_S);
-    log_info("sink %s takes data again after %s; %" G_GUINT64_FORMAT " batch(es) wait", settings->name, span, waiting);
+    g_autofree char *span = text_span((now_ns - trouble->since_ns) / NS_PER_S);
+    g_autofree char *batches = text_count(waiting, "batch waits", "batches wait");
+    log_info("sink %s takes data again after %s; %s", settings->name, span, batches);
 }
 
 void drain_trouble_rejected(DrainTrouble *trouble, const SinkSettings *settings, guint64 lines, const char *message,
@@ -53,8 +47,9 @@ void drain_trouble_rejected(DrainTrouble *trouble, const SinkSettings *settings,
     trouble->rejected += lines;
     if (trouble->told_rejected && !is_due(trouble->told_rejected_ns, now_ns))
         return;
-    log_warning("sink %s: %" G_GUINT64_FORMAT " line(s) refused for good, kept in bad/ where it is known which: %s",
-                settings->name, trouble->rejected, message);
+    g_autofree char *refused = text_count(trouble->rejected, "line", "lines");
+    log_warning("sink %s: %s refused for good, kept in bad/ where it is known which: %s", settings->name, refused,
+                message);
     trouble->told_rejected = true;
     trouble->told_rejected_ns = now_ns;
     trouble->rejected = 0;

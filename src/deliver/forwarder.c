@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/forwarder.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "deliver/answer.h"
 #include "deliver/drain.h"
 #include "deliver/sink.h"
@@ -16,9 +17,8 @@ typedef struct {
     Drain *drain;
     Sink *sink;     /* NULL: it can't be used */
     char *unusable; /* why */
-    char *trouble;  /* the last answer's, while it lasts */
+    char *broken;   /* why its queue can't be read; NULL: it can */
     DrainStep step;
-    bool denied;    /* only a person can help */
     gint64 look_us; /* monotonic: the queue was empty, and is not looked at before */
 } Lane;
 
@@ -39,7 +39,7 @@ static void clear_lane(gpointer data)
     sink_free(lane->sink);
     drain_free(lane->drain);
     g_free(lane->unusable);
-    g_free(lane->trouble);
+    g_free(lane->broken);
 }
 
 static Lane *lane_at(const Forwarder *forwarder, guint i)
@@ -76,17 +76,13 @@ void forwarder_free(Forwarder *forwarder)
 
 /* --- one sink --- */
 
-static void answered(Lane *lane, const Answer *answer)
+static void answered(const Lane *lane, const Answer *answer)
 {
-    g_free(lane->trouble);
-    bool trouble = answer->kind == ANSWER_DENIED || answer->kind == ANSWER_BUSY || answer->kind == ANSWER_FAILED;
-    lane->trouble = trouble ? g_strdup(answer->message) : NULL;
-    lane->denied = answer->kind == ANSWER_DENIED;
     drain_answered(lane->drain, answer, realtime_ns(), g_random_double());
 }
 
 /* In the place of an answer: the sink would not let us in either. */
-static void answer_unusable(Lane *lane)
+static void answer_unusable(const Lane *lane)
 {
     Answer answer = {.kind = ANSWER_DENIED,
                      .lines = g_array_new(FALSE, FALSE, sizeof(guint)),
@@ -106,8 +102,7 @@ static void advance(Lane *lane)
     lane->step = drain_next(lane->drain, realtime_ns(), &body, &error);
     if (lane->step == DRAIN_STOP) {
         log_error("sink %s: its queue can't be read: %s", lane->settings->name, error->message);
-        g_free(lane->trouble);
-        lane->trouble = g_strdup(error->message);
+        lane->broken = g_strdup(error->message);
     } else if (lane->step == DRAIN_SEND && lane->sink) {
         sink_send(lane->sink, body.data, body.length, lane->settings->gzip);
     } else if (lane->step == DRAIN_SEND) {
@@ -142,10 +137,12 @@ static void trim(const Forwarder *forwarder, const SinkSettings *settings)
     SpoolCount dropped = {0};
     if (!ledger_trim(forwarder->spool, &target, &dropped, &error))
         log_warning("sink %s: cannot bound its queue: %s", settings->name, error->message);
-    if (dropped.batches > 0)
-        log_warning("sink %s: %" G_GUINT64_FORMAT " batches (%" G_GUINT64_FORMAT
-                    " bytes) dropped, the oldest, to keep its queue within its limits",
-                    settings->name, dropped.batches, dropped.bytes);
+    if (dropped.batches == 0)
+        return;
+    g_autofree char *batches = text_count(dropped.batches, "batch", "batches");
+    log_warning("sink %s: %s (%" G_GUINT64_FORMAT
+                " bytes) dropped, the oldest, to keep its queue within its limits (max_size, max_age)",
+                settings->name, batches, dropped.bytes);
 }
 
 /* Of sinks that are no longer configured the longest age that any has. */
@@ -171,6 +168,15 @@ static bool is_readable(int fd)
     return fd >= 0 && poll(&poll_fd, 1, 0) > 0;
 }
 
+/* What keeps it from being sent; NULL: nothing. */
+static const char *problem_of(const Lane *lane)
+{
+    const Ledger *ledger = drain_ledger(lane->drain);
+    if (lane->broken)
+        return lane->broken;
+    return ledger->failures > 0 && *ledger->last_error ? ledger->last_error : NULL;
+}
+
 static void report(const Forwarder *forwarder, const ForwarderOptions *options)
 {
     if (!options->progress)
@@ -182,7 +188,7 @@ static void report(const Forwarder *forwarder, const ForwarderOptions *options)
                                    .ledger = drain_ledger(lane->drain),
                                    .waiting = drain_waiting(lane->drain),
                                    .done = lane->step == DRAIN_DONE,
-                                   .problem = lane->trouble};
+                                   .problem = problem_of(lane)};
     }
     options->progress(sinks, forwarder->lanes->len, options->progress_data);
 }
@@ -205,7 +211,7 @@ static bool is_worth_waiting(const Forwarder *forwarder, const ForwarderOptions 
         if (lane->step == DRAIN_WAIT && drain_retry_at(lane->drain) == 0)
             return true; /* it wants to be asked again */
         all_done &= lane->step == DRAIN_DONE || lane->step == DRAIN_STOP;
-        hope |= lane->step == DRAIN_WAIT && (options->flush ? !lane->denied : due_us(lane) <= end_us);
+        hope |= lane->step == DRAIN_WAIT && (options->flush ? !drain_needs_help(lane->drain) : due_us(lane) <= end_us);
     }
     if (options->flush)
         return hope;
@@ -285,7 +291,7 @@ bool forwarder_has_work(Spool *spool, const GPtrArray *sinks)
         g_autoptr(GPtrArray) waiting = spool_list(spool, settings->name, NULL);
         Ledger ledger;
         ledger_load(spool, settings->name, &ledger, NULL);
-        if (waiting && waiting->len > 0 && ledger.retry_at_ns <= realtime_ns())
+        if (waiting && waiting->len > 0 && drain_due_ns(&ledger, realtime_ns()) == 0)
             return true;
     }
     return false;

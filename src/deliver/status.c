@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/status.h"
 #include "base/text.h"
-#include "deliver/ledger.h"
+#include "deliver/drain.h"
 #include "deliver/sink.h"
 #include "encode/json.h"
 
@@ -30,7 +30,7 @@ static bool look(Spool *spool, const SinkSettings *settings, gint64 now_ns, Pict
     for (guint i = 0; i < batches->len; i++)
         picture.waiting.bytes += ((const SpoolBatch *)g_ptr_array_index(batches, i))->bytes;
     picture.oldest_ns = batches->len ? ((const SpoolBatch *)g_ptr_array_index(batches, 0))->time_ns : 0;
-    picture.next_ns = picture.ledger.retry_at_ns > now_ns ? picture.ledger.retry_at_ns : 0;
+    picture.next_ns = drain_due_ns(&picture.ledger, now_ns);
     *ret_picture = picture;
     return true;
 }
@@ -74,7 +74,8 @@ static void append_queue(GString *out, const Picture *picture, gint64 now_ns)
     g_autofree char *bytes = text_bytes(picture->waiting.bytes);
     g_autofree char *limit = text_bytes(picture->settings->limits.max_bytes);
     g_autofree char *longest = text_span(picture->settings->limits.max_age_s);
-    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " batches, %s", "queued", picture->waiting.batches, bytes);
+    g_autofree char *batches = text_count(picture->waiting.batches, "batch", "batches");
+    g_string_append_printf(out, "  %-13s %s, %s", "queued", batches, bytes);
     if (picture->oldest_ns) {
         g_autofree char *age = text_span((now_ns - picture->oldest_ns) / NS_PER_SECOND);
         g_string_append_printf(out, ", the oldest %s old", age);
@@ -82,21 +83,29 @@ static void append_queue(GString *out, const Picture *picture, gint64 now_ns)
     g_string_append_printf(out, " (at most %s, %s)\n", limit, longest);
 }
 
-static void append_counts(GString *out, const Picture *picture)
+static void append_sent(GString *out, const Ledger *ledger)
 {
-    const Ledger *ledger = &picture->ledger;
-    g_autofree char *sent = text_bytes(ledger->sent_bytes), *dropped = text_bytes(ledger->dropped_bytes);
-    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " batches, %" G_GUINT64_FORMAT " lines, %s\n", "sent",
-                           ledger->sent_batches, ledger->sent_lines, sent);
-    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " requests\n", "retried", ledger->retried);
-    g_string_append_printf(out, "  %-13s %" G_GUINT64_FORMAT " batches, %s, by the queue's limits\n", "dropped",
-                           ledger->dropped_batches, dropped);
-    g_string_append_printf(
-        out, "  %-13s %" G_GUINT64_FORMAT " lines by the sink; %" G_GUINT64_FORMAT " batches were damaged\n",
-        "rejected", ledger->rejected_lines, ledger->bad_batches);
+    g_autofree char *batches = text_count(ledger->sent_batches, "batch", "batches");
+    g_autofree char *lines = text_count(ledger->sent_lines, "line", "lines");
+    g_autofree char *bytes = text_bytes(ledger->sent_bytes);
+    g_autofree char *retried = text_count(ledger->retried, "request", "requests");
+    g_string_append_printf(out, "  %-13s %s, %s, %s\n  %-13s %s\n", "sent", batches, lines, bytes, "retried", retried);
 }
 
-static void append_picture(GString *out, const Picture *picture, gint64 now_ns)
+/* And where to look for it. */
+static void append_lost(GString *out, const Ledger *ledger, const Spool *spool)
+{
+    g_autofree char *batches = text_count(ledger->dropped_batches, "batch", "batches");
+    g_autofree char *bytes = text_bytes(ledger->dropped_bytes);
+    g_autofree char *lines = text_count(ledger->rejected_lines, "line", "lines");
+    g_autofree char *damaged = text_count(ledger->bad_batches, "batch was", "batches were");
+    bool any = ledger->rejected_lines > 0 || ledger->bad_batches > 0;
+    g_string_append_printf(out, "  %-13s %s, %s, by the queue's limits\n", "dropped", batches, bytes);
+    g_string_append_printf(out, "  %-13s %s by the sink; %s damaged%s%s%s\n", "rejected", lines, damaged,
+                           any ? "; see " : "", any ? spool_path(spool) : "", any ? "/bad" : "");
+}
+
+static void append_picture(GString *out, const Picture *picture, const Spool *spool, gint64 now_ns)
 {
     const Ledger *ledger = &picture->ledger;
     g_string_append_printf(out, "\n%s  %s at %s\n", picture->settings->name, sink_type_name(picture->settings->type),
@@ -107,7 +116,8 @@ static void append_picture(GString *out, const Picture *picture, gint64 now_ns)
     append_queue(out, picture, now_ns);
     append_dated(out, "last success", ledger->last_success_ns, now_ns, "");
     append_dated(out, "last error", ledger->last_error_ns, now_ns, ledger->last_error);
-    append_counts(out, picture);
+    append_sent(out, ledger);
+    append_lost(out, ledger, spool);
 }
 
 char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error)
@@ -120,7 +130,7 @@ char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret
         Picture picture;
         if (!look(spool, g_ptr_array_index(sinks, i), now_ns, &picture, error))
             return NULL;
-        append_picture(out, &picture, now_ns);
+        append_picture(out, &picture, spool, now_ns);
         *ret_trouble |= picture.ledger.failures > 0;
     }
     if (sinks->len == 0)
@@ -230,9 +240,11 @@ static bool append_plan(GString *out, Spool *spool, const SinkSettings *settings
         bytes += batch->bytes;
     }
     g_autofree char *size = text_bytes(bytes);
-    g_string_append_printf(
-        out, "%s: %u batches, %" G_GUINT64_FORMAT " lines, %s, in about %" G_GUINT64_FORMAT " requests, to %s\n",
-        settings->name, batches->len, lines, size, (lines + settings->lines - 1) / settings->lines, url);
+    g_autofree char *many = text_count(batches->len, "batch", "batches");
+    g_autofree char *in_all = text_count(lines, "line", "lines");
+    g_autofree char *requests = text_count((lines + settings->lines - 1) / settings->lines, "request", "requests");
+    g_string_append_printf(out, "%s: %s, %s, %s, in about %s, to %s\n", settings->name, many, in_all, size, requests,
+                           url);
     if (damaged)
         g_string_append_printf(out, "%s: %u of them are damaged and would be set aside\n", settings->name, damaged);
     return true;

@@ -291,15 +291,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def shake_hands(self, standin):
         """In this connection's thread, so that a client which does not say anything holds nobody up."""
         plain = self.request
+        self.request = standin.tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        self.server.open.add(self.request)
+        self.server.open.discard(plain)
         try:
-            self.request = standin.tls.wrap_socket(plain, server_side=True)
-            self.server.open.add(self.request)
+            self.request.do_handshake()
         except OSError:  # ssl.SSLError is one
             with standin.lock:
                 standin.handshakes_failed += 1
+            self.server.open.discard(self.request)
+            self.say_alert(socket.socket(fileno=self.request.detach()))
             raise
-        finally:
-            self.server.open.discard(plain)
+
+    @staticmethod
+    def say_alert(connection):
+        """Closed with something unread the alert might get lost."""
+        with connection, contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(2)
+            for _ in range(64):
+                if not connection.recv(65536):
+                    break
 
     def finish(self):
         with contextlib.suppress(OSError):

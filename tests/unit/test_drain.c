@@ -666,6 +666,75 @@ static void test_clock_set_back(void **state)
     assert_int_equal(stored_ledger(&rig).last_success_ns, rig.now_ns);
 }
 
+static void test_due(void **state)
+{
+    (void)state;
+    const gint64 now_ns = 1000000 * NS_PER_SECOND, most_ns = DRAIN_ASKED_MAX_MS / 1000 * NS_PER_SECOND;
+    const struct {
+        gint64 retry_at_ns, due_ns;
+    } cases[] = {
+        {0, 0},
+        {now_ns - 1, 0},
+        {now_ns, 0},
+        {now_ns + 1, now_ns + 1},
+        {now_ns + most_ns, now_ns + most_ns},
+        {now_ns + most_ns + 1, 0},
+        {G_MAXINT64, 0},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        assert_int_equal(drain_due_ns(&(Ledger){.retry_at_ns = cases[i].retry_at_ns}, now_ns), cases[i].due_ns);
+}
+
+/* Some servers say 500 to a poison line. That it is one takes several tries of one process, which does not live for
+ * long, so after a long outage they must not be minutes apart. What the server asks for is honoured. */
+static void test_tries_after_an_outage(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB2, FAKE_PLAIN);
+    DrainBody body;
+    add_points(&rig, 64, -1, "");
+    restart(&rig);
+    for (guint i = 0; i < 20; i++) {
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        answer_with(&rig, fake_reply(503, NULL));
+        wait_for_it(&rig);
+    }
+    for (guint i = 1; i < ANSWER_FAILED_TRIES; i++) {
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        answer_with(&rig, fake_reply(500, i == 2 ? "30" : NULL));
+        gint64 wait_ns = drain_retry_at(rig.drain) - rig.now_ns;
+        assert_true(wait_ns <= (i == 2 ? 30 : 1 << (i - 1)) * NS_PER_SECOND);
+        assert_true(wait_ns >= (i == 2 ? 30 * NS_PER_SECOND : NS_PER_SECOND / 2));
+        wait_for_it(&rig);
+    }
+    assert_int_equal(next(&rig, &body), DRAIN_SEND);
+    assert_int_equal(body.lines, 64);
+    answer_with(&rig, fake_reply(500, NULL));
+    assert_int_equal(next(&rig, &body), DRAIN_SEND);
+    assert_int_equal(body.lines, 32);
+}
+
+static void test_needs_help(void **state)
+{
+    static const struct {
+        long status;
+        bool needs_help;
+    } cases[] = {{503, false}, {401, true}, {503, false}, {404, true}};
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    DrainBody body;
+    add_points(&rig, 1, -1, "");
+    restart(&rig);
+    assert_false(drain_needs_help(rig.drain));
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        drain_hurry(rig.drain);
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        answer_with(&rig, fake_reply(cases[i].status, NULL));
+        assert_int_equal(drain_needs_help(rig.drain), cases[i].needs_help);
+    }
+    drain_hurry(rig.drain);
+    assert_int_equal(go(&rig), DRAIN_SEND);
+    assert_false(drain_needs_help(rig.drain));
+}
+
 /* In the middle of a search the same lines follow, not all of them again; a new process begins anew. */
 static void test_backoff_within_a_search(void **state)
 {
@@ -776,15 +845,15 @@ static void test_log(void **state)
         const char *log;
     } cases[] = {
         {0, 204, ""},
-        {0, 503, "t: sink influx does not take data: 503 Service Unavailable; 8 batch(es) wait, next attempt in 1 s\n"},
+        {0, 503, "t: sink influx does not take data: 503 Service Unavailable; 8 batches wait, next attempt in 1 s\n"},
         {60, 503, ""},
         {60, 500, ""},
-        {60, 401, "t: sink influx does not take data: 401 Unauthorized; 8 batch(es) wait, next attempt in 3 min\n"},
+        {60, 401, "t: sink influx does not take data: 401 Unauthorized; 8 batches wait, next attempt in 3 min 45 s\n"},
         {599, 404, ""},
         {1, 404,
-         "t: sink influx does not take data for 13 min: 404 Not Found; 8 batch(es) wait, next attempt in 3 min\n"},
-        {600, 502, "t: sink influx does not take data: 502 Bad Gateway; 8 batch(es) wait, next attempt in 48 s\n"},
-        {6000, 204, "t: sink influx takes data again after 2 h 3 min; 8 batch(es) wait\n"},
+         "t: sink influx does not take data for 13 min: 404 Not Found; 8 batches wait, next attempt in 3 min 45 s\n"},
+        {600, 502, "t: sink influx does not take data: 502 Bad Gateway; 8 batches wait, next attempt in 48 s\n"},
+        {6000, 204, "t: sink influx takes data again after 2 h 3 min; 8 batches wait\n"},
         {0, 204, ""},
     };
     g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
@@ -829,6 +898,9 @@ int main(void)
         IN_MEMORY(test_nothing_to_wait_for),
         IN_MEMORY(test_hurry),
         IN_MEMORY(test_clock_set_back),
+        cmocka_unit_test(test_due),
+        IN_MEMORY(test_tries_after_an_outage),
+        IN_MEMORY(test_needs_help),
         IN_MEMORY(test_backoff_within_a_search),
         IN_MEMORY(test_failures_over_processes),
         IN_MEMORY(test_saving),

@@ -130,6 +130,19 @@ static void spans_for_people(void **state)
     }
 }
 
+static void counts_for_people(void **state)
+{
+    (void)state;
+    static const struct {
+        guint64 number;
+        const char *text;
+    } cases[] = {{0, "0 boxes"}, {1, "1 box"}, {2, "2 boxes"}, {G_MAXUINT64, "18446744073709551615 boxes"}};
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = text_count(cases[i].number, "box", "boxes");
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_numbers_that_are_and_are_not),
         cmocka_unit_test(test_any_text_as_glib_reads_it),
         cmocka_unit_test(test_reads_what_was_written),
+        cmocka_unit_test(counts_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
