@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""All the way: real guests, the probe called as OpenNebula does, the forwarder that it starts, real databases. What is
-queried back equals what was collected, each measurement, tag, field, type and value; nobody does anything in between."""
+"""All the way: real guests, the probe called as OpenNebula does, the forwarder that it starts, real databases. What
+is queried back equals what was collected, each measurement, tag, field, type and value; nobody does anything in between."""
 import contextlib
 import fcntl
 import gzip
@@ -216,8 +216,8 @@ class Guests(RigCase):
     def assert_log(self, chain):
         """Nothing to complain of but the sink where nobody listens."""
         log = [text for level, text in chain.log + chain.host.syslog.take() if level <= 4]
-        odd = [text for text in log if f"sink {KEPT} does not take data" not in text and "no previous sample" not in text]
-        self.assertEqual(odd, [])
+        known = (f"sink {KEPT} does not take data", "no previous sample")
+        self.assertEqual([text for text in log if not any(words in text for words in known)], [])
 
     # ---- the forwarder and the probe --------------------------------------------------------------------------
 
@@ -242,6 +242,18 @@ class Guests(RigCase):
         self.assert_in_victoriametrics(chain.points())
         self.assert_log(chain)
 
+    def cycle_until(self, chain, condition):
+        """Cycles, a second apart: more is not done for the sinks to get their data."""
+        deadline = time.monotonic() + ARRIVAL_SECONDS
+        while True:
+            self.assertLess(time.monotonic(), deadline, chain.host.syslog.take())
+            chain.cycle()
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
+                if condition():
+                    return
+                time.sleep(0.05)
+
     def test_down_and_back(self):
         """a database that is down for some cycles: the other gets its data, and it gets all when it is back"""
         chain = self.chain()
@@ -257,12 +269,7 @@ class Guests(RigCase):
             self.assertEqual(len(chain.waiting("influx")), 3)
         finally:
             self.influxd.start()
-        deadline = time.monotonic() + ARRIVAL_SECONDS
-        while chain.waiting("influx"):
-            self.assertLess(time.monotonic(), deadline, chain.host.syslog.take())
-            time.sleep(1)
-            chain.cycle()
-            self.wait_for(chain.is_idle, ARRIVAL_SECONDS, "a forwarder does not end")
+        self.cycle_until(chain, lambda: not chain.waiting("influx"))
         chain.arrive()
         self.assert_in_influxdb(chain.points())
         self.assert_in_victoriametrics(chain.points())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The forwarder as a process among others: killed, stopped, several at once, on a spool that is full, read-only, damaged
-or not ours. In the end every point that was queued is stored, once by its key, but for those that were counted as
+"""The forwarder as a process among others: killed, stopped, several at once, on a spool that is full, read-only,
+damaged or not ours. In the end every point that was queued is stored, once by its key, but for those that were counted as
 dropped."""
 import contextlib
 import fcntl
@@ -141,15 +141,20 @@ class ForwardCase(Case):
 
 class Killed(ForwardCase):
     def kill_at_random(self, seconds):
-        """Forwarders one after the other, each killed after 0 to `seconds`. How many were, with something sent."""
+        """Forwarders one after the other, each killed after 0 to `seconds`, which follows what the machine can do. How
+        many were, with some of it sent."""
         hit = 0
         for _ in range(KILLS):
+            if len(self.waiting()) < 100:
+                self.queue(200)
             before = len(self.waiting())
             process = self.forwarding.start("--flush")
             time.sleep(self.random.uniform(0, seconds))
             process.kill()
             process.communicate()
-            hit += process.returncode == -signal.SIGKILL and 0 < len(self.waiting()) < before
+            sent = before - len(self.waiting())
+            hit += process.returncode == -signal.SIGKILL and 0 < sent < before
+            seconds *= 1.3 if sent == 0 else 0.7 if sent == before else 1
         print(f"seed {SEED}: {hit} of {KILLS} killed with some sent", file=sys.stderr)
         return hit
 
@@ -169,7 +174,7 @@ class Killed(ForwardCase):
         self.forward("--flush")
         self.assertTrue(server.points("one") == points(self.texts), "points lost, changed or made up")
         self.assert_tidy()
-        self.assertLessEqual(self.ledger()["sent_lines"], 400 * 20)
+        self.assertLessEqual(self.ledger()["sent_lines"], 20 * len(self.texts))
 
     def behave(self, _):
         """503, 400 or 413, with all stored or nothing; an answer that is none; or as it should be."""
@@ -179,7 +184,7 @@ class Killed(ForwardCase):
         return Behaviour(kind, store=self.random.choice([True, False])) if kind else Behaviour(delay=0.002)
 
     def test_standin(self):
-        """killed -9 twenty times while an InfluxDB 2 fails at random: every point is stored, or refused and kept in bad/"""
+        """killed -9 twenty times while an InfluxDB 2 fails at random: every point is stored, or kept in bad/"""
         server = self.standin("influxdb2", token="t0ken")
         token = self.dir / "token"
         token.touch(mode=0o600)
@@ -281,7 +286,7 @@ class Several(ForwardCase):
         for others in ([], [self.down("two")]):
             with self.subTest(f"{len(others)} down"):
                 server = self.standin()
-                server.behave(Behaviour(delay=0.5))
+                server.behave(Behaviour(delay=1))
                 self.configure(Sink("one", server.url, database="one"), *others)
                 self.texts = []
                 self.queue(1)
@@ -355,7 +360,7 @@ class Spools(ForwardCase):
         self.assert_said(said, "damaged gzip", "cannot keep the refused lines")
 
     def test_producer_full(self):
-        """producers on a full disk: the oldest makes room, the newest are stored when the sink is back, all is counted"""
+        """producers on a full disk: the oldest makes room and is counted, the newest are stored at last"""
         server = self.standin()
         server.stop()
         self.configure(Sink("one", server.url, database="one"))
@@ -446,7 +451,8 @@ class Spools(ForwardCase):
         (queue / f"{at}-kvm1-1-0002.lp.gz").symlink_to(self.forwarding.conf)
         (queue / "a note").write_text("m f=1i 1\n")
         self.assert_said(self.forward(), *(f"batch {names[i]} is set aside in bad/: damaged gzip" for i in spoilt))
-        self.assertEqual(sorted(path.name for path in (self.spool / "bad").iterdir()), [f"one-{names[i]}" for i in spoilt])
+        bad = sorted(path.name for path in (self.spool / "bad").iterdir())
+        self.assertEqual(bad, [f"one-{names[i]}" for i in spoilt])
         self.assertEqual([self.status()[key] for key in ("bad_batches", "queued_batches")], [4, 0])
         self.assert_stored(server, [text for i, text in enumerate(self.texts) if i not in spoilt])
         self.assertEqual(len(self.waiting()), 3)
