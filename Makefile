@@ -4,6 +4,7 @@
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 MANDIR   ?= $(PREFIX)/share/man
+DATADIR  ?= $(PREFIX)/share/one-telemetry
 REMOTES  ?= /var/lib/one/remotes
 PYTHON   ?= python3
 CLANG    ?= clang
@@ -173,8 +174,9 @@ demo: programs ## real guests and an InfluxDB, what the probe says and the datab
 demo-stop: ## stop what the demo started and remove what it left
 	$(Q)$(PYTHON) tests/integration/demo.py --stop
 
-bench: programs $(BENCHS) ## cost against virsh on 50 real guests (root; some minutes)
-	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD)
+bench: programs $(BENCHS) ## cost against virsh on 50 real guests and against curl (root; some ten minutes)
+	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD); probe=$$?; \
+	 $(PYTHON) tests/bench/forwarding.py --build $(BUILD) && exit $$probe
 
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, man pages, layering
 	$(Q)sh tests/lint.sh $(C_FILES) $(H_FILES) -- $(OURS)
@@ -189,18 +191,22 @@ docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, con
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).
-install: all ## into DESTDIR: probes into the remotes tree, man pages, sample configuration
+install: all ## into DESTDIR: probe and forwarder into the remotes tree, man pages, dashboard, sample configuration
 	for tree in kvm qemu; do \
 	  install -d $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor && \
 	  install -m 755 $(BUILD)/probes/vm_monitor $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry && \
 	  install -d $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d || exit 1; \
 	  [ -e $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf ] || \
 	  install -m 644 share/telemetry.conf $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf || exit 1; done
+	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana
+	install -m 755 $(BUILD)/hooks/forward $(DESTDIR)$(REMOTES)/hooks/telemetry/forward
+	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
 uninstall: ## take out what install put in, the configuration too
 	for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry \
 	  $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; done
+	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed

@@ -309,12 +309,13 @@ static void note_refusal(Drain *drain, const Answer *answer, gint64 now_ns)
     note_error(drain, answer->message, now_ns);
 }
 
-/* The good lines are stored. */
+/* The good lines are stored. One that is blamed by a number which is none of the body's counts as refused too. */
 static void take_partial(Drain *drain, const Answer *answer, gint64 now_ns)
 {
     DrainRequest *request = drain->request;
     g_autoptr(GArray) named = drain_request_named(request, answer);
-    guint64 dropped = MIN(MAX(answer->dropped, answer->texts->len), request->body_lines);
+    guint64 told = MAX(answer->dropped, (guint64)answer->lines->len + answer->texts->len);
+    guint64 dropped = MIN(told, request->body_lines);
     g_array_append_vals(request->refused, named->data, named->len);
     request->unnamed += less(dropped, named->len);
     drain_ranges_pop(request->ranges);

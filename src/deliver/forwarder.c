@@ -196,12 +196,14 @@ static gint64 due_us(const Lane *lane)
     return g_get_monotonic_time() + MAX(wait_us, 0);
 }
 
-/* Nobody is sending: whether waiting on until `end_us` can bring anything. */
+/* Nobody is sending: whether going on, until `end_us` at the latest, can bring anything. */
 static bool is_worth_waiting(const Forwarder *forwarder, const ForwarderOptions *options, gint64 end_us)
 {
     bool all_done = true, hope = false;
     for (guint i = 0; i < forwarder->lanes->len; i++) {
         const Lane *lane = lane_at(forwarder, i);
+        if (lane->step == DRAIN_WAIT && drain_retry_at(lane->drain) == 0)
+            return true; /* it wants to be asked again */
         all_done &= lane->step == DRAIN_DONE || lane->step == DRAIN_STOP;
         hope |= lane->step == DRAIN_WAIT && (options->flush ? !lane->denied : due_us(lane) <= end_us);
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/start.h"
-#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define REPORT_FD 3 /* in the child: the pipe on which it says that it could not become the program */
 #define DESCRIPTORS "/proc/self/fd"
 
-/* --- in the child, where only async-signal-safe calls are allowed: other threads may have held any lock --- */
+/* --- in the child, where only async-signal-safe calls are allowed, and nothing of ours may be changed --- */
 
 /* What getdents64 gives. */
 typedef struct {
@@ -74,16 +73,13 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* `report` is above the standard descriptors. Returns errno; not at all when all goes well. */
-static int become(const char *program, char *const *words, int *report)
+/* Returns errno; not at all when all goes well. */
+static int become(const char *program, char *const *words)
 {
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
         return errno;
-    if (*report != REPORT_FD && dup3(*report, REPORT_FD, O_CLOEXEC) < 0)
-        return errno;
-    *report = REPORT_FD;
-    close_from(REPORT_FD + 1);
+    close_from(STDERR_FILENO + 1);
     if (setsid() < 0 || chdir("/") < 0)
         return errno;
     reset_signals();
@@ -91,47 +87,26 @@ static int become(const char *program, char *const *words, int *report)
     return errno;
 }
 
-G_GNUC_NORETURN static void run_child(const char *program, char *const *words, int report)
-{
-    int number = become(program, words, &report);
-    gssize ignored = write(report, &number, sizeof number);
-    (void)ignored;
-    _exit(127);
-}
-
 /* --- in the parent --- */
 
-static bool fail(GError **error, const char *program, int number)
+/* In a process of its own that shares our memory until it has become the program: to copy the page tables of one that
+ * has loaded libvirt, and pages as they are written, costs eight times as much. No handler may run in it, so signals
+ * wait. Returns the process; *ret_number is errno where it could not become the program. */
+static pid_t start(const char *program, char *const *words, volatile int *ret_number)
 {
-    g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(number), "cannot start %s: %s", program,
-                g_strerror(number));
-    return false;
-}
-
-/* A pipe whose ends are above the standard descriptors, even where the caller has closed these. */
-static bool make_pipe(int fds[2])
-{
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return false;
-    for (guint i = 0; i < 2; i++) {
-        if (fds[i] > STDERR_FILENO)
-            continue;
-        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        close(fds[i]);
-        fds[i] = fd;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): that is why it is used with care */
+    if (pid == 0) {
+        *ret_number = become(program, words); /* NOLINT(clang-analyzer-unix.Vfork): system calls alone */
+        _exit(127);
     }
-    return fds[0] >= 0 && fds[1] >= 0;
-}
-
-/* What the child reported; 0: it has become the program, which closed its end of the pipe. */
-static int read_report(int fd)
-{
-    int number = 0;
-    gssize got;
-    do
-        got = read(fd, &number, sizeof number);
-    while (got < 0 && errno == EINTR);
-    return got == (gssize)sizeof number ? number : 0;
+    int number = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0)
+        *ret_number = number;
+    return pid;
 }
 
 bool start_detached(const char *program, const char *const *arguments, GError **error)
@@ -141,23 +116,13 @@ bool start_detached(const char *program, const char *const *arguments, GError **
     words[0] = (char *)(guintptr)program;
     memcpy(words + 1, arguments, n * sizeof *words);
 
-    int fds[2] = {-1, -1};
-    bool piped = make_pipe(fds);
-    int number = errno;
-    FILE_AUTO_CLOSE int reading = fds[0];
-    FILE_AUTO_CLOSE int writing = fds[1];
-    if (!piped)
-        return fail(error, program, number);
-    pid_t pid = fork();
-    if (pid == 0)
-        run_child(program, words, writing);
-    if (pid < 0)
-        return fail(error, program, errno);
-    close(writing);
-    writing = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): seen by the cleanup */
-    number = read_report(reading);
+    volatile int number = 0;
+    pid_t pid = start(program, words, &number);
     if (number == 0)
         return true;
-    waitpid(pid, NULL, 0);
-    return fail(error, program, number);
+    if (pid > 0)
+        waitpid(pid, NULL, 0);
+    g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(number), "cannot start %s: %s", program,
+                g_strerror(number));
+    return false;
 }

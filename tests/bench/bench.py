@@ -18,12 +18,15 @@ from opennebula import Tree, message_size  # noqa: E402
 from rig import Rig, RigError  # noqa: E402
 
 GROUPS = "--state --cpu-total --balloon --vcpu --interface --block".split()
+SPOOLING = ("[probe]\nstate_dir = {0}/state-spooling\n[spool]\ndir = {0}/spool\n[forward]\nprogram = /bin/true\n"
+            "[sink one]\nurl = http://127.0.0.1:9\ndatabase = one\n")  # nobody takes the batches away
 COLUMNS = ("wall", "client", "libvirtd", "QEMU", "peak")
 LIMITS = (  # figure, at most
     ("wall of the probe / virsh", 1.05),
     ("client CPU of the probe / virsh", 0.90),
     ("own share: client CPU of the probe above libvirt alone, ms", 5.0),
     ("peak memory of the probe, MB", 25.0),
+    ("client CPU of spooling for a sink, ms", 3.0),
 )
 
 
@@ -48,13 +51,14 @@ def measure(build, command, libvirtd, guests):
     return wall, client, cpu_ms(libvirtd) - before[0], sum(map(cpu_ms, guests)) - before[1], peak / 1024
 
 
-def candidates(build, tree, uri):
+def candidates(build, tree, spooling, uri):
     only = str(build / "tests" / "bench" / "libvirt_only")
     return {
         "connect": [only, "connect", uri],
         "stats": [only, "stats", uri],
         "virsh": ["virsh", "-q", "-c", uri, "domstats", "--nowait", *GROUPS],
         "probe": [str(tree.probe), "kvm", "0", "localhost"],
+        "probe with a sink": [str(spooling.probe), "kvm", "0", "localhost"],
         "probe --format line": [str(tree.probe), "--format", "line"],
     }
 
@@ -63,10 +67,11 @@ def bench(rig, args):
     uri = rig.uri()
     scratch = pathlib.Path(rig.dir)
     tree = Tree(scratch / "remotes", args.build / "probes" / "vm_monitor", uri, f"[probe]\nstate_dir = {scratch}/state\n")
+    spooling = Tree(scratch / "remotes-spooling", args.build / "probes" / "vm_monitor", uri, SPOOLING.format(scratch))
     guests = [rig.pid(f"one-{5000 + i}") for i in range(1, args.guests + 1)]
-    runs = {name: [] for name in candidates(args.build, tree, uri)}
+    runs = {name: [] for name in candidates(args.build, tree, spooling, uri)}
     for turn in range(args.runs + 1):
-        for name, command in candidates(args.build, tree, uri).items():
+        for name, command in candidates(args.build, tree, spooling, uri).items():
             got = measure(args.build, command, rig.libvirtd_pid(), guests)
             if turn:  # the first turn warms up
                 runs[name].append(got)
@@ -81,8 +86,9 @@ def report(medians, records, args):
     print(f"{'':24}" + "".join(f"{column:>10}" for column in COLUMNS))
     for name, row in medians.items():
         print(f"{name:24}" + "".join(f"{value:10.1f}" for value in row))
-    probe, virsh, stats, connect = (medians[name] for name in ("probe", "virsh", "stats", "connect"))
-    values = (probe[0] / virsh[0], probe[1] / virsh[1], probe[1] - stats[1], probe[4])
+    probe, sink, virsh, stats, connect = (medians[name] for name in
+                                          ("probe", "probe with a sink", "virsh", "stats", "connect"))
+    values = (probe[0] / virsh[0], probe[1] / virsh[1], probe[1] - stats[1], probe[4], sink[1] - probe[1])
     print()
     worse = 0
     for (what, limit), value in zip(LIMITS, values):

@@ -86,7 +86,8 @@ static void test_other_forms_are_mended(void **state)
     add_lines(&rig, "# comment\n\nm f=1 1\r\n  \nm f=2 2");
     add_lines(&rig, "");
     add_lines(&rig, "\n\n");
-    add_lines(&rig, "m s=\"two\nrows\" 3\nm f=4 4\n");
+    add_lines(&rig, "m s=\"two\nrows\" 3\n");
+    add_lines(&rig, "m f=4 4\n");
     DrainBody body;
     restart(&rig);
     assert_int_equal(next(&rig, &body), DRAIN_SEND);
@@ -108,7 +109,7 @@ static void test_other_forms_are_mended(void **state)
     assert_int_equal(next(&rig, &body), DRAIN_DONE);
     assert_int_equal(waiting(&rig), 0);
     assert_int_equal(drain_ledger(rig.drain)->sent_lines, 4);
-    assert_int_equal(drain_ledger(rig.drain)->sent_batches, 2);
+    assert_int_equal(drain_ledger(rig.drain)->sent_batches, 3);
     assert_false(exists(*state, "bad"));
 }
 
@@ -336,6 +337,50 @@ static void test_one_poison_line(void **state)
         for (gsize p = 0; p < G_N_ELEMENTS(places); p++)
             check_refusal(*state, &refusals[i], places[p].batches, places[p].lines, places[p].batch, places[p].at,
                           p % 2);
+}
+
+static guint count_lines(const char *text)
+{
+    guint n = 0;
+    for (; (text = strchr(text, '\n')); text++)
+        n++;
+    return n;
+}
+
+/* What a sink says need not be true. */
+static void test_claims(void **state)
+{
+    static const struct {
+        SinkType type;
+        const char *body;
+        guint rejected, kept;
+    } cases[] = {
+        {SINK_INFLUXDB3, "{\"error\":\"partial write\",\"data\":[{\"line_number\":11}]}", 1, 0},
+        {SINK_INFLUXDB3, "{\"error\":\"partial write\",\"data\":[{\"line_number\":4294967295},{\"line_number\":10}]}",
+         2, 1},
+        {SINK_INFLUXDB3, "{\"error\":\"partial write\",\"data\":[{\"original_line\":\"m x\"}]}", 1, 0},
+        {SINK_INFLUXDB1, "{\"error\":\"partial write: x dropped=99999999999999999999\"}", 10, 0},
+        {SINK_INFLUXDB1, "{\"error\":\"unable to parse 'm x': r\\nunable to parse 'm x': r\"}", 2, 0},
+        {SINK_INFLUXDB2, "{\"message\":\"partial write: dropped=3\"}", 3, 0},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(Rig) rig = rig_new(*state, cases[i].type, FAKE_PLAIN);
+        DrainBody body;
+        Ledger before = stored_ledger(&rig);
+        g_autofree char *bad_before = read_bad(*state);
+        add_points(&rig, 10, -1, "");
+        restart(&rig);
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        SinkReply *reply = fake_reply(400, NULL);
+        reply->body = g_string_new(cases[i].body);
+        answer_with(&rig, reply);
+        assert_int_equal(next(&rig, &body), DRAIN_DONE);
+        Ledger after = stored_ledger(&rig);
+        g_autofree char *bad = read_bad(*state);
+        assert_int_equal(after.rejected_lines - before.rejected_lines, cases[i].rejected);
+        assert_int_equal(after.sent_lines - before.sent_lines, 10 - cases[i].rejected);
+        assert_int_equal(count_lines(bad) - count_lines(bad_before), cases[i].kept);
+    }
 }
 
 /* InfluxDB 1 stores nothing where every line is malformed, and says so otherwise. */
@@ -785,6 +830,7 @@ int main(void)
         IN_MEMORY(test_each_sink_by_itself),
         IN_MEMORY(test_unsafe_queue_stops),
         IN_MEMORY(test_one_poison_line),
+        IN_MEMORY(test_claims),
         IN_MEMORY(test_all_poison),
         IN_MEMORY(test_order_of_the_end),
         IN_MEMORY(test_refusing_everything),
