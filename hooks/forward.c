@@ -218,7 +218,7 @@ static int take_lock(const Forward *forward, GError **error)
     return lock;
 }
 
-/* What the configuration leaves out must not end as an endless loop either: a run that got nowhere is the last. */
+/* Once more for what was added at the last moment, while others were told that a forwarder is at work. */
 static int run(const Forward *forward, GError **error)
 {
     if (forward->arguments.flush && forward->sinks->len == 0)
@@ -244,9 +244,8 @@ static int run(const Forward *forward, GError **error)
         }
         g_autoptr(Forwarder) forwarder = forwarder_new(forward->spool, forward->sinks);
         all_sent = forwarder_run(forwarder, &options);
-        g_clear_pointer(&forwarder, forwarder_free); /* the ledgers are saved before the lock is let go of */
         close(lock);
-        if (!all_sent || is_stopped(forward) || !forwarder_has_work(forward->spool, forward->sinks))
+        if (is_stopped(forward) || !forwarder_has_work(forwarder))
             break;
     }
     end_progress(&progress);

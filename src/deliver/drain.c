@@ -448,12 +448,17 @@ Drain *drain_new(Spool *spool, const SinkSettings *settings)
     return drain;
 }
 
+void drain_save(Drain *drain)
+{
+    if (drain->unsaved)
+        save(drain, drain->saved_ns);
+}
+
 void drain_free(Drain *drain)
 {
     if (!drain)
         return;
-    if (drain->unsaved)
-        save(drain, drain->saved_ns);
+    drain_save(drain);
     g_clear_pointer(&drain->request, drain_request_free);
     g_clear_pointer(&drain->ahead, drain_request_free);
     g_clear_pointer(&drain->list, g_ptr_array_unref);

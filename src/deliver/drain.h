@@ -16,6 +16,8 @@ typedef struct Drain Drain;
 /* Several drains of one spool may live side by side. `settings` and `spool` must outlive it. Loads the ledger, and
  * honours its back-off. */
 Drain *drain_new(Spool *spool, const SinkSettings *settings);
+/* Saves the ledger where that is due still; drain_free does so too. */
+void drain_save(Drain *drain);
 void drain_free(Drain *drain);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Drain, drain_free)
 
@@ -33,8 +35,8 @@ typedef struct {
     guint lines;
 } DrainBody;
 
-/* `now_ns`: realtime. A damaged batch goes to bad/ and is counted and logged; so does a line that is no line protocol,
- * as some servers drop it, or its neighbours, without a word. */
+/* `now_ns`: realtime. A damaged batch goes to bad/ (where that can't be had, it goes) and is counted and logged;
+ * so does a line that is no line protocol, as some servers drop it, or its neighbours, without a word. */
 DrainStep drain_next(Drain *drain, gint64 now_ns, DrainBody *ret_body, GError **error);
 
 /* While an answer is awaited, which is a good time for it: readies the request behind this one, so that the sink need

@@ -54,26 +54,36 @@ static bool is_hopeless(const GError *reason)
            g_error_matches(reason, SPOOL_ERROR, SPOOL_ERROR_UNSAFE);
 }
 
-/* The member's batch; *ret_batch is NULL where it is gone, or was set aside because it can never be sent. */
+/* What can never be sent is kept for people where that is possible; the batches behind it do not wait for it. */
+static bool put_away(DrainRequest *request, const DrainMember *member, const GError *reason, GError **error)
+{
+    g_autoptr(GError) unkept = NULL;
+    const char *sink = request->settings->name;
+    if (spool_set_aside(request->spool, sink, member->name, &unkept))
+        log_warning("sink %s: batch %s is set aside in bad/: %s", sink, member->name, reason->message);
+    else if (spool_remove(request->spool, sink, member->name, error))
+        log_warning("sink %s: batch %s is removed: %s; it can't be kept: %s", sink, member->name, reason->message,
+                    unkept->message);
+    else
+        return false;
+    request->spoilt.batches++;
+    request->spoilt.bytes += member->bytes;
+    return true;
+}
+
+/* The member's batch; *ret_batch is NULL where it is gone, or was put away because it can never be sent. */
 static bool open_member(DrainRequest *request, DrainMember *member, DrainBatch **ret_batch, GError **error)
 {
     g_autoptr(GError) reason = NULL;
-    const char *sink = request->settings->name;
-    DrainBatch *batch = drain_batch_load(request->spool, sink, member->name, &reason);
+    DrainBatch *batch = drain_batch_load(request->spool, request->settings->name, member->name, &reason);
     *ret_batch = batch;
     member->gone = !batch;
     if (batch || !reason)
         return true;
-    if (!is_hopeless(reason)) {
-        g_propagate_error(error, g_steal_pointer(&reason));
-        return false;
-    }
-    if (!spool_set_aside(request->spool, sink, member->name, error))
-        return false;
-    log_warning("sink %s: batch %s is set aside in bad/: %s", sink, member->name, reason->message);
-    request->spoilt.batches++;
-    request->spoilt.bytes += member->bytes;
-    return true;
+    if (is_hopeless(reason))
+        return put_away(request, member, reason, error);
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
 }
 
 static guint count_rows(const char *text, gsize length)

@@ -279,20 +279,24 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
     bool all_done = true;
     for (guint i = 0; i < forwarder->lanes->len; i++) {
         all_done &= lane_at(forwarder, i)->step == DRAIN_DONE;
+        drain_save(lane_at(forwarder, i)->drain);
         trim(forwarder, lane_at(forwarder, i)->settings);
     }
     return all_done;
 }
 
-bool forwarder_has_work(Spool *spool, const GPtrArray *sinks)
+static bool has_work(const Forwarder *forwarder, const Lane *lane)
 {
-    for (guint i = 0; i < sinks->len; i++) {
-        const SinkSettings *settings = g_ptr_array_index(sinks, i);
-        g_autoptr(GPtrArray) waiting = spool_list(spool, settings->name, NULL);
-        Ledger ledger;
-        ledger_load(spool, settings->name, &ledger, NULL);
-        if (waiting && waiting->len > 0 && drain_due_ns(&ledger, realtime_ns()) == 0)
+    if (lane->step == DRAIN_STOP || drain_due_ns(drain_ledger(lane->drain), realtime_ns()) != 0)
+        return false;
+    g_autoptr(GPtrArray) waiting = spool_list(forwarder->spool, lane->settings->name, NULL);
+    return waiting && waiting->len > 0;
+}
+
+bool forwarder_has_work(const Forwarder *forwarder)
+{
+    for (guint i = 0; i < forwarder->lanes->len; i++)
+        if (has_work(forwarder, lane_at(forwarder, i)))
             return true;
-    }
     return false;
 }

@@ -34,9 +34,9 @@ void forwarder_free(Forwarder *forwarder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Forwarder, forwarder_free)
 
 /* Drops what is above the limits, then sends until nothing is left that can be sent now. Returns whether all queues are
- * empty. */
+ * empty. The ledgers are saved. */
 bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options);
 
-/* Whether some sink has batches that are due: as after a run, when the lock was let go of, since a batch that was added
- * before had nobody started for it. */
-bool forwarder_has_work(Spool *spool, const GPtrArray *sinks);
+/* Whether some sink has batches that are due. For after a run, when the lock was let go of: a batch that was added just
+ * before had nobody started for it. A queue that could not be worked off in that run has none. */
+bool forwarder_has_work(const Forwarder *forwarder);

@@ -23,7 +23,7 @@ block.count                disk_count           disks
 """
 VCPU = """
 state                      state                state
-time                       time                 time
+time                       cputime              time
 wait                       wait                 wait
 delay                      delay                delay
 """

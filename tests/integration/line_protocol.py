@@ -92,6 +92,8 @@ def read_line(text):
         if not line.next_is(","):
             break
     line.expect(" ")
+    if "time" in point.tags or "time" in point.fields:  # InfluxDB 1 leaves that out without a word, 3 refuses the line
+        raise ValueError(f"a tag or field called time: {text}")
     both = sorted(set(point.tags) & set(point.fields))
     if both:
         raise ValueError(f"tag and field {both[0]}: {text}")

@@ -155,6 +155,20 @@ static void test_damaged_batches(void **state)
     assert_int_equal(waiting(&rig), 0);
 }
 
+/* Where bad/ can't be made, a damaged batch goes all the same: the good one behind it does not wait. */
+static void test_damaged_and_nowhere_to_keep(void **state)
+{
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    g_autofree char *bad = path_of(*state, "bad");
+    assert_true(g_file_set_contents(bad, "in the way", -1, NULL));
+    add_stored(&rig, "no gzip", strlen("no gzip"));
+    add_points(&rig, 3, -1, "");
+    go_on(&rig);
+    assert_int_equal(g_hash_table_size(rig.sink->points), 3);
+    assert_int_equal(waiting(&rig), 0);
+    assert_int_equal(stored_ledger(&rig).bad_batches, 1);
+}
+
 static void test_batches_added_meanwhile(void **state)
 {
     g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
@@ -878,6 +892,7 @@ int main(void)
         IN_MEMORY(test_other_forms_are_mended),
         IN_MEMORY(test_invalid_lines_never_leave),
         IN_MEMORY(test_damaged_batches),
+        IN_MEMORY(test_damaged_and_nowhere_to_keep),
         IN_MEMORY(test_batches_added_meanwhile),
         IN_MEMORY(test_prepared),
         IN_MEMORY(test_batches_dropped_meanwhile),

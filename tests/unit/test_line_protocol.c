@@ -349,7 +349,7 @@ static const struct {
      "vm_devices,VMID=83,bridge=br0,device=one-83-0,devtype=nic,host=kvm\\ 1,mac=02:00:c0:a8:00:01,name=one-83,"
      "uuid=" UUID " rxbytes=110i" TIME "vm_devices,VMID=83,device=vda,devtype=disk,host=kvm\\ 1,name=one-83,"
      "path=/var/lib/one/a\\,b\\=c,uuid=" UUID " rd_bytes=4096i" TIME},
-    {SERIES_VCPUS, "vm_vcpus,VMID=83,host=kvm\\ 1,name=one-83,uuid=" UUID ",vcpu=3 time=5i" TIME},
+    {SERIES_VCPUS, "vm_vcpus,VMID=83,host=kvm\\ 1,name=one-83,uuid=" UUID ",vcpu=3 cputime=5i" TIME},
     {SERIES_INFO, "vm_info,VMID=83,host=kvm\\ 1,uuid=" UUID " vm_name=\"web \\\"1\\\"\",uid=\"0\"" TIME},
     {SERIES_HOST, "host_totals,host=kvm\\ 1 collect_ms=12.0,version=\"0.1.0\"" TIME
                   "host_totals,host=kvm\\ 1,sink=influx queued_batches=3i" TIME},
