@@ -194,6 +194,12 @@ static AnswerKind read_500(SinkType type, const char *words, Answer *answer)
     return type != SINK_INFLUXDB2 && strcmp(words, "timeout") == 0 ? ANSWER_BUSY : ANSWER_FAILED;
 }
 
+/* What a database never answers to a write: the URL leads to something else, a login page say. */
+static bool is_page(const GString *body)
+{
+    return body && body->str[strspn(body->str, " \t\r\n")] == '<';
+}
+
 static AnswerKind read_status(SinkType type, long status, const cJSON *json, const char *words, Answer *answer)
 {
     if (status >= 200 && status <= 299)
@@ -274,6 +280,11 @@ static void read_answer(SinkType type, const SinkReply *reply, Answer *answer)
     const char *words = told ? told : header ? header : "";
     const char *shown = *words || !reply->body ? words : reply->body->str;
     answer->kind = read_status(type, reply->status, told ? json : NULL, words, answer);
+    if (answer->kind == ANSWER_STORED && is_page(reply->body)) {
+        answer->kind = ANSWER_DENIED;
+        answer->message = g_strdup_printf("%ld, but with a page for people: is the URL a database's?", reply->status);
+        return;
+    }
     answer->message = answer->kind == ANSWER_STORED ? g_strdup("") : make_message(reply, json, shown);
     answer->of_lines = answer->lines->len + answer->texts->len > 0 || says_of_lines(shown);
     sort_numbers(answer->lines);

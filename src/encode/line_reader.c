@@ -186,7 +186,9 @@ static bool take_key(LineReader *r, Name *ret_name, const char *a_key, const cha
     if (!is_at(r, '='))
         return refuse_here(r, the_rest, error);
     r->at++;
-    return true;
+    return (ret_name->length == 4 && memcmp(ret_name->text, "time", 4) == 0)
+               ? refuse(r, ret_name->at, LINE_ERROR_SYNTAX, "another name than time, which is the time stamp's", error)
+               : true;
 }
 
 static int compare_names(const void *left, const void *right)

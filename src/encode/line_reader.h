@@ -70,7 +70,8 @@ typedef enum {
  * be missing, and the next call goes on behind the first of these newlines: a quote left open never hides good lines,
  * unless a second one left open closes it, which is a string to InfluxDB too. Our own writer makes a newline a space.
  *
- * Refused: a measurement that begins with _ (reserved), a line without fields, an empty key or tag value, a tag or
+ * Refused: a measurement that begins with _ (reserved), a tag or field called time (InfluxDB 1 stores such a point
+ * without it, or not at all, and says nothing), a line without fields, an empty key or tag value, a tag or
  * field key twice, a bare word as value, NaN and infinity, numbers out of range, an unterminated string, invalid UTF-8,
  * NUL anywhere and other control characters (tabs too) outside of strings, trailing garbage, a time stamp that is no
  * 64-bit integer. */

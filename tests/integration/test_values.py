@@ -15,6 +15,7 @@ from rig.domain import NAMESPACE
 IDLE, DISK, BUSY, WIDE, NET = 79, 82, 83, 84, 85
 VMS = (IDLE, DISK, BUSY, WIDE, NET)
 INTERVAL = 4            # seconds between the two cycles that rates are taken of
+HALF_MILLI = 0.0005     # figures are rounded to three decimals
 RSS_SLACK = 2048        # KiB by which a QEMU's memory may go up and down again between two readings
 GROUPS = ("--state", "--cpu-total", "--balloon", "--vcpu", "--interface", "--block")
 RATES = {               # OpenNebula's key: what of libvirt's it is the change of, and what one of these makes
@@ -245,7 +246,7 @@ class Values(RigCase):
             self.assertIsNone(have, what)
         else:
             self.assertIsNotNone(have, what)
-            self.assertLessEqual(abs(have - want), 1e-6 * max(1, abs(want)), f"{what}: {have}, not {want}")
+            self.assertLessEqual(abs(have - want), HALF_MILLI + 1e-6 * abs(want), f"{what}: {have}, not {want}")
 
     def test_frames(self):
         """frames sent to a guest: its received bytes and packets grow by just these, on this NIC"""

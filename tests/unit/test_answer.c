@@ -203,6 +203,8 @@ static const Case cases[] = {
     {ALL, 500, NULL, NULL, .kind = ANSWER_FAILED},
     {ALL, 500, "{\"error\":\"disk full\"}", NULL, ANSWER_FAILED, .message = "500 Internal Server Error: disk full"},
     {LIKE_V1 | V3, 500, "{\"error\":\"timeout\"}", NULL, .kind = ANSWER_BUSY},
+    {ALL, 200, "\n<!DOCTYPE html><title>Log in</title>", NULL, ANSWER_DENIED,
+     .message = "200, but with a page for people: is the URL a database's?"},
     {LIKE_V1, 500, "{\"error\":\"retention policy not found: x\"}", NULL, .kind = ANSWER_DENIED},
     {LIKE_V1 | V3, 500, "{\"error\":\"partial write: x dropped=1\"}", NULL, ANSWER_FAILED, .of_lines = true},
     {ALL, 501, NULL, NULL, .kind = ANSWER_BUSY},

@@ -185,6 +185,8 @@ static const struct {
     {TEXT("m f=1 5,g=2"), 8, "the end of the line"},
     {TEXT("m f=1 +5"), 7, "a time stamp: " INTEGER},
     {TEXT("m f=1 -"), 7, "a time stamp: " INTEGER},
+    {TEXT("m f=1,time=2i 5"), 7, "another name than time, which is the time stamp's"},
+    {TEXT("m,time=x f=1 5"), 3, "another name than time, which is the time stamp's"},
     {TEXT("m f=1 now"), 7, "a time stamp: " INTEGER},
     {TEXT("m f=1 g=2"), 7, "a time stamp: " INTEGER},
     {TEXT("m f=1 9223372036854775808"), 7, "a time stamp: " INTEGER},
