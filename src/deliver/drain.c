@@ -240,7 +240,8 @@ gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double
     for (guint i = 1; i < failures && wait < DRAIN_BACKOFF_MAX_MS; i++)
         wait *= 2;
     wait = MIN(wait, DRAIN_BACKOFF_MAX_MS);
-    wait = wait / 2 + (gint64)((double)(wait - wait / 2) * (random > 0 ? MIN(random, 1.0) : 0.0));
+    gint64 half = wait / 2;
+    wait = half + (gint64)((double)(wait - half) * (random > 0 ? MIN(random, 1.0) : 0.0));
     return MAX(wait, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
 }
 
