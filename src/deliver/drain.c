@@ -253,9 +253,9 @@ gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double
     for (guint i = 1; i < failures && wait < DRAIN_BACKOFF_MAX_MS; i++)
         wait *= 2;
     wait = MIN(wait, DRAIN_BACKOFF_MAX_MS);
-    gint64 half = wait / 2, jittered = half;
-    jittered += (gint64)((double)(wait - half) * (random > 0 ? MIN(random, 1.0) : 0.0));
-    return MAX(jittered, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
+    gint64 half = wait / 2;
+    wait = half + (gint64)((double)(wait - half) * (random > 0 ? MIN(random, 1.0) : 0.0));
+    return MAX(wait, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
 }
 
 /* The same lines again, later, as after that many failures; 0: as many as the ledger has. */

@@ -27,9 +27,9 @@ class Authority:
 
     def expire(self, cert):
         """Of a certificate that this authority has issued: the same, that was valid until yesterday."""
-        self._openssl("x509", "-req", "-in", pathlib.Path(cert).with_suffix(".csr"), "-CA", self.file, "-CAkey", self.key,
-                      "-CAcreateserial", "-out", cert, "-days", "-1",
-                      "-extfile", pathlib.Path(cert).with_suffix(".ext"))
+        cert = pathlib.Path(cert)
+        self._openssl("x509", "-req", "-in", cert.with_suffix(".csr"), "-CA", self.file, "-CAkey", self.key,
+                      "-CAcreateserial", "-out", cert, "-days", "-1", "-extfile", cert.with_suffix(".ext"))
 
     def _issue(self, file, name, extensions):
         cert, key = self.directory / f"{file}.pem", self.directory / f"{file}.key"

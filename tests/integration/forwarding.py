@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A spool with its configuration, and the forwarder run on it, for tests that count points: what is queued here has a key
-of its own each, so what a sink has afterwards can be compared with what it should have.
+"""A spool with its configuration, and the forwarder run on it, for tests that count points: all lines that are queued
+here have keys of their own, so what a sink has afterwards can be compared with what it should have.
 
     forwarding = Forwarding(case.scratch / "x", args.build / "hooks" / "forward")
     forwarding.configure(Sink("one", server.url, database="telemetry"))
@@ -47,8 +47,8 @@ class Run:
 
     def __str__(self):
         log = "".join(f"\n  {level} {text[:400]}" for level, text in self.log)
-        return (f"exit status {self.status} after {self.seconds:.1f} s\nout: {self.out[:3000]}\nerr: {self.err[:3000]}\n"
-                f"syslog: {log}")
+        return (f"exit status {self.status} after {self.seconds:.1f} s\nout: {self.out[:3000]}\n"
+                f"err: {self.err[:3000]}\nsyslog: {log}")
 
 
 class Forwarding:
@@ -111,7 +111,8 @@ class Forwarding:
     def ledger(self, sink):
         """{key: value}, numbers as such; {} where there is none yet."""
         with contextlib.suppress(FileNotFoundError):
-            pairs = (line.split("=", 1) for line in (self.spool / sink / "state").read_text().splitlines() if "=" in line)
+            lines = (self.spool / sink / "state").read_text().splitlines()
+            pairs = (each.split("=", 1) for each in lines if "=" in each)
             return {key: int(value) if re.fullmatch("[0-9]+", value) else value for key, value in pairs}
         return {}
 
@@ -171,8 +172,8 @@ def line(number, time_ns, measurement="vm_totals"):
 
 
 def batches(count, lines=50, first=0, measurement="vm_totals"):
-    """Texts with `lines` lines each; all lines of all texts differ in their keys. first: number of the first line, so that
-    two calls need have nothing in common. They are a millisecond apart, which is the finest that VictoriaMetrics keeps."""
+    """Texts with `lines` lines each; all lines of all texts differ in their keys. first: number of the first line, so
+    that two calls need have nothing in common. They are a millisecond apart, the finest that VictoriaMetrics keeps."""
     base = 1_700_000_000 * SECOND
     return ["".join(line(number, base + number * MILLISECOND, measurement) for number in range(start, start + lines))
             for start in range(first, first + count * lines, lines)]
