@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define NS_PER_S 1e9
+#define NS_PER_US 1000
+#define US_PER_S 1e6
 
 /* --- texts --- */
 
@@ -79,21 +80,19 @@ static void thing_free(gpointer data)
     g_free(thing);
 }
 
-static void add_thing(GPtrArray *things, Thing thing)
-{
-    Thing *kept = g_new(Thing, 1);
-    *kept = thing;
-    g_ptr_array_add(things, kept);
-}
-
+/* Takes over the labels. */
 static void take(Scoped *scopes, Thing thing, GString *labels)
 {
     Scoped *scoped = &scopes[thing.row->scope];
     thing.labels = g_string_free(labels, FALSE);
-    if (g_hash_table_add(scoped->seen, thing.labels))
-        add_thing(scoped->things, thing);
-    else
+    if (g_hash_table_contains(scoped->seen, thing.labels)) {
         g_free(thing.labels);
+        return;
+    }
+    Thing *kept = g_new(Thing, 1);
+    *kept = thing;
+    g_ptr_array_add(scoped->things, kept);
+    g_hash_table_add(scoped->seen, kept->labels);
 }
 
 static GString *host_labels(const Sample *sample)
@@ -243,7 +242,8 @@ static void append_sample_times(GString *out, const GPtrArray *hosts)
         if (host->sample->realtime_ns == 0)
             continue;
         append_series(out, family, host->labels);
-        text_append_real(out, (double)host->sample->realtime_ns / NS_PER_S);
+        /* Microseconds of our time fit into a double, nanoseconds do not. */
+        text_append_real(out, (double)(host->sample->realtime_ns / NS_PER_US) / US_PER_S);
         g_string_append_c(out, '\n');
     }
     end_family(out, start, series);
