@@ -12,12 +12,21 @@
 
 /* --- texts --- */
 
+/* A newline has an escape; of the other control characters some end a line too, for some readers. */
+static gunichar next_character(const char **at)
+{
+    if (**at != '\n')
+        return text_next_printable(at);
+    (*at)++;
+    return '\n';
+}
+
 /* Cut on a character at `limit` bytes. */
 static void append_escaped(GString *out, const char *text, const char *special, gsize limit)
 {
     const gsize start = out->len;
     gunichar c;
-    while ((c = text_next(&text)) != 0) {
+    while ((c = next_character(&text)) != 0) {
         const gsize before = out->len;
         if (c < 0x80 && strchr(special, (int)c))
             g_string_append_c(out, '\\');
@@ -242,8 +251,8 @@ static void append_sample_times(GString *out, const GPtrArray *hosts)
         if (host->sample->realtime_ns == 0)
             continue;
         append_series(out, family, host->labels);
-        /* Microseconds of our time fit into a double, nanoseconds do not. */
-        text_append_real(out, (double)(host->sample->realtime_ns / NS_PER_US) / US_PER_S);
+        const gint64 us = host->sample->realtime_ns / NS_PER_US; /* these fit into a double, nanoseconds do not */
+        text_append_real(out, (double)us / US_PER_S);
         g_string_append_c(out, '\n');
     }
     end_family(out, start, series);

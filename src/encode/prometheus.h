@@ -24,8 +24,8 @@ GString *prometheus_write(const Sample *const *samples, guint n);
 /* The family the metric is in, for a text one_<scope>_info; NULL: none. Owned by the caller. */
 char *prometheus_family(Metric m);
 
-/* Append with that position's escapes; invalid UTF-8 becomes U+FFFD. A label's value comes without its quotes and is
- * cut on a character at PROMETHEUS_LABEL_MAX bytes. */
+/* Append with that position's escapes. Control characters but newline become spaces, invalid UTF-8 U+FFFD. A label's
+ * value comes without its quotes and is cut on a character at PROMETHEUS_LABEL_MAX bytes. */
 #define PROMETHEUS_LABEL_MAX 4096
 void prometheus_append_label_value(GString *out, const char *text);
 void prometheus_append_help(GString *out, const char *text);
