@@ -9,6 +9,7 @@
 #include "encode/json.h"
 #include "encode/line_protocol.h"
 #include "encode/one_record.h"
+#include "encode/prometheus.h"
 #include "gather/collect.h"
 #include "gather/domstats.h"
 #include "gather/host.h"
@@ -29,10 +30,10 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { MODE_BESIDE, MODE_REPLACE };                             /* as in options.def */
-enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_DOMSTATS }; /* as in format_names */
+enum { MODE_BESIDE, MODE_REPLACE };                                                /* as in options.def */
+enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS }; /* as in format_names */
 
-static const char *const format_names[] = {"one", "line", "json", "domstats", NULL};
+static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};
 
 /* Whatever libvirt or a disk does, the guard ends a run this long after the deadline. */
 #define GUARD_GRACE_MS 5000
@@ -77,7 +78,7 @@ static bool check_arguments(Arguments *arguments, GError **error)
         if (g_strcmp0(arguments->format_name ? arguments->format_name : "one", format_names[arguments->format]) == 0)
             break;
     if (!format_names[arguments->format])
-        return usage(error, "--format: expected one, line, json or domstats");
+        return usage(error, "--format: expected one, line, json, prometheus or domstats");
     if (arguments->replay && arguments->record)
         return usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
@@ -97,7 +98,9 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"deadline", 'd', 0, G_OPTION_ARG_STRING, &arguments->deadline,
          "end by then, whatever libvirt does (default: 10)", "SECONDS"},
         {"format", 'f', 0, G_OPTION_ARG_STRING, &arguments->format_name,
-         "one: OpenNebula's records; line: InfluxDB line protocol; json; domstats: as virsh prints them", "FORMAT"},
+         "one: OpenNebula's records; line: InfluxDB line protocol; json; prometheus: its text format; "
+         "domstats: as virsh prints them",
+         "FORMAT"},
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &arguments->record, "append what was collected to FILE", "FILE"},
         {"replay", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->replay,
          "take the sample from FILE (--record's or virsh domstats --raw's) instead of libvirt; repeat for several, "
@@ -286,6 +289,8 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
         return line_protocol_write(now, SERIES_ALL);
     if (probe->arguments.format == FORMAT_JSON)
         return json_write(now, isatty(STDOUT_FILENO));
+    if (probe->arguments.format == FORMAT_PROMETHEUS)
+        return prometheus_write((const Sample *const[]){now}, 1);
     GString *text = g_string_new(NULL);
     domstats_write(now, text);
     return text;

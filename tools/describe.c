@@ -2,6 +2,7 @@
  * Prints what is made from the tables: docs/metrics.md, the sample configuration and its man page, and for programs a
  * list of the series (measurement, tag or field, name, kind, unit, between tabs). */
 #include "base/config.h"
+#include "encode/prometheus.h"
 #include "model/metrics.h"
 
 #include <stdbool.h>
@@ -12,15 +13,18 @@ static const char *const scope_titles[N_SCOPES] = {
     "Virtual machine", "Virtual CPU", "Network interface", "Disk", "Host", "Sink"};
 static const char *const scope_notes[N_SCOPES] = {
     [SCOPE_VM] = "Line protocol: fields of `vm_totals` (texts that are read once per start: of `vm_info`), tags VMID, "
-                 "name, uuid, host.",
-    [SCOPE_VCPU] = "Line protocol: fields of `vm_vcpus`, with the tag vcpu besides those of `vm_totals`.",
+                 "name, uuid, host. Prometheus: labels vm_id and host; `one_vm_info` also name and uuid.",
+    [SCOPE_VCPU] = "Line protocol: fields of `vm_vcpus`, with the tag vcpu besides those of `vm_totals`. Prometheus: "
+                   "labels vm_id, host, vcpu.",
     [SCOPE_NIC] = "Line protocol: fields of `vm_devices`, with the tags devtype=nic, device, mac and bridge besides "
-                  "those of `vm_totals`.",
+                  "those of `vm_totals`. Prometheus: labels vm_id, host, device.",
     [SCOPE_DISK] = "Line protocol: fields of `vm_devices`, with the tags devtype=disk, device and path besides those "
-                   "of `vm_totals`.",
-    [SCOPE_HOST] = "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did.",
+                   "of `vm_totals`. Prometheus: labels vm_id, host, device.",
+    [SCOPE_HOST] =
+        "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did. Prometheus: label host; "
+        "`one_host_sample_timestamp_seconds` says when the host's figures were collected.",
     [SCOPE_SINK] = "Line protocol: fields of `host_totals`, with the tag sink besides host: what became of the batches "
-                   "for each sink, as the host knew when it made the point.",
+                   "for each sink, as the host knew when it made the point. Prometheus: labels host, sink.",
 };
 static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", "", ""};
 
@@ -47,12 +51,20 @@ static char *code_or_dash(const char *text)
     return text ? g_strdup_printf("`%s`", text) : g_strdup("–");
 }
 
-static void print_metric(const MetricInfo *info)
+static char *prometheus_cell(Metric m)
 {
+    g_autofree char *family = prometheus_family(m);
+    if (family && metric_info[m].kind == KIND_TEXT)
+        return g_strdup_printf("label `%s` of `%s`", metric_info[m].prometheus, family);
+    return code_or_dash(family);
+}
+
+static void print_metric(Metric m)
+{
+    const MetricInfo *info = &metric_info[m];
     g_autofree char *from = source(info), *line = code_or_dash(info->line), *json = code_or_dash(info->json);
     g_autofree char *one = info->one_key ? g_strdup_printf("`%s` (%u)", info->one_key, info->one_tier) : g_strdup("–");
-    g_autofree char *prometheus =
-        info->prometheus ? g_strdup_printf("`one_%s_%s`", scope_name(info->scope), info->prometheus) : g_strdup("–");
+    g_autofree char *prometheus = prometheus_cell(m);
     printf("| %s | %s | %s%s%s | %s | %s | %s | %s | %s | %s |\n", info->name, info->help, kind_name(info->kind),
            *unit_name(info->unit) ? ", " : "", unit_name(info->unit), from,
            *cost_name(info->cost) ? cost_name(info->cost) : "–", line, one, json, prometheus);
@@ -75,7 +87,7 @@ static void print_metrics(void)
                "|---|---|---|---|---|---|---|---|---|\n",
                scope_titles[scope], scope_notes[scope]);
         for (guint i = 0; i < metric_count((Scope)scope); i++)
-            print_metric(&metric_info[metric_first((Scope)scope) + i]);
+            print_metric(metric_first((Scope)scope) + i);
     }
 }
 

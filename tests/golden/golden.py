@@ -20,13 +20,14 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 from opennebula import DATAGRAM, decode, message_size  # noqa: E402
+import exposition  # noqa: E402
 
 REPLACE = "[probe]\nmode = replace\n"
 CASES = [  # name, recordings, formats, configuration
-    ("first-sample", ["fleet-1.domstats"], ["one", "line", "json", "domstats"], ""),
-    ("rates", ["fleet-1.domstats", "fleet-2.domstats"], ["one", "line", "json"], ""),
+    ("first-sample", ["fleet-1.domstats"], ["one", "line", "json", "prometheus", "domstats"], ""),
+    ("rates", ["fleet-1.domstats", "fleet-2.domstats"], ["one", "line", "json", "prometheus"], ""),
     ("wide", ["fleet-1.domstats", "wide.domstats"], ["line"], ""),
-    ("locked-beside", ["fleet-1.domstats", "fleet-2.domstats", "locked.domstats"], ["one", "line"], ""),
+    ("locked-beside", ["fleet-1.domstats", "fleet-2.domstats", "locked.domstats"], ["one", "line", "prometheus"], ""),
     ("locked-replace", ["fleet-1.domstats", "fleet-2.domstats", "locked.domstats"], ["one"], REPLACE),
     ("unlocked", ["locked.domstats", "unlocked.domstats"], ["one"], REPLACE),
     ("arriving", ["fleet-1.domstats", "arriving.domstats"], ["one"], ""),
@@ -35,7 +36,7 @@ CASES = [  # name, recordings, formats, configuration
     ("virsh-fleet", ["virsh-fleet.txt"], ["one", "line"], ""),
     ("virsh-backing-chain", ["virsh-backing.txt"], ["line"], ""),
     ("virsh-locked", ["virsh-locked.txt"], ["line"], ""),
-    ("opennebula-host", ["one-kvm-a.txt"], ["one", "line", "json"], ""),
+    ("opennebula-host", ["one-kvm-a.txt"], ["one", "line", "json", "prometheus"], ""),
     ("few-tiers", ["fleet-1.domstats", "fleet-2.domstats"], ["one"], "[probe]\ndetail = 1\n"),
 ]
 # Made from recordings by one edit each, so that the edit can be read here.
@@ -111,6 +112,8 @@ def outputs(probe, scratch):
         for form in formats:
             def make(paths=paths, form=form, conf=conf):
                 text = run(probe, paths, form, conf, scratch)
+                if form == "prometheus":
+                    exposition.read(text)
                 return readable(text) if form == "one" else text
             yield f"{name}.{form}", make
     yield "thousand.summary", lambda: thousand(probe, scratch)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real databases for the tests: Debian's InfluxDB 1 and VictoriaMetrics, private: ports of the loopback, data in a
+"""Real databases for the tests: Debian's InfluxDB 1, VictoriaMetrics and Prometheus, private: ports of the loopback, data in a
 directory of the test's, nothing reported or scraped. They need no systemd and end with the process that started them.
 """
 import base64
@@ -249,6 +249,27 @@ class VictoriaMetrics(Server):
             for value, at in zip(series["values"], series["timestamps"]):
                 found.setdefault((name, tuple(sorted(labels.items())), at), []).append(value)
         return found
+
+
+class Prometheus(Server):
+    """Prometheus, which reads `target`, a port of the loopback, every second."""
+    ready_path = "/-/ready"
+
+    def __init__(self, directory, target):
+        self.target = target
+        super().__init__(directory)
+
+    def command(self):
+        config = self.directory / "prometheus.yml"
+        job = {"job_name": "one", "static_configs": [{"targets": [f"127.0.0.1:{self.target}"]}]}
+        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
+        return [find("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={self.directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
+
+    def query(self, expression):
+        """[(labels, value)] of an instant vector."""
+        result = json.loads(self.fetch("/api/v1/query", query=expression))["data"]["result"]
+        return [(series["metric"], float(series["value"][1])) for series in result]
 
 
 def _name(text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Line protocol of recorded collections, for tests that want data without a hypervisor."""
+"""What the probe says of recorded collections, for tests that want data without a hypervisor."""
 import pathlib
 import re
 import subprocess
@@ -9,8 +9,12 @@ FLEET = ("fleet-1.domstats", "fleet-2.domstats")  # the same five VMs, 4 seconds
 
 
 def lines(probe, *recordings):
-    """What the probe writes of the last of these; rates against the one before. Paths, or names in golden/recorded."""
-    command = [probe, "--format", "line"]
+    """Line protocol of the last of these; rates against the one before. Paths, or names in golden/recorded."""
+    return output(probe, "line", *recordings)
+
+
+def output(probe, form, *recordings):
+    command = [probe, "--format", form]
     for recording in recordings:
         command += ["--replay", RECORDED / recording]
     got = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)

@@ -3,6 +3,7 @@
 """VMs and owners with names that would break a careless writer: real guests, all forms of output."""
 import re
 
+import exposition
 import line_protocol
 from harness import RigCase, main
 
@@ -43,6 +44,15 @@ class Names(RigCase):
             for have, want in zip((fields["vm_name"], fields["uname"]), NAMES[vm]):
                 self.assertEqual(have, re.sub(r"[\x00-\x1f]", " ", want))
         self.assertEqual(sum(point.measurement == "vm_totals" for point in points), len(NAMES))
+
+    def test_prometheus(self):
+        """the same names in Prometheus's text format: labels read back as they are, but control characters"""
+        run = self.host().cycle("--format", "prometheus")
+        self.assertEqual(run.status, 0, run)
+        infos = [dict(series) for series in exposition.read(run.out)["one_vm_info"].series]
+        self.assertEqual({int(info["vm_id"]): (info["vm_name"], info["uname"]) for info in infos},
+                         {vm: tuple(re.sub(r"[\x00-\x09\x0b-\x1f]", " ", name) for name in names)
+                          for vm, names in NAMES.items()})
 
     def test_records(self):
         """the same names: OpenNebula's records stay well-formed, one of each VM"""
