@@ -5,28 +5,39 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev influxdb victoria-metrics prometheus openssl curl clang libclang-rt-14-dev git locales"
+tests="libcmocka-dev openssl curl clang libclang-rt-14-dev git locales"
+databases="influxdb victoria-metrics" # whose programs the tests start; as services they are not wanted
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
 
-missing=""
-for package in $build $rig $tests $lint; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+unpacked=/usr/local/lib/one-telemetry/prometheus # of that package the programs alone: what it depends on is 200 MB
+
+missing="" services=""
+for package in $build $rig $tests $databases $lint; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' && continue
+  missing="$missing $package"
+  case " $databases " in *" $package "*) services="$services $package" ;; esac
 done
-[ -n "$missing" ] || exit 0
-echo "installing:$missing"
+[ -n "$missing" ] || [ ! -x $unpacked/usr/bin/promtool ] || exit 0
+echo "installing:$missing prometheus"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q >/dev/null
 
-# Of prometheus the tests need the programs: its service is not started, now or when the machine starts.
-policy=/usr/sbin/policy-rc.d made="" quiet=""
-case " $missing " in *" prometheus "*) quiet=yes ;; esac
-trap '[ -z "$made" ] || rm -f "$policy"' EXIT
-if [ -n "$quiet" ] && [ ! -e "$policy" ]; then
+# No service of theirs is started, now or when the machine starts; one that was there before is left as it is.
+policy=/usr/sbin/policy-rc.d made="" scratch=$(mktemp -d)
+trap '[ -z "$made" ] || rm -f "$policy"; rm -rf "$scratch"' EXIT
+if [ -n "$services" ] && [ ! -e "$policy" ]; then
   made=yes
   # shellcheck disable=SC2016 # for the other shell
-  printf '#!/bin/sh\ncase "$1" in prometheus*) exit 101 ;; esac\nexit 0\n' >"$policy"
+  printf '#!/bin/sh\ncase "$1" in influxdb*|victoria-metrics*) exit 101 ;; esac\nexit 0\n' >"$policy"
   chmod 755 "$policy"
 fi
 # shellcheck disable=SC2086 # a list of words
-apt-get install -y -q --no-install-recommends $missing >/dev/null
-[ -z "$quiet" ] || update-rc.d prometheus disable >/dev/null
+[ -z "$missing" ] || apt-get install -y -q --no-install-recommends $missing >/dev/null
+for service in $services; do update-rc.d "$service" disable >/dev/null 2>&1 || true; done
+
+if [ ! -x $unpacked/usr/bin/promtool ]; then
+  chmod 755 "$scratch" # apt fetches as a user of its own
+  (cd "$scratch" && apt-get download -q prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb unpacked)
+  mkdir -p $unpacked/usr
+  mv "$scratch/unpacked/usr/bin" $unpacked/usr/
+fi

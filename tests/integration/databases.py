@@ -15,6 +15,7 @@ import subprocess
 import time
 import urllib.parse
 
+PLACES = ("/usr/local/bin", "/usr/bin", "/usr/sbin", "/usr/local/lib/one-telemetry/prometheus/usr/bin")
 READY_SECONDS = 60
 STOP_SECONDS = 20
 STARTS = 5  # until a port is found that nobody else takes meanwhile
@@ -28,7 +29,7 @@ class DatabaseError(Exception):
 
 def find(program):
     """Where it is; Debian's packages put it where a PATH without sbin would not find it."""
-    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin:/usr/sbin")
+    found = shutil.which(program, path=":".join((os.environ.get("PATH", ""), *PLACES)))
     if not found:
         raise DatabaseError(f"{program} is not installed: tests/install-deps.sh installs it")
     return found
