@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real databases for the tests: Debian's InfluxDB 1, VictoriaMetrics and Prometheus, private: ports of the loopback, data in a
-directory of the test's, nothing reported or scraped. They need no systemd and end with the process that started them.
+"""Real databases for the tests: Debian's InfluxDB 1, VictoriaMetrics and Prometheus, private: ports of the loopback,
+data in a directory of the test's, nothing reported or scraped. They need no systemd and end with the process that
+started them.
 """
 import base64
 import ctypes

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""demo.py --build DIR | --stop   starts three real KVM guests and an InfluxDB, runs the probe as OpenNebula would, shows
+"""demo.py --build DIR | --stop [--dir DIR]   starts three real KVM guests and an InfluxDB, runs the probe as OpenNebula would, shows
 its records, and asks the database for what the probe's forwarder has sent it.
 
 Repeatable: guests and database that run already are kept. --stop stops them and removes what the demo made.
@@ -108,12 +108,13 @@ def forward(tree, *words):
 
 def show_query(influx, guests):
     series = sorted(influx.query(QUERY, DATABASE), key=lambda one: one["tags"]["name"])
+    if len(series) != guests:
+        raise RigError(f"the database knows {len(series)} guests, not {guests}")
     print(f"\n  curl -G '{influx.url}/query?db={DATABASE}&pretty=true' --data-urlencode \\\n    'q={QUERY}'\n")
     print(f"  {'name':12}" + "".join(f"{column:>18}" for column in series[0]["columns"][1:]))
     for one in series:
-        print(f"  {one['tags']['name']:12}" + "".join(f"{value:18.2f}" for value in one["values"][0][1:]))
-    if len(series) != guests:
-        raise RigError(f"the database knows {len(series)} guests, not {guests}")
+        values = ("-" if value is None else f"{value:.2f}" for value in one["values"][0][1:])
+        print(f"  {one['tags']['name']:12}" + "".join(f"{value:>18}" for value in values))
 
 
 def show(rig, build):
@@ -124,7 +125,7 @@ def show(rig, build):
     rig.up()
     influx = DemoInfluxd.running(rig.dir) or DemoInfluxd(rig.dir)
     print(f"  InfluxDB runs at {influx.url}")
-    conf = (f"[probe]\nstate_dir = {rig.dir}/state\n[spool]\ndir = {rig.dir}/spool\n"
+    conf = (f"[probe]\nstate_dir = {rig.dir}/state\n[spool]\ndir = {rig.dir}/spool\n[forward]\nlinger = 0\n"
             f"[sink demo]\ntype = influxdb1\nurl = {influx.url}\ndatabase = {DATABASE}\n")
     tree = Tree(pathlib.Path(rig.dir) / "remotes", programs["probes/vm_monitor"], rig.uri(), conf,
                 forwarder=programs["hooks/forward"])
@@ -133,8 +134,8 @@ def show(rig, build):
           f"  {tree.probe} kvm 0 localhost\n", flush=True)
     guests = show_records(run_probe(tree))
     print(f"Each run also queued its lines for InfluxDB and started the forwarder. Let it finish, and ask it:\n\n"
-          f"  {tree.forwarder} --flush; {tree.forwarder} --status\n", flush=True)
-    forward(tree, "--flush")
+          f"  {tree.forwarder} --flush --timeout 60\n  {tree.forwarder} --status\n", flush=True)
+    forward(tree, "--flush", "--timeout", "60")
     forward(tree, "--status")
     print("\nThe guests' CPU and disk rates, as InfluxDB now has them:")
     show_query(influx, guests)
@@ -147,8 +148,9 @@ def main():
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--build", type=pathlib.Path, help="where the programs were built, build")
     what.add_argument("--stop", action="store_true", help="stop guests and database and remove everything")
+    parser.add_argument("--dir", default=DIRECTORY, help=f"where everything is kept (default: {DIRECTORY})")
     args = parser.parse_args()
-    rig = Rig(DIRECTORY, log=lambda text: print(f"  {text}", flush=True))
+    rig = Rig(args.dir, log=lambda text: print(f"  {text}", flush=True))
     try:
         if args.stop:
             DemoInfluxd.end(rig.dir)

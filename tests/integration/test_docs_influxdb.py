@@ -161,8 +161,8 @@ class OnVictoriaMetrics(Case):
         self.assertEqual(server.request("POST", "/write?db=opennebula", lines.encode())[0], 204)
         found = {name: value for (name, labels, _), [value] in server.samples().items()
                  if dict(labels).get("VMID") == "83" and dict(labels)["db"] == "opennebula"}
-        self.assertEqual(found["vm_totals_cpu_usage_percent"], [99.448])
-        self.assertEqual((found["vm_info_vm_name"], found["vm_totals_memory_source"]), ([0], [0]))
+        self.assertEqual(found["vm_totals_cpu_usage_percent"], 99.448)
+        self.assertEqual((found["vm_info_vm_name"], found["vm_totals_memory_source"]), (0, 0))
 
 
 if __name__ == "__main__":
