@@ -6,9 +6,10 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#define RESOLVER_FRESH_US (60 * G_USEC_PER_SEC) /* addresses are looked up anew after it; until then the old ones do   \
-                                                 */
-#define RESOLVER_THREADS_MAX 64                 /* of the whole process, those that hang and nobody needs among them */
+#define RESOLVER_FRESH_US                                                                                              \
+    (60 * G_USEC_PER_SEC)       /* addresses are looked up anew after it; until then the old ones do                   \
+                                 */
+#define RESOLVER_THREADS_MAX 64 /* of the whole process, those that hang and nobody needs among them */
 #define RESOLVER_ADDRESSES_MAX 16
 
 /* The addresses of a host, "192.0.2.1,[2001:db8::1]"; NULL: there are none, and *ret_problem says why in one line. Both
