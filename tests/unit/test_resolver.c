@@ -4,6 +4,7 @@
 #include "test_sink.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #define NAME "http://db.example"
@@ -11,8 +12,8 @@
 
 /* --- look-ups --- */
 
-static GMutex mutex;
-static GCond changed;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* which, unlike GLib's, ThreadSanitizer understands */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static guint calls, running;
 static bool let_go;
 static const char *known; /* the addresses that are found; NULL: none */
@@ -26,26 +27,26 @@ static char *say(char **ret_problem)
 
 static char *look_up(const char *host, char **ret_problem)
 {
-    g_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
     calls++;
     char *addresses = strcmp(host, "db.example") == 0 ? say(ret_problem) : NULL;
-    g_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&mutex);
     return addresses;
 }
 
 static char *hang(const char *host, char **ret_problem)
 {
     (void)host;
-    g_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
     calls++;
     running++;
-    g_cond_broadcast(&changed);
+    pthread_cond_broadcast(&changed);
     while (!let_go)
-        g_cond_wait(&changed, &mutex);
+        pthread_cond_wait(&changed, &mutex);
     char *addresses = say(ret_problem);
     running--;
-    g_cond_broadcast(&changed);
-    g_mutex_unlock(&mutex);
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
     return addresses;
 }
 
@@ -57,16 +58,16 @@ static char *hang_or_look_up(const char *host, char **ret_problem)
 
 static void set_known(const char *addresses)
 {
-    g_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
     known = addresses;
-    g_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&mutex);
 }
 
 static guint count_calls(void)
 {
-    g_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
     guint n = calls;
-    g_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&mutex);
     return n;
 }
 
@@ -81,18 +82,18 @@ static int begin_test(void **state)
 
 static void wait_for_running(guint n)
 {
-    g_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
     while (running != n)
-        g_cond_wait(&changed, &mutex);
-    g_mutex_unlock(&mutex);
+        pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
 }
 
 static void release_all(void)
 {
-    g_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
     let_go = true;
-    g_cond_broadcast(&changed);
-    g_mutex_unlock(&mutex);
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
 }
 
 static int end_test(void **state)
