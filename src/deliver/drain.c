@@ -78,16 +78,13 @@ static guint64 less(guint64 from, guint64 amount)
 
 static bool look(Drain *drain, GError **error)
 {
-    g_autoptr(GPtrArray) list = spool_list(drain->spool, drain->settings->name, error);
+    SpoolWaiting waiting;
+    GPtrArray *list = spool_list_oldest(drain->spool, drain->settings->name, LIST_MAX, &waiting, error);
     if (!list)
         return false;
-    drain->waiting = (SpoolCount){.batches = list->len};
-    for (guint i = 0; i < list->len; i++)
-        drain->waiting.bytes += ((const SpoolBatch *)g_ptr_array_index(list, i))->bytes;
-    if (list->len > LIST_MAX)
-        g_ptr_array_remove_range(list, LIST_MAX, list->len - LIST_MAX);
+    drain->waiting = waiting.count;
     g_clear_pointer(&drain->list, g_ptr_array_unref);
-    drain->list = g_steal_pointer(&list);
+    drain->list = list;
     drain->at = 0;
     return true;
 }

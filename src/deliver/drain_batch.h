@@ -4,7 +4,9 @@
 
 #include "deliver/spool.h"
 
-#define DRAIN_TEXT_MAX (32 * 1024 * 1024) /* bytes of a batch, expanded */
+/* Bytes of a batch, expanded. Ours are of 1 MiB at most (ENQUEUE_BATCH_BYTES), and several of what is allowed here are
+ * in memory at once. */
+#define DRAIN_TEXT_MAX (4 * 1024 * 1024)
 
 typedef struct {
     char *stored; /* gzip'd */

@@ -9,6 +9,7 @@
 
 #define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
 #define BLOCK 4096         /* what files are counted in on a disk, about */
+#define MAKE_ROOM_MAX 4096 /* batches of a queue that may go at once */
 #define SPARE (16 * BLOCK) /* room to make besides the batch: its names, ledgers, directories */
 
 static const SinkSettings *sink_at(const GPtrArray *sinks, guint i)
@@ -80,7 +81,7 @@ static GPtrArray *list_all(Spool *spool, const GPtrArray *sinks)
 {
     GPtrArray *queues = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
     for (guint i = 0; i < sinks->len; i++) {
-        GPtrArray *batches = spool_list(spool, sink_at(sinks, i)->name, NULL);
+        GPtrArray *batches = spool_list_oldest(spool, sink_at(sinks, i)->name, MAKE_ROOM_MAX, NULL, NULL);
         g_ptr_array_add(queues, batches ? batches : g_ptr_array_new());
     }
     return queues;

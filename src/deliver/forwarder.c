@@ -289,8 +289,8 @@ static bool has_work(const Forwarder *forwarder, const Lane *lane)
 {
     if (lane->step == DRAIN_STOP || drain_due_ns(drain_ledger(lane->drain), realtime_ns()) != 0)
         return false;
-    g_autoptr(GPtrArray) waiting = spool_list(forwarder->spool, lane->settings->name, NULL);
-    return waiting && waiting->len > 0;
+    SpoolWaiting waiting;
+    return spool_count(forwarder->spool, lane->settings->name, &waiting, NULL) && waiting.count.batches > 0;
 }
 
 bool forwarder_has_work(const Forwarder *forwarder)

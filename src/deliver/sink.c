@@ -15,12 +15,16 @@
 #define WAIT_MAX_MS 1000 /* of one look at the sockets */
 #define PROBLEM_MAX 400  /* bytes of libcurl's text */
 #define STATUS_TOO_LARGE 413
+#define HTTP_PORT 80
+#define PROXY_PORT 1080 /* libcurl's default */
 
 G_DEFINE_QUARK(one_telemetry_sink_error, sink_error)
 
 struct SinkPool {
     CURLM *multi;
-    guint replies; /* that have come and were not taken */
+    guint replies;        /* that have come and were not taken */
+    GPtrArray *resolving; /* of Sink: a request begins when its host is found */
+    ResolverLookup lookup;
 };
 
 struct Sink {
@@ -30,7 +34,10 @@ struct Sink {
     char *url;
     char *secret, *basic;                      /* as we send them; NULL: none */
     struct curl_slist *headers, *gzip_headers; /* for plain and for gzip'd bodies */
-    char curl_error[CURL_ERROR_SIZE];          /* of the last transfer; libcurl empties it */
+    Resolver *resolver;      /* of the host that we connect to, a proxy's maybe; NULL: its address is in the settings */
+    gint64 resolve_until_us; /* while in the pool's `resolving` */
+    struct curl_slist *entries;       /* its addresses, as libcurl was given them */
+    char curl_error[CURL_ERROR_SIZE]; /* of the last transfer; libcurl empties it */
     bool under_way;
     SinkIncoming incoming; /* while under way */
     SinkReply *reply;      /* come and not taken */
@@ -127,21 +134,17 @@ static const char *defect_of(const SinkIncoming *incoming)
     return NULL;
 }
 
-static void mask_secrets(const Sink *sink, SinkReply *reply)
+/* Addresses may be of the past, so they are looked up again after a failure. */
+static void put_reply(Sink *sink, SinkReply *reply)
 {
-    const struct {
-        char *text;
-        gsize length;
-    } texts[] = {
-        {reply->problem, reply->problem ? strlen(reply->problem) : 0},
-        {reply->retry_after, reply->retry_after ? strlen(reply->retry_after) : 0},
-        {reply->influx_error, reply->influx_error ? strlen(reply->influx_error) : 0},
-        {reply->body->str, reply->body->len},
-    };
-    for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
-        sink_secret_mask(texts[i].text, texts[i].length, sink->secret);
-        sink_secret_mask(texts[i].text, texts[i].length, sink->basic);
-    }
+    if (sink->resolver && reply->transport != TRANSPORT_DONE)
+        resolver_forget(sink->resolver);
+    sink_reply_mask(reply, sink->secret);
+    sink_reply_mask(reply, sink->basic);
+    sink_incoming_clear(&sink->incoming);
+    sink->under_way = false;
+    sink->reply = reply;
+    sink->pool->replies++;
 }
 
 static void finish(Sink *sink, CURLcode code)
@@ -156,11 +159,16 @@ static void finish(Sink *sink, CURLcode code)
     } else if (defect) {
         set_problem(sink, reply, &cut, defect);
     }
-    mask_secrets(sink, reply);
-    sink_incoming_clear(&sink->incoming);
-    sink->under_way = false;
-    sink->reply = reply;
-    sink->pool->replies++;
+    put_reply(sink, reply);
+}
+
+static void finish_unresolved(Sink *sink, const char *problem)
+{
+    SinkReply *reply = g_steal_pointer(&sink->incoming.reply);
+    bool by_proxy = *sink->settings->proxy;
+    set_problem(sink, reply, outcome_of(sink, by_proxy ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST),
+                problem);
+    put_reply(sink, reply);
 }
 
 /* --- making a sink --- */
@@ -177,9 +185,9 @@ static size_t on_body(char *data, size_t size, size_t n, void *sink)
     return size * n;
 }
 
-static bool add_header(struct curl_slist **list, const char *header)
+static bool append_text(struct curl_slist **list, const char *text)
 {
-    struct curl_slist *longer = curl_slist_append(*list, header);
+    struct curl_slist *longer = curl_slist_append(*list, text);
     if (longer)
         *list = longer;
     return longer != NULL;
@@ -209,10 +217,10 @@ static bool make_headers(Sink *sink)
     struct curl_slist **lists[] = {&sink->headers, &sink->gzip_headers};
     bool made = true;
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++)
-        made = made && add_header(lists[i], "Content-Type: text/plain; charset=utf-8") &&
-               add_header(lists[i], "Expect:") && /* else it waits for a go-ahead */
-               (!authorization || add_header(lists[i], authorization));
-    made = made && add_header(&sink->gzip_headers, "Content-Encoding: gzip");
+        made = made && append_text(lists[i], "Content-Type: text/plain; charset=utf-8") &&
+               append_text(lists[i], "Expect:") && /* else it waits for a go-ahead */
+               (!authorization || append_text(lists[i], authorization));
+    made = made && append_text(&sink->gzip_headers, "Content-Encoding: gzip");
     sink_secret_free(authorization);
     return made;
 }
@@ -302,6 +310,16 @@ static bool make_easy(Sink *sink, GError **error)
 
 #undef SET
 
+/* A proxy looks up the server's name by itself. */
+static Resolver *make_resolver(const Sink *sink)
+{
+    guint port;
+    const SinkSettings *settings = sink->settings;
+    g_autofree char *host = *settings->proxy ? sink_url_host(settings->proxy, PROXY_PORT, &port)
+                                             : sink_url_host(settings->url, HTTP_PORT, &port);
+    return resolver_is_address(host) ? NULL : resolver_new(host, port, sink->pool->lookup);
+}
+
 Sink *sink_new(SinkPool *pool, const SinkSettings *settings, GError **error)
 {
     g_autoptr(GError) reason = NULL;
@@ -309,6 +327,7 @@ Sink *sink_new(SinkPool *pool, const SinkSettings *settings, GError **error)
     sink->pool = pool;
     sink->settings = settings;
     sink->url = sink_write_url(settings);
+    sink->resolver = make_resolver(sink);
     if (read_secret(sink, &reason) && make_easy(sink, &reason))
         return g_steal_pointer(&sink);
     g_propagate_prefixed_error(error, g_steal_pointer(&reason), "[sink %s] ", settings->name);
@@ -319,13 +338,15 @@ void sink_free(Sink *sink)
 {
     if (!sink)
         return;
-    if (sink->under_way)
+    if (sink->under_way && !g_ptr_array_remove_fast(sink->pool->resolving, sink))
         curl_multi_remove_handle(sink->pool->multi, sink->easy);
     if (sink->reply)
         sink->pool->replies--;
     curl_easy_cleanup(sink->easy);
     curl_slist_free_all(sink->headers);
     curl_slist_free_all(sink->gzip_headers);
+    curl_slist_free_all(sink->entries);
+    resolver_free(sink->resolver);
     sink_incoming_clear(&sink->incoming);
     sink_reply_free(sink->reply);
     sink_secret_free(sink->secret);
@@ -336,6 +357,37 @@ void sink_free(Sink *sink)
 
 /* --- requests --- */
 
+static void transfer(Sink *sink)
+{
+    if (curl_multi_add_handle(sink->pool->multi, sink->easy) != CURLM_OK)
+        finish(sink, CURLE_OUT_OF_MEMORY);
+}
+
+/* libcurl then looks up nothing itself. */
+static void hand_over_addresses(Sink *sink)
+{
+    g_auto(GStrv) texts = resolver_entries(sink->resolver);
+    curl_slist_free_all(g_steal_pointer(&sink->entries));
+    for (char **text = texts; *text; text++)
+        append_text(&sink->entries, *text);
+    curl_easy_setopt(sink->easy, CURLOPT_RESOLVE, sink->entries);
+}
+
+/* The request, as far as its host's name allows. */
+static void go_on(Sink *sink, ResolverState state, gint64 now_us)
+{
+    if (state == RESOLVER_READY) {
+        hand_over_addresses(sink);
+        transfer(sink);
+    } else if (state == RESOLVER_FAILED) {
+        finish_unresolved(sink, resolver_problem(sink->resolver));
+    } else if (now_us >= sink->resolve_until_us) {
+        finish_unresolved(sink, "no name server has answered in time");
+    } else {
+        g_ptr_array_add(sink->pool->resolving, sink);
+    }
+}
+
 void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)
 {
     g_assert(!sink_is_busy(sink));
@@ -344,8 +396,13 @@ void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)
     curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDS, data);
     curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
     sink->under_way = true;
-    if (curl_multi_add_handle(sink->pool->multi, sink->easy) != CURLM_OK)
-        finish(sink, CURLE_OUT_OF_MEMORY);
+    if (!sink->resolver) {
+        transfer(sink);
+        return;
+    }
+    const gint64 now_us = g_get_monotonic_time();
+    sink->resolve_until_us = now_us + milliseconds(sink->settings->connect_timeout_ms) * 1000;
+    go_on(sink, resolver_begin(sink->resolver, now_us), now_us);
 }
 
 bool sink_is_busy(const Sink *sink)
@@ -372,8 +429,8 @@ SinkPool *sink_pool_new(void)
     struct sigaction action;
     if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
         signal(SIGPIPE, SIG_IGN); /* TLS over a connection that is gone raises it, and CURLOPT_NOSIGNAL leaves it so */
-    SinkPool *pool = g_new0(SinkPool, 1);
-    pool->multi = curl_multi_init();
+    SinkPool *pool = g_new(SinkPool, 1);
+    *pool = (SinkPool){.multi = curl_multi_init(), .resolving = g_ptr_array_new(), .lookup = resolver_system};
     if (!pool->multi)
         g_error("libcurl: no memory for a multi handle");
     return pool;
@@ -381,9 +438,26 @@ SinkPool *sink_pool_new(void)
 
 void sink_pool_free(SinkPool *pool)
 {
-    if (pool)
-        curl_multi_cleanup(pool->multi);
+    if (!pool)
+        return;
+    curl_multi_cleanup(pool->multi);
+    g_ptr_array_unref(pool->resolving);
     g_free(pool);
+}
+
+void sink_pool_set_lookup(SinkPool *pool, ResolverLookup lookup)
+{
+    pool->lookup = lookup;
+}
+
+/* Begins the requests whose host was found, ends those whose host was not. */
+static void resolve(SinkPool *pool)
+{
+    const gint64 now_us = g_get_monotonic_time();
+    for (guint i = pool->resolving->len; i-- > 0;) {
+        Sink *sink = g_ptr_array_remove_index(pool->resolving, i); /* comes in again at the end if it has to wait on */
+        go_on(sink, resolver_check(sink->resolver, now_us), now_us);
+    }
 }
 
 /* Moves on what can be moved on without waiting. */
@@ -414,21 +488,28 @@ static bool is_readable(int fd)
 static void wait_for_sockets(SinkPool *pool, int fd, gint64 wait_us)
 {
     long timer_ms = -1;
-    struct curl_waitfd other = {.fd = fd, .events = CURL_WAIT_POLLIN};
+    guint n = pool->resolving->len + 1;
+    g_autofree struct curl_waitfd *others = g_new0(struct curl_waitfd, n);
+    others[0] = (struct curl_waitfd){.fd = fd, .events = CURL_WAIT_POLLIN};
+    for (guint i = 1; i < n; i++) {
+        const Sink *sink = g_ptr_array_index(pool->resolving, i - 1);
+        others[i] = (struct curl_waitfd){.fd = resolver_fd(sink->resolver), .events = CURL_WAIT_POLLIN};
+        wait_us = MIN(wait_us, sink->resolve_until_us - g_get_monotonic_time());
+    }
     gint64 wait_ms = CLAMP((wait_us + 999) / 1000, 0, WAIT_MAX_MS);
     curl_multi_timeout(pool->multi, &timer_ms);
     if (timer_ms != 0) /* 0: overdue; older versions would then wait on */
-        curl_multi_wait(pool->multi, &other, 1, (int)wait_ms, NULL);
+        curl_multi_wait(pool->multi, others, n, (int)wait_ms, NULL);
 }
 
 void sink_pool_run(SinkPool *pool, int fd, gint64 until_us)
 {
-    perform(pool);
     for (;;) {
+        resolve(pool);
+        perform(pool);
         gint64 wait_us = until_us - g_get_monotonic_time();
         if (pool->replies > 0 || wait_us <= 0 || is_readable(fd))
             return;
         wait_for_sockets(pool, fd, wait_us);
-        perform(pool);
     }
 }

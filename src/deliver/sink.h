@@ -3,6 +3,7 @@
 #pragma once
 
 #include "deliver/answer.h"
+#include "deliver/resolver.h"
 
 #define SINK_ERROR sink_error_quark()
 GQuark sink_error_quark(void);
@@ -18,6 +19,8 @@ typedef struct Sink Sink;
 SinkPool *sink_pool_new(void);
 void sink_pool_free(SinkPool *pool); /* after its sinks */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SinkPool, sink_pool_free)
+/* How names are looked up by sinks made from here on; else resolver_system. */
+void sink_pool_set_lookup(SinkPool *pool, ResolverLookup lookup);
 
 /* Reads the secrets. `settings` must outlive it. */
 Sink *sink_new(SinkPool *pool, const SinkSettings *settings, GError **error);
@@ -32,8 +35,7 @@ bool sink_is_busy(const Sink *sink); /* sent, and the reply was not taken yet */
 SinkReply *sink_take_reply(Sink *sink);
 
 /* Moves all transfers on until a reply has come, `fd` (-1: none) is readable, or `until_us` (monotonic) has passed.
- * While no name server answers, libcurl waits for the system's resolver (some 10 s) after a host's name has timed out.
- */
+ * While a host's name is looked up, which takes at most its sink's connect_timeout, the others go on. */
 void sink_pool_run(SinkPool *pool, int fd, gint64 until_us);
 
 /* The URL that a write goes to, with its parameters (precision nanoseconds). Owned by the caller. Pure. */

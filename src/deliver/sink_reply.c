@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/sink_reply.h"
+#include "deliver/sink_secret.h"
 
 #include <string.h>
 
@@ -85,4 +86,12 @@ void sink_incoming_body(SinkIncoming *incoming, const char *data, gsize length)
 {
     GString *body = incoming->reply->body;
     g_string_append_len(body, data, (gssize)MIN(length, SINK_ANSWER_MAX - body->len));
+}
+
+void sink_reply_mask(SinkReply *reply, const char *secret)
+{
+    char *const texts[] = {reply->problem, reply->retry_after, reply->influx_error};
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        sink_secret_mask(texts[i], texts[i] ? strlen(texts[i]) : 0, secret);
+    sink_secret_mask(reply->body->str, reply->body->len, secret);
 }

@@ -21,3 +21,6 @@ void sink_incoming_header(SinkIncoming *incoming, const char *line, gsize length
 
 /* A piece of the body. What is above SINK_ANSWER_MAX is dropped. */
 void sink_incoming_body(SinkIncoming *incoming, const char *data, gsize length);
+
+/* Writes stars over `secret` (NULL: none) wherever the reply repeats it. */
+void sink_reply_mask(SinkReply *reply, const char *secret);

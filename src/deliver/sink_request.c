@@ -55,3 +55,17 @@ char *sink_url_place(const char *url)
     const char *user_end = memrchr(place, '@', length);
     return user_end ? g_strndup(user_end + 1, length - (gsize)(user_end + 1 - place)) : g_strndup(place, length);
 }
+
+#define HTTPS_PORT 443
+
+char *sink_url_host(const char *url, guint http_port, guint *ret_port)
+{
+    g_autofree char *place = sink_url_place(url);
+    bool bracketed = *place == '[';
+    gsize length = strcspn(place, bracketed ? "]" : ":");
+    const char *colon = strchr(place + length, ':');
+    *ret_port = g_str_has_prefix(url, "https://") ? HTTPS_PORT : http_port;
+    if (colon)
+        *ret_port = (guint)g_ascii_strtoull(colon + 1, NULL, 10);
+    return g_strndup(place + bracketed, length - bracketed);
+}

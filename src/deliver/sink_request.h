@@ -10,3 +10,7 @@ char *sink_token_header(SinkType type, const char *token);
 
 /* "host:port" of a URL, for people: without scheme, user, password and path. Owned by the caller. */
 char *sink_url_place(const char *url);
+
+/* The host of a URL, an IPv6 address without its brackets, and the port, or the default one of https or http. Owned by
+ * the caller. */
+char *sink_url_host(const char *url, guint http_port, guint *ret_port);

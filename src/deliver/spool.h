@@ -96,8 +96,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpoolBatch, spool_batch_free)
 /* What waits for a sink, oldest first; what is no file or not named like a batch is passed over. Of SpoolBatch. */
 GPtrArray *spool_list(Spool *spool, const char *sink, GError **error);
 
+/* The oldest of them, at most `max`, and what waits in all (ret_waiting may be NULL): takes no more memory than those,
+ * however many wait. */
+GPtrArray *spool_list_oldest(Spool *spool, const char *sink, guint max, SpoolWaiting *ret_waiting, GError **error);
+bool spool_count(Spool *spool, const char *sink, SpoolWaiting *ret_waiting, GError **error);
+
 /* The stored bytes of one batch; at most SPOOL_BATCH_MAX. NULL with no error set: it is gone (dropped meanwhile). */
-#define SPOOL_BATCH_MAX (64 * 1024 * 1024)
+#define SPOOL_BATCH_MAX (5 * 1024 * 1024)
 char *spool_read(Spool *spool, const char *sink, const char *name, gsize *ret_length, GError **error);
 
 /* After it was delivered. A batch that is gone is no error. */

@@ -42,8 +42,9 @@ static bool clean_queue(Spool *spool, const char *sink, gint64 max_age_s, GError
         return false;
     if (dropped.batches > 0) /* its ledger goes with it, so this is the only word on them */
         log_warning("sink %s is no longer configured: old batches dropped: %" G_GUINT64_FORMAT, sink, dropped.batches);
-    g_autoptr(GPtrArray) waiting = spool_queue_read(spool, sink, fd, error);
-    return waiting && (waiting->len > 0 || is_in_use(fd) || remove_queue(spool, sink, fd, error));
+    bool empty;
+    return spool_queue_is_empty(spool, sink, fd, &empty, error) &&
+           (!empty || is_in_use(fd) || remove_queue(spool, sink, fd, error));
 }
 
 static bool is_queue(const Spool *spool, const char *name)

@@ -56,7 +56,8 @@ bool spool_name_parse(const char *name, gint64 *ret_time_ns)
     char digits[TIME_DIGITS + 1] = {0};
     memcpy(digits, name, TIME_DIGITS);
     guint64 time_ns;
-    if (!g_ascii_string_to_unsigned(digits, 10, 0, G_MAXINT64, &time_ns, NULL))
+    if (strspn(digits, G_CSET_DIGITS) < TIME_DIGITS || /* GLib would skip a vertical tab */
+        !g_ascii_string_to_unsigned(digits, 10, 0, G_MAXINT64, &time_ns, NULL))
         return false;
     *ret_time_ns = (gint64)time_ns;
     return true;

@@ -4,8 +4,8 @@
 
 #include "deliver/spool.h"
 
-/* The batches in directory `fd` of `sink`, oldest first. Of SpoolBatch. */
-GPtrArray *spool_queue_read(const Spool *spool, const char *sink, int fd, GError **error);
+/* Whether no batch is in directory `fd` of `sink`. */
+bool spool_queue_is_empty(const Spool *spool, const char *sink, int fd, bool *ret_empty, GError **error);
 
 /* Drops what is above the limits. `keep` (may be NULL) names one that was just added: it is not dropped to make room,
  * as after the clock was set back it can be the oldest by its name. `ret_waiting` (may be NULL): what still waits. */

@@ -2,6 +2,7 @@
 #include "deliver/status.h"
 #include "base/text.h"
 #include "deliver/drain.h"
+#include "deliver/drain_batch.h"
 #include "deliver/sink.h"
 #include "encode/json.h"
 
@@ -22,14 +23,12 @@ typedef struct {
 static bool look(Spool *spool, const SinkSettings *settings, gint64 now_ns, Picture *ret_picture, GError **error)
 {
     Picture picture = {.settings = settings};
-    g_autoptr(GPtrArray) batches = spool_list(spool, settings->name, error);
-    if (!batches)
+    SpoolWaiting waiting;
+    if (!spool_count(spool, settings->name, &waiting, error))
         return false;
     ledger_load(spool, settings->name, &picture.ledger, &picture.damaged);
-    picture.waiting.batches = batches->len;
-    for (guint i = 0; i < batches->len; i++)
-        picture.waiting.bytes += ((const SpoolBatch *)g_ptr_array_index(batches, i))->bytes;
-    picture.oldest_ns = batches->len ? ((const SpoolBatch *)g_ptr_array_index(batches, 0))->time_ns : 0;
+    picture.waiting = waiting.count;
+    picture.oldest_ns = waiting.oldest_ns;
     picture.next_ns = drain_due_ns(&picture.ledger, now_ns);
     *ret_picture = picture;
     return true;
@@ -217,7 +216,7 @@ static guint64 count_lines(Spool *spool, const char *sink, const char *name, boo
     gsize length = 0, text_length = 0;
     guint64 lines = 0;
     g_autofree char *data = spool_read(spool, sink, name, &length, NULL);
-    g_autofree char *text = data ? spool_expand(data, length, SPOOL_BATCH_MAX, &text_length, NULL) : NULL;
+    g_autofree char *text = data ? spool_expand(data, length, DRAIN_TEXT_MAX, &text_length, NULL) : NULL;
     *ret_damaged = data && !text;
     for (const char *at = text; at && (at = memchr(at, '\n', (gsize)(text + text_length - at))); at++)
         lines++;

@@ -5,6 +5,7 @@ damaged or not ours. In the end every point that was queued is stored, once by i
 dropped."""
 import contextlib
 import fcntl
+import gzip
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ import sys
 import time
 
 from databases import Influxd, free_port
-from forwarding import SECOND, Forwarding, Sink, batches, points
+from forwarding import MILLISECOND, SECOND, Forwarding, Sink, batches, points
 from harness import Case, args, main
 from standin import Behaviour, Standin
 
@@ -22,6 +23,7 @@ KILLS = 20
 ROUNDS = 40  # of probes that meet an ending forwarder
 RACE_SECONDS = 0.06  # from one to the other, at most
 PEAK_MB = 30  # what a forwarder may take at most, whatever waits
+MANY, LARGE = 300_000, 4 * 2**20  # batches; bytes of one, expanded
 NOBODY = 65534
 DOMAIN = ("<domain type='test'><name>one-{0}</name><uuid>5e8c0000-0000-4000-8000-{0:012}</uuid><memory>8192</memory>"
           "<vcpu>1</vcpu><os><type>hvm</type></os></domain>")
@@ -554,6 +556,17 @@ class Limits(ForwardCase):
         self.forward()
         self.assertEqual([(self.spool / name).exists() for name in ("one", "two")], [True, False])
 
+    def forward_small(self, *options, status=0):
+        """One run, that takes no more memory than it may: what it said."""
+        got = subprocess.run([sys.executable, "-ISc", PEAK, *self.forwarding.command(*options)], text=True, check=True,
+                             stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+                             preexec_fn=self.forwarding.syslog.enter)
+        ended, peak = map(int, got.stdout.split())
+        print(f"peak {peak / 1024:.1f} MB", file=sys.stderr)
+        self.assertEqual(ended, status, got.stderr)
+        self.assertLess(peak / 1024, PEAK_MB)
+        return [text for _, text in self.forwarding.syslog.take()]
+
     def test_memory(self):
         """ten thousand batches: the forwarder takes less than 30 MB, and sends each once"""
         server = Influxd(self.dir / "influxd")
@@ -562,15 +575,51 @@ class Limits(ForwardCase):
         self.configure(Sink("one", server.url, database="one"))
         self.mount(self.spool, "size=200m")  # in memory: what is measured is not the disk
         self.queue(10_000, lines=3)
-        got = subprocess.run([sys.executable, "-ISc", PEAK, *self.forwarding.command()], text=True, check=True,
-                             stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
-        status, peak = map(int, got.stdout.split())
-        print(f"peak {peak / 1024:.1f} MB", file=sys.stderr)
-        self.assertEqual(status, 0, got.stderr)
-        self.assertLess(peak / 1024, PEAK_MB)
+        self.forward_small()
         stored = sum(row[1] for series in server.query('SELECT count("number") FROM "vm_totals"', "one")
                      for row in series["values"])
         self.assertEqual((stored, self.ledger()["sent_lines"], self.waiting()), (30_000, 30_000, []))
+
+    def link_many(self, text, count):
+        """Queues one batch under that many names, a millisecond apart up to now."""
+        self.queue(0)
+        queue, now = self.spool / "one", time.time_ns()
+        names = [f"{now - i * MILLISECOND:019d}-kvm1-1-0000.lp.gz" for i in range(count)]
+        (queue / names[0]).touch(mode=0o600)
+        (queue / names[0]).write_bytes(gzip.compress(text.encode()))
+        for name in names[1:]:
+            os.link(queue / names[0], queue / name)
+
+    def test_memory_many(self):
+        """300,000 batches: the forwarder takes less than 30 MB where it sends some, drops most, and counts them all"""
+        server = self.standin()
+        server.always = lambda request: Behaviour(503) if len(server.requests) > 3 else None
+        self.mount(self.spool, "size=200m,nr_inodes=1m")
+        self.configure(Sink("one", server.url, database="one"))
+        self.link_many(text := batches(1, 1)[0], MANY)
+        self.forward_small("--once")
+        sent = self.ledger()["sent_batches"]
+        self.assertGreater(sent, 1000)
+        self.assertEqual(self.status()["queued_batches"], MANY - sent)
+        self.configure(Sink("one", server.url, database="one", max_size=65536))
+        self.forward_small("--once")
+        figures, keep = self.status(), 65536 // len(gzip.compress(text.encode()))
+        self.assertEqual((len(self.waiting()), figures["queued_batches"]), (keep, keep))
+        self.assertEqual(figures["dropped_batches"], MANY - sent - keep)
+
+    def test_memory_large(self):
+        """batches of 4 MiB of text and more: sent, or set aside with the reason, in less than 30 MB"""
+        server = self.standin()
+        self.configure(Sink("one", server.url, database="one"))
+        text = batches(1, 40_000)[0]
+        largest = text[:text.rindex("\n", 0, LARGE) + 1]
+        self.texts = [largest, *batches(30, 100, first=50_000)]
+        self.forwarding.queue([largest, text * 6, os.urandom(6 * LARGE), *self.texts[1:]])
+        said = self.forward_small("--once")
+        self.assert_stored(server)
+        self.assertEqual([self.status()[key] for key in ("bad_batches", "queued_batches")], [2, 0])
+        self.assert_said(said, "set aside in bad/: gzip of more than 4194304 bytes",
+                         "set aside in bad/: .*: larger than [0-9]+ bytes")
 
 
 if __name__ == "__main__":

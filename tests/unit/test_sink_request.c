@@ -319,18 +319,39 @@ static void test_owners(void **state)
     remove_tree(dir);
 }
 
+/* Where we connect to: what is looked up, and the port that libcurl then takes. */
+static void test_url_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *host;
+        guint port;
+    } rows[] = {
+        {"http://db", "db", 80},
+        {"https://db", "db", 443},
+        {"http://db:8086", "db", 8086},
+        {"https://db.example.:8086/path:9", "db.example.", 8086},
+        {"http://db/path:9", "db", 80},
+        {"http://192.0.2.1:1", "192.0.2.1", 1},
+        {"http://[2001:db8::1]:8086/x", "2001:db8::1", 8086},
+        {"https://[::1]", "::1", 443},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        guint port;
+        g_autofree char *host = sink_url_host(rows[i].url, 80, &port);
+        assert_string_equal(host, rows[i].host);
+        assert_int_equal(port, rows[i].port);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_url),
-        cmocka_unit_test(test_token_header),
-        cmocka_unit_test(test_url_place),
-        cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_body_is_capped),
-        cmocka_unit_test(test_mask),
-        cmocka_unit_test(test_secret_files),
-        cmocka_unit_test(test_secret_limits),
-        cmocka_unit_test(test_secrets_that_are_no_files),
+        cmocka_unit_test(test_write_url),     cmocka_unit_test(test_token_header),
+        cmocka_unit_test(test_url_place),     cmocka_unit_test(test_url_host),
+        cmocka_unit_test(test_headers),       cmocka_unit_test(test_body_is_capped),
+        cmocka_unit_test(test_mask),          cmocka_unit_test(test_secret_files),
+        cmocka_unit_test(test_secret_limits), cmocka_unit_test(test_secrets_that_are_no_files),
         cmocka_unit_test(test_owners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_spool.h"
 
+#include "deliver/spool_name.h"
+
 #define HOUR 3600
 
 /* Adds `bytes` bytes as of `time_ns` for one sink with limits. */
@@ -214,6 +216,68 @@ static void test_nothing_goes_uncounted(void **state)
     assert_in_range(waiting, 1, MAX);
 }
 
+/* --- more than is kept in memory --- */
+
+/* That many of `bytes` bytes each, a microsecond apart from `time_ns` on, but in no order: names of one file. */
+static void add_many(const Place *place, guint n, gint64 time_ns, gsize bytes)
+{
+    g_autofree char *data = g_strnfill(bytes, 'x'), *file = path_of(place, "a/data");
+    if (!exists(place, "a"))
+        make_dir(place, "a");
+    assert_true(g_file_set_contents(file, data, (gssize)bytes, NULL));
+    for (guint i = 0; i < n; i++) {
+        const SpoolName name = {.time_ns = time_ns + (gint64)(i * 7919ull % n) * 1000, .host = "h"};
+        g_autofree char *text = spool_name_make(&name), *path = g_build_filename(place->path, "a", text, NULL);
+        assert_int_equal(link(file, path), 0);
+    }
+    assert_int_equal(unlink(file), 0);
+}
+
+static void test_list_oldest(void **state)
+{
+    const Place *place = *state;
+    enum { N = 301 }; /* a prime, for add_many */
+    static const guint counts[] = {0, 1, 2, 3, 75, 100, 149, 150, 151, 299, 300, 301, 302, 1000, G_MAXUINT};
+    add_many(place, N, 1000, 3);
+    g_autoptr(GPtrArray) all = list(place, "a");
+    assert_int_equal(all->len, N);
+    for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+        SpoolWaiting waiting;
+        g_autoptr(GPtrArray) oldest = spool_list_oldest(place->spool, "a", counts[i], &waiting, NULL);
+        assert_int_equal(oldest->len, MIN(counts[i], N));
+        for (guint k = 0; k < oldest->len; k++)
+            assert_string_equal(nth(oldest, k)->name, nth(all, k)->name);
+        assert_count(waiting.count, N, 3 * N);
+        assert_int_equal(waiting.oldest_ns, 1000);
+    }
+    SpoolWaiting none;
+    assert_true(spool_count(place->spool, "b", &none, NULL));
+    assert_count(none.count, 0, 0);
+    assert_int_equal(none.oldest_ns, 0);
+}
+
+/* The oldest go, and those of before the clock was set back, however many they are. */
+static void test_many_to_drop(void **state)
+{
+    const Place *place = *state;
+    enum { FUTURE = 17977, PRESENT = 19997, OLD = 997, LEFT = 100 }; /* primes */
+    const gint64 present = seconds_ago(1000);
+    const SpoolTarget target = {.sink = "a", .limits = {.max_bytes = 2 * LEFT + 1, .max_age_s = HOUR}};
+    add_many(place, FUTURE, seconds_ago(-HOUR), 2);
+    add_many(place, PRESENT, present, 2);
+    add_many(place, OLD, seconds_ago(2 * HOUR), 1);
+    SpoolCount dropped;
+    SpoolWaiting waiting;
+    assert_true(spool_trim_and_count(place->spool, &target, &dropped, &waiting, NULL));
+    assert_count(dropped, FUTURE + PRESENT - LEFT + OLD, 2 * (FUTURE + PRESENT - LEFT) + OLD);
+    assert_count(waiting.count, LEFT, 2 * LEFT);
+    g_autoptr(GPtrArray) left = list(place, "a");
+    assert_int_equal(left->len, LEFT);
+    for (guint i = 0; i < LEFT; i++)
+        assert_int_equal(nth(left, i)->time_ns, present + (PRESENT - LEFT + i) * G_GINT64_CONSTANT(1000));
+    assert_int_equal(waiting.oldest_ns, nth(left, 0)->time_ns);
+}
+
 /* --- the clock was set back: names are of a time that is still to come --- */
 
 static void test_future_is_not_too_old(void **state)
@@ -275,6 +339,8 @@ int main(void)
         IN_PLACE(test_trim_later),
         IN_PLACE(test_count),
         IN_PLACE(test_nothing_goes_uncounted),
+        IN_PLACE(test_list_oldest),
+        IN_PLACE(test_many_to_drop),
         IN_PLACE(test_future_is_not_too_old),
         IN_PLACE(test_future_goes_first),
         IN_PLACE(test_a_little_ahead),

@@ -232,7 +232,7 @@ static void test_batches_that_are_not_read(void **state)
         {"a/1700000000000000001-h-1-0000.lp.gz", "is a symbolic link", SPOOL_ERROR_UNSAFE},
         {"a/1700000000000000002-h-1-0000.lp.gz", "is not a regular file", SPOOL_ERROR_UNSAFE},
         {"a/1700000000000000003-h-1-0000.lp.gz", "others may write to it (mode 0622)", SPOOL_ERROR_UNSAFE},
-        {"a/1700000000000000004-h-1-0000.lp.gz", "larger than 67108864 bytes", SPOOL_ERROR_TOO_LARGE},
+        {"a/1700000000000000004-h-1-0000.lp.gz", "larger than 5242880 bytes", SPOOL_ERROR_TOO_LARGE},
     };
     g_autofree char *link = path_of(place, files[0].name), *fifo = path_of(place, files[1].name);
     g_autofree char *open_to_all = path_of(place, files[2].name);
