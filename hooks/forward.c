@@ -147,8 +147,10 @@ static char *describe(const ForwarderSink *sink)
     if (sink->done)
         return g_strdup_printf("%s: all sent", sink->name);
     g_autofree char *batches = text_count(sink->waiting.batches, "batch waits", "batches wait");
-    return g_strdup_printf("%s: %s, %s%s%s", sink->name, batches, bytes, sink->problem ? "; " : "",
-                           sink->problem ? sink->problem : "");
+    g_autofree char *wait = text_span(sink->next_s);
+    return g_strdup_printf("%s: %s, %s%s%s%s%s", sink->name, batches, bytes, sink->problem ? "; " : "",
+                           sink->problem ? sink->problem : "", sink->next_s > 0 ? "; next attempt in " : "",
+                           sink->next_s > 0 ? wait : "");
 }
 
 static void print_progress(Progress *progress)
@@ -287,7 +289,8 @@ static int work(Forward *forward, GError **error)
     return run(forward, error);
 }
 
-/* To be asked to end is no reason to leave a request unanswered, or a ledger unsaved. */
+/* To be asked to end is no reason to leave a ledger unsaved. A request that is on its way is given up, and sent again
+ * by the next forwarder. */
 static int watch_signals(void)
 {
     sigset_t set;
@@ -314,8 +317,9 @@ static int start(Forward *forward, int argc, char **argv)
         return EXIT_DONE;
     }
     const Arguments *arguments = &forward->arguments;
-    bool by_hand = arguments->flush || arguments->status || arguments->dry_run;
-    LogTarget targets = by_hand ? LOG_TO_STDERR : LOG_TO_SYSLOG | (isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
+    LogTarget targets = LOG_TO_SYSLOG | (arguments->flush || isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
+    if (arguments->status || arguments->dry_run)
+        targets = LOG_TO_STDERR;
     bool loaded = load_config(forward, &error);
     log_init("forward", targets, (LogLevel)config_integer(forward->config, CONFIG_log_level));
     int status = loaded ? work(forward, &error) : EXIT_USAGE;

@@ -313,6 +313,66 @@ class Several(ForwardCase):
         self.race(self.standin(), self.down("two"))
 
 
+class Trouble(ForwardCase):
+    """Nearly every attempt is another process's."""
+
+    def attempt(self, **ledger):
+        """A run of which the time has come."""
+        self.forwarding.edit_ledger("one", retry_at_ns=0, **ledger)
+        run = self.forwarding.run("--once")
+        self.assertEqual(run.status, 0, run)
+        return [text for _, text in run.log]
+
+    def test_told_once(self):
+        """trouble is told when it begins, becomes another, lasts for ten minutes, and is over, and by one process each"""
+        server = self.standin()
+        server.stop()
+        self.configure(Sink("one", server.url, database="one"))
+        self.queue(3)
+        said = [text for _ in range(3) for text in self.attempt()]
+        self.assertEqual(len(said), 1, said)
+        self.assert_said(said, "^sink one does not take data: cannot connect to .*; 3 batches wait, next attempt in ")
+        told = self.ledger()["trouble_told_ns"]
+        said = self.attempt(trouble_told_ns=told - 601 * SECOND, trouble_since_ns=told - 3600 * SECOND)
+        self.assertRegex("\n".join(said), "^sink one does not take data for 1 h: cannot connect to ")
+        self.assertEqual(self.attempt(), [])
+        server.start()
+        server.behave(*[Behaviour(401)] * 2)
+        said = self.attempt() + self.attempt()
+        self.assertRegex("\n".join(said), "^sink one does not take data: 401 ")
+        self.assertEqual(len(said), 1)
+        said = self.attempt() + self.attempt()
+        self.assertEqual(len(said), 1, said)
+        self.assert_said(said, "^sink one takes data again after 1 h")
+        self.assert_stored(server)
+
+    def test_old_ledger(self):
+        """a ledger as it was written before these fields were: back-off and counts go on, the trouble is told"""
+        self.configure(self.down())
+        self.queue(1)
+        (self.spool / "one" / "state").write_text("failures=7\nsent_lines=12\nlast_error=refused\nend\n")
+        (self.spool / "one" / "state").chmod(0o600)
+        self.assert_said(self.forward("--once"), "^sink one does not take data: cannot connect")
+        self.assertEqual((self.ledger()["failures"], self.ledger()["sent_lines"]), (8, 12))
+
+    def test_flush_after_outage(self):
+        """--flush after a long outage does not wait for minutes between its attempts, and says when the next one is"""
+        server = self.standin()
+        server.stop()
+        self.configure(Sink("one", server.url, database="one"))
+        self.queue(3)
+        self.forward("--once")
+        self.forwarding.edit_ledger("one", failures=30, retry_at_ns=time.time_ns() + 250 * SECOND)
+        process = self.forwarding.start("--flush", "--timeout", "60")
+        self.wait(lambda: self.ledger()["failures"] > 33, "it is not tried again", 40)
+        server.start()
+        run = self.forwarding.finish(process)
+        self.assertEqual(run.status, 0, run)
+        self.assertRegex(run.err, "one: 3 batches wait, [^|]*: Connection refused; next attempt in [1-5] s\n")
+        self.assertRegex(run.err, r"one: all sent\n\Z")
+        self.assert_stored(server)
+
+
 class Spools(ForwardCase):
     """What can be wrong with a spool, met by the forwarder."""
 
