@@ -25,6 +25,7 @@ typedef struct {
 
 struct Forwarder {
     Spool *spool;
+    const GPtrArray *sinks;
     SinkPool *pool;
     GArray *lanes; /* of Lane */
 };
@@ -52,6 +53,7 @@ Forwarder *forwarder_new(Spool *spool, const GPtrArray *sinks)
 {
     Forwarder *forwarder = g_new0(Forwarder, 1);
     forwarder->spool = spool;
+    forwarder->sinks = sinks;
     forwarder->pool = sink_pool_new();
     forwarder->lanes = g_array_new(FALSE, TRUE, sizeof(Lane));
     g_array_set_clear_func(forwarder->lanes, clear_lane);
@@ -149,17 +151,11 @@ static void trim(const Forwarder *forwarder, const SinkSettings *settings)
 /* Of sinks that are no longer configured the longest age that any has. */
 static void tidy(const Forwarder *forwarder)
 {
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autoptr(GPtrArray) names = sinks_names(forwarder->sinks);
     g_autoptr(GError) error = NULL;
-    gint64 max_age_s = 0;
-    for (guint i = 0; i < forwarder->lanes->len; i++) {
-        const SinkSettings *settings = lane_at(forwarder, i)->settings;
-        trim(forwarder, settings);
-        g_ptr_array_add(names, settings->name);
-        max_age_s = MAX(max_age_s, settings->limits.max_age_s);
-    }
-    g_ptr_array_add(names, NULL);
-    if (!spool_clean(forwarder->spool, (const char *const *)names->pdata, max_age_s, &error))
+    for (guint i = 0; i < forwarder->lanes->len; i++)
+        trim(forwarder, lane_at(forwarder, i)->settings);
+    if (!spool_clean(forwarder->spool, (const char *const *)names->pdata, sinks_max_age_s(forwarder->sinks), &error))
         log_warning("cannot tidy the spool: %s", error->message);
 }
 

@@ -5,11 +5,16 @@ damaged or not ours. In the end every point that was queued is stored, once by i
 dropped."""
 import contextlib
 import fcntl
+import json
 import os
+import pathlib
+import pwd
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from databases import Influxd, free_port
@@ -536,6 +541,77 @@ class Spools(ForwardCase):
         self.assertEqual(sorted(path.name for path in tmp.iterdir()), ["young"])
 
 
+class Places(ForwardCase):
+    """The forwarder called by hand: by another user, or for the default spool, which is by user."""
+
+    def setUp(self):
+        super().setUp()
+        self.open = pathlib.Path(tempfile.mkdtemp())  # that anybody may enter, and a program there that anybody may run
+        self.addCleanup(shutil.rmtree, self.open)
+        self.open.chmod(0o755)
+        self.program = shutil.copy(self.forwarder(), self.open / "forward")
+        self.conf = self.open / "telemetry.conf"
+        self.conf.touch()
+        self.tmp = self.open / "var-tmp"
+        self.tmp.mkdir()
+        self.tmp.chmod(0o1777)
+
+    def by(self, user, *options, status=0):
+        """A run by a user who has a /var/tmp that is this test's: (standard output, standard error)."""
+        run = subprocess.run(["unshare", "-m", "sh", "-ec", 'mount --bind "$0" /var/tmp; cd /; exec setpriv "$@"', self.tmp,
+                              f"--reuid={user}", f"--regid={user}", "--clear-groups", self.program, "--config", self.conf,
+                              *options], env=self.forwarding.env, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(run.returncode, status, run)
+        return run.stdout, run.stderr
+
+    def test_may_not_look(self):
+        """a spool in a directory that is closed to the caller: an error, and not \"nothing was queued\""""
+        closed = self.open / "closed"
+        closed.mkdir(mode=0o700)
+        self.conf.write_text(f"[spool]\ndir = {closed}/spool\n")
+        for options in (["--status"], ["--status", "--json"], ["--dry-run"], ["--flush"], ["--once"]):
+            for path, reason in ((closed, "Permission denied"), (self.conf, "Not a directory")):
+                with self.subTest(options, reason=reason):
+                    self.conf.write_text(f"[spool]\ndir = {path}/spool\n")
+                    out, err = self.by(NOBODY, *options, status=1)
+                    self.assertEqual((out, err), ("", f"forward: {path}/spool: {reason}\n"))
+
+    def test_others(self):
+        """the default spool of another user than the probe's: names the user, and who has one"""
+        (self.tmp / "one-telemetry-7").mkdir()  # root's, whatever its name says
+        (self.tmp / "one-telemetry-8" / "spool").mkdir(parents=True)
+        os.chown(self.tmp / "one-telemetry-8", 8, 8)
+        (self.tmp / "one-telemetry-9").symlink_to(self.tmp / "one-telemetry-8")
+        (self.tmp / "one-telemetry-10").mkdir()  # without a spool
+        os.chown(self.tmp / "one-telemetry-10", 10, 10)
+        (self.tmp / "one-telemetry-x").mkdir()
+        here = "There is no spool /var/tmp/one-telemetry-0/spool, which would be that of user root: nothing was queued yet.\n"
+        there = (f"User {pwd.getpwuid(8).pw_name} has /var/tmp/one-telemetry-8/spool; "
+                 f"to see it: sudo -u {pwd.getpwuid(8).pw_name} {self.program} --status\n")
+        out, err = self.by(0, "--status")
+        self.assertEqual((out.startswith(here + there + "\n"), out.count("User"), err), (True, 1, ""), out)
+        out, err = self.by(0, "--status", "--json")
+        self.assertEqual((json.loads(out)["spool"], err), (None, here + there))
+        for options in (["--dry-run"], ["--flush"]):
+            self.assertTrue(self.by(0, *options)[0].startswith(here + there))
+        self.assertEqual(self.by(0, "--once"), ("", ""))
+
+    def test_link(self):
+        """a link in the place of the default spool's parent: not followed"""
+        spool = self.open / "elsewhere" / "spool"
+        spool.mkdir(mode=0o700, parents=True)
+        (self.tmp / "one-telemetry-0").symlink_to(spool.parent)
+        for options in (["--status"], ["--dry-run"], ["--flush"], ["--once"], []):
+            out, err = self.by(0, *options, status=1)
+            self.assertEqual(out, "")
+            self.assertRegex(err, "^forward: /var/tmp/one-telemetry-0: is a symbolic link")
+        self.assertEqual(list(spool.iterdir()), [])
+        (self.tmp / "one-telemetry-0").unlink()
+        spool.parent.chmod(0o700)
+        spool.parent.rename(self.tmp / "one-telemetry-0")
+        self.assertIn("No sink is configured", self.by(0, "--status")[0])
+
+
 class Limits(ForwardCase):
     def test_size(self):
         """max_size of a sink that is down: the oldest are dropped and counted, the newest stored when it is back"""
@@ -603,6 +679,9 @@ class Limits(ForwardCase):
         self.forward()
         self.assert_stored(server)
         self.assertEqual((len(self.waiting("two")), server.store.duplicates), (7, 0))
+        self.assert_strange("7 d", 7 * 86400)
+        self.configure()
+        self.assert_strange("kept as long as no sink is configured", None)
         one.options["max_age"] = "60"
         self.configure(one)
         self.assert_said(self.forward(), "sink two is no longer configured: old batches dropped: 4")
@@ -613,6 +692,21 @@ class Limits(ForwardCase):
         os.utime(self.spool / "two", (0, time.time() - 7200))
         self.forward()
         self.assertEqual([(self.spool / name).exists() for name in ("one", "two")], [True, False])
+
+    def assert_strange(self, end, age):
+        """Seven batches of sink two, which is not configured, are told of wherever one looks."""
+        queue = r"7 batches, [0-9.]+ KiB, the oldest 2 min( \d+ s)? old \(.*" + end + r"\)"
+        run = self.forwarding.run("--status")
+        self.assertEqual(run.status, 0, run)
+        self.assertRegex(run.out, rf"\ntwo  not configured: nothing of it is sent\n  queued +{queue}\n  to send it")
+        told, = self.forwarding.status()["not_configured"]
+        self.assertEqual((told["name"], told["queued_batches"], told["dropped_at_age_seconds"]), ("two", 7, age))
+        self.assertTrue(told["queued_bytes"] > 0 and 140 < told["oldest_age_seconds"] < 400, told)
+        brief = rf"(?m)^two: 7 batches, [0-9.]+ KiB, not sent: no such sink is configured; .*{end}$"
+        self.assertRegex(self.forwarding.run("--dry-run").out, brief)
+        run = self.forwarding.run("--flush")
+        self.assertEqual(run.status, 0, run)
+        self.assertRegex(run.err, brief)
 
     def test_memory(self):
         """ten thousand batches: the forwarder takes less than 30 MB, and sends each once"""

@@ -6,6 +6,7 @@ import email.utils
 import gzip
 import http.client
 import http.server
+import json
 import os
 import re
 import select
@@ -289,7 +290,8 @@ class Answers(Forward):
                 status = self.forwarding.status("one")
                 self.assertEqual(status["next_attempt_seconds"] is None, due, status)
                 self.assertRegex(self.forwarding.run("--status").out,
-                                 "next attempt is due" if due else "next attempt in (29|30) min")
+                                 "next attempt is due, when the probe runs" if due else
+                                 "next attempt when the probe runs, not before (29|30) min")
                 self.run_well("--linger", "0.2")
                 self.assertEqual(len(server.requests), due)
                 self.assertEqual(self.forwarding.run("--flush").status, 0)
@@ -745,13 +747,31 @@ class CommandLine(Forward):
                             self.assertEqual(said, "one: all sent\n" if sinks
                                              else "No sink is configured: nothing is sent.\n")
                         elif not made and "--json" not in options:
-                            self.assertIn("nothing was queued yet", said)
+                            self.assertIn(f"There is no spool {self.forwarding.spool}: nothing was queued yet", said)
+                        if sinks and "--status" in options:
+                            self.assert_zeros(run.out, "--json" in options, made)
                 self.assertEqual(self.forwarding.spool.exists(), made)
         self.forwarding.spool.chmod(0o755)
         for options in (["--once"], ["--flush"], ["--status"]):
             run = self.forwarding.run(*options)
             self.assertEqual((run.status, run.out), (1, ""), run)
             self.assertIn(str(self.forwarding.spool), run.err)
+
+    def assert_zeros(self, said, as_json, made):
+        """A sink is shown before anything was queued for it, with nothing but zeros."""
+        if not as_json:
+            self.assertRegex(said, "one  influxdb1 at http://127.0.0.1:9\n  state +well, nothing waits\n"
+                                   "  queued +0 batches, 0 B ")
+            return
+        told = json.loads(said)
+        self.assertEqual((told["spool"], told["running"], told["not_configured"]),
+                         (str(self.forwarding.spool) if made else None, False, []))
+        self.assertEqual([sink["name"] for sink in told["sinks"]], ["one"])
+        for key, value in told["sinks"][0].items():
+            if key.endswith(("_batches", "_bytes", "_lines")) or key in ("failures", "retried"):
+                self.assertEqual(value, 0, key)
+            elif key not in ("name", "type", "url", "last_error"):
+                self.assertIsNone(value, key)
 
     def test_dry_run(self):
         """--dry-run: says what would go where, sends nothing, changes nothing"""
