@@ -67,6 +67,8 @@ static void set_figures(MetricRow *row, const Ledger *ledger, gint64 now_ns)
     row_set_u64(row, METRIC_SINK_REJECTED_LINES, ledger->rejected_lines);
     row_set_u64(row, METRIC_SINK_DROPPED_BATCHES, ledger->dropped_batches);
     row_set_u64(row, METRIC_SINK_DROPPED_BYTES, ledger->dropped_bytes);
+    row_set_u64(row, METRIC_SINK_BAD_BATCHES, ledger->bad_batches);
+    row_set_u64(row, METRIC_SINK_FAILURES, ledger->failures);
     if (ledger->last_success_ns != 0)
         row_set_u64(row, METRIC_SINK_LAST_SUCCESS_AGE, seconds_since(ledger->last_success_ns, now_ns));
 }
