@@ -5,6 +5,7 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 MANDIR   ?= $(PREFIX)/share/man
 DATADIR  ?= $(PREFIX)/share/one-telemetry
+DOCDIR   ?= $(PREFIX)/share/doc/one-telemetry
 REMOTES  ?= /var/lib/one/remotes
 PYTHON   ?= python3
 CLANG    ?= clang
@@ -58,6 +59,7 @@ BENCH_SRC  := $(wildcard tests/bench/*.c)
 CONF_PAGE  := share/man/one-telemetry.conf.5
 DASHBOARD  := share/grafana/one-telemetry.json
 MAN_SRC    := $(wildcard share/man/*.[158])
+DOC_SRC    := $(wildcard docs/*.md)
 C_FILES    := $(LIB_SRC) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
@@ -191,23 +193,30 @@ docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, con
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).
-install: all ## into DESTDIR: probe and forwarder into the remotes tree, man pages, dashboard, sample configuration
+install: all ## into DESTDIR: probe and forwarder into the remotes tree, man pages, docs, dashboard, sample configuration
 	for tree in kvm qemu; do \
 	  install -d $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor && \
 	  install -m 755 $(BUILD)/probes/vm_monitor $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry && \
 	  install -d $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d || exit 1; \
 	  [ -e $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf ] || \
 	  install -m 644 share/telemetry.conf $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf || exit 1; done
-	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana
+	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DOCDIR)
+	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
 	install -m 755 $(BUILD)/hooks/forward $(DESTDIR)$(REMOTES)/hooks/telemetry/forward
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
-uninstall: ## take out what install put in, the configuration too
-	for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry \
-	  $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; done
+# A configuration that somebody has written in is not ours to throw away.
+uninstall: ## take out what install put in; a configuration that was edited stays
+	$(Q)for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry; \
+	  conf=$(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; \
+	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
+	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
 	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
+	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR) $(DOCDIR); do \
+	  [ ! -d $(DESTDIR)$$dir ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir || exit 1; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
 	@mkdir -p build

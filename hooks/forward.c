@@ -6,6 +6,7 @@
 #include "base/remotes.h"
 #include "base/text.h"
 #include "deliver/forwarder.h"
+#include "deliver/spool_place.h"
 #include "deliver/status.h"
 
 #include <malloc.h>
@@ -72,7 +73,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"once", '1', 0, G_OPTION_ARG_NONE, &arguments->once,
          "send what is due and leave, without waiting for another attempt", NULL},
         {"linger", 'l', 0, G_OPTION_ARG_STRING, &arguments->linger,
-         "with nothing to send, wait so long for more (default: 5)", "SECONDS"},
+         "with nothing to send, wait so long for more (default: linger of [forward])", "SECONDS"},
         {"flush", 'F', 0, G_OPTION_ARG_NONE, &arguments->flush,
          "attempt at once, show progress, and end when everything is sent or only a person can help", NULL},
         {"timeout", 't', 0, G_OPTION_ARG_INT, &arguments->timeout, "with --flush: give up after that", "SECONDS"},
@@ -125,11 +126,34 @@ static bool open_spool(Forward *forward, GError **error)
 {
     const char *set = config_text(forward->config, CONFIG_spool_dir);
     forward->spool_dir = *set ? g_strdup(set) : spool_default_path();
-    struct stat status;
-    if (lstat(forward->spool_dir, &status) < 0)
+    g_autoptr(GError) reason = NULL;
+    forward->spool = spool_open_existing(forward->spool_dir, &reason);
+    if (!reason)
         return true;
-    forward->spool = spool_open(forward->spool_dir, error);
-    return forward->spool != NULL;
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
+}
+
+/* Whoever calls it as another user than the probe looks in the wrong place. */
+static char *describe_missing(const Forward *forward)
+{
+    GString *text = g_string_new(NULL);
+    g_string_printf(text, "There is no spool %s", forward->spool_dir);
+    bool is_standard = *config_text(forward->config, CONFIG_spool_dir) == '\0';
+    g_autofree char *user = spool_user_name((guint)geteuid());
+    if (is_standard)
+        g_string_append_printf(text, ", which would be that of user %s", user);
+    g_string_append(text, ": nothing was queued yet.\n");
+    if (!is_standard)
+        return g_string_free(text, FALSE);
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autoptr(GPtrArray) others = spool_other_places();
+    for (guint i = 0; i < others->len; i++) {
+        const SpoolPlace *place = g_ptr_array_index(others, i);
+        g_string_append_printf(text, "User %s has %s; to see it: sudo -u %s %s --status\n", place->user, place->path,
+                               place->user, program ? program : "forward");
+    }
+    return g_string_free(text, FALSE);
 }
 
 /* --- progress --- */
@@ -147,8 +171,10 @@ static char *describe(const ForwarderSink *sink)
     if (sink->done)
         return g_strdup_printf("%s: all sent", sink->name);
     g_autofree char *batches = text_count(sink->waiting.batches, "batch waits", "batches wait");
-    return g_strdup_printf("%s: %s, %s%s%s", sink->name, batches, bytes, sink->problem ? "; " : "",
-                           sink->problem ? sink->problem : "");
+    g_autofree char *wait = text_span(sink->next_s);
+    return g_strdup_printf("%s: %s, %s%s%s%s%s", sink->name, batches, bytes, sink->problem ? "; " : "",
+                           sink->problem ? sink->problem : "", sink->next_s > 0 ? "; next attempt in " : "",
+                           sink->next_s > 0 ? wait : "");
 }
 
 static void print_progress(Progress *progress)
@@ -218,11 +244,23 @@ static int take_lock(const Forward *forward, GError **error)
     return lock;
 }
 
+/* What a flush will not send. */
+static bool announce_flush(const Forward *forward, GError **error)
+{
+    g_autofree char *strange = status_strange(forward->spool, forward->sinks, error);
+    if (!strange)
+        return false;
+    if (forward->sinks->len == 0)
+        puts("No sink is configured: nothing is sent.");
+    fputs(strange, stderr);
+    return true;
+}
+
 /* Once more for what was added at the last moment, while others were told that a forwarder is at work. */
 static int run(const Forward *forward, GError **error)
 {
-    if (forward->arguments.flush && forward->sinks->len == 0)
-        puts("No sink is configured: nothing is sent.");
+    if (forward->arguments.flush && !announce_flush(forward, error))
+        return EXIT_FAILED;
     Progress progress = {.terminal = isatty(STDERR_FILENO)};
     const Arguments *arguments = &forward->arguments;
     const ForwarderOptions options = {
@@ -273,21 +311,21 @@ static int work(Forward *forward, GError **error)
     const Arguments *arguments = &forward->arguments;
     if (!open_spool(forward, error))
         return EXIT_FAILED;
-    if (!forward->spool) {
-        if (arguments->status || arguments->dry_run || arguments->flush)
-            printf(arguments->json ? "{\"spool\":null,\"running\":false,\"sinks\":[]}\n"
-                                   : "There is no spool %s: nothing was queued yet.\n",
-                   forward->spool_dir);
-        return EXIT_DONE;
+    if (!forward->spool && (arguments->status || arguments->dry_run || arguments->flush)) {
+        g_autofree char *text = describe_missing(forward);
+        fputs(text, arguments->json ? stderr : stdout);
     }
     if (arguments->status || arguments->dry_run)
         return tell(forward, error);
+    if (!forward->spool)
+        return EXIT_DONE;
     if (arguments->timeout)
         forward->until_us = g_get_monotonic_time() + (gint64)arguments->timeout * G_USEC_PER_SEC;
     return run(forward, error);
 }
 
-/* To be asked to end is no reason to leave a request unanswered, or a ledger unsaved. */
+/* To be asked to end is no reason to leave a ledger unsaved. A request that is on its way is given up, and sent again
+ * by the next forwarder. */
 static int watch_signals(void)
 {
     sigset_t set;
@@ -314,8 +352,9 @@ static int start(Forward *forward, int argc, char **argv)
         return EXIT_DONE;
     }
     const Arguments *arguments = &forward->arguments;
-    bool by_hand = arguments->flush || arguments->status || arguments->dry_run;
-    LogTarget targets = by_hand ? LOG_TO_STDERR : LOG_TO_SYSLOG | (isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
+    LogTarget targets = LOG_TO_SYSLOG | (arguments->flush || isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
+    if (arguments->status || arguments->dry_run)
+        targets = LOG_TO_STDERR;
     bool loaded = load_config(forward, &error);
     log_init("forward", targets, (LogLevel)config_integer(forward->config, CONFIG_log_level));
     int status = loaded ? work(forward, &error) : EXIT_USAGE;

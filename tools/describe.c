@@ -194,6 +194,7 @@ static const char man_tail[] =
     "max_age = 30d\n"
     ".Ed\n"
     ".Sh SEE ALSO\n"
+    ".Xr forward 1 ,\n"
     ".Xr vm_monitor 1\n";
 
 /* Plain text as mdoc: each sentence on a line of its own, nothing of it taken for a request. */

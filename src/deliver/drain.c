@@ -36,8 +36,9 @@ struct Drain {
     guint failed_tries;    /* of the top range */
     guint unsure;          /* lines, see UNSURE_MAX */
     char *refusal;         /* why a line of the request was refused: the sink's last words */
-    DrainTrouble trouble;
-    GError *broken; /* a batch can't be removed: to go on would send it for ever */
+    bool hurried;          /* a person waits, see drain_hurry */
+    guint hurried_tries;   /* failed in a row since */
+    GError *broken;        /* a batch can't be removed: to go on would send it for ever */
 };
 
 /* --- the ledger --- */
@@ -157,11 +158,11 @@ static void end_request(Drain *drain, gint64 now_ns)
     drain->ledger.sent_lines += outcome.lines;
     drain->ledger.sent_bytes += outcome.bytes;
     drain->ledger.rejected_lines += outcome.rejected;
-    if (outcome.rejected > 0)
-        save(drain, now_ns);
-    if (outcome.rejected > 0)
-        drain_trouble_rejected(&drain->trouble, drain->settings, outcome.rejected,
+    if (outcome.rejected > 0) {
+        drain_trouble_rejected(&drain->ledger, drain->settings, outcome.rejected,
                                drain->refusal ? drain->refusal : drain->request->invalid_reason, now_ns);
+        save(drain, now_ns);
+    }
     drain_request_remove(drain->request, &removed, drain->broken ? NULL : &drain->broken);
     drain->waiting.batches = less(drain->waiting.batches, removed.batches);
     drain->waiting.bytes = less(drain->waiting.bytes, removed.bytes);
@@ -255,7 +256,18 @@ gint64 drain_backoff_ms(AnswerKind kind, guint failures, gint64 asked_ms, double
     return MAX(wait, MIN(asked_ms, DRAIN_ASKED_MAX_MS));
 }
 
-/* The same lines again, later, as after that many failures; 0: as many as the ledger has. */
+/* Whoever waits for it is not made to wait long, whatever came before; a sink that needs a person, or that asks for
+ * more, is left in peace for as long as ever. */
+static gint64 wait_of(Drain *drain, AnswerKind kind, guint tries, gint64 asked_ms, double random)
+{
+    if (!drain->hurried || kind == ANSWER_DENIED)
+        return drain_backoff_ms(kind, tries > 0 ? tries : drain->ledger.failures, asked_ms, random);
+    drain->hurried_tries++;
+    gint64 wait_ms = drain_backoff_ms(kind, tries > 0 ? tries : drain->hurried_tries, -1, random);
+    return MAX(MIN(wait_ms, DRAIN_HURRIED_MAX_MS), MIN(asked_ms, DRAIN_ASKED_MAX_MS));
+}
+
+/* The same lines again, later, as after that many failures; 0: as many as there were. */
 static void postpone_after(Drain *drain, AnswerKind kind, guint tries, const Answer *answer, gint64 now_ns,
                            double random)
 {
@@ -263,14 +275,14 @@ static void postpone_after(Drain *drain, AnswerKind kind, guint tries, const Ans
     if (ledger->failures < G_MAXUINT)
         ledger->failures++;
     ledger->retried++;
-    gint64 wait_ms = drain_backoff_ms(kind, tries > 0 ? tries : ledger->failures, answer->wait_ms, random);
+    gint64 wait_ms = wait_of(drain, kind, tries, answer->wait_ms, random);
     ledger->retry_at_ns = now_ns + wait_ms * NS_PER_MS;
     note_error(drain, answer->message, now_ns);
     Answer told = *answer;
     told.kind = kind;
     if (drain->ahead)
         drain_request_drop_body(drain->ahead); /* not kept over a wait, as its own is not */
-    drain_trouble_goes_on(&drain->trouble, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
+    drain_trouble_goes_on(ledger, drain->settings, &told, wait_ms, drain->waiting.batches, now_ns);
     save(drain, now_ns);
 }
 
@@ -299,7 +311,8 @@ static void accept(Drain *drain, gint64 now_ns)
     retry_doubtful(drain->request);
     if (drain->ledger.failures > 0) {
         drain->ledger.failures = 0;
-        drain_trouble_is_over(&drain->trouble, drain->settings, drain->waiting.batches, now_ns);
+        drain->hurried_tries = 0;
+        drain_trouble_is_over(&drain->ledger, drain->settings, drain->waiting.batches, now_ns);
         save(drain, now_ns);
     }
 }
@@ -471,12 +484,13 @@ gint64 drain_retry_at(const Drain *drain)
 
 bool drain_needs_help(const Drain *drain)
 {
-    return drain->trouble.lasts && drain->trouble.kind == ANSWER_DENIED;
+    return drain->ledger.trouble == LEDGER_TROUBLE_DENIED;
 }
 
 void drain_hurry(Drain *drain)
 {
     drain->ledger.retry_at_ns = 0;
+    drain->hurried = true;
 }
 
 const Ledger *drain_ledger(const Drain *drain)

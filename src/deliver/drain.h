@@ -45,7 +45,7 @@ void drain_prepare(Drain *drain);
 
 /* The answer to the last body. Removes, sets aside, halves, counts, saves the ledger, sets the time of the next
  * attempt. `random` is 0..1, for the jitter. Logs once when trouble begins, when its kind changes, now and then while
- * it lasts (DENIED as error, else as warning), and when it is over.
+ * it lasts (DENIED as error, else as warning), and when it is over; once over all processes, by the ledger.
  *
  * A sink that refuses one line after the other, says nothing of lines (Answer's of_lines), and stores none meanwhile,
  * is taken to refuse whatever comes: as DENIED, and all is kept. */
@@ -66,7 +66,9 @@ gint64 drain_retry_at(const Drain *drain); /* realtime in ns; 0: at once */
 gint64 drain_due_ns(const Ledger *ledger, gint64 now_ns);
 /* Trouble lasts that only a person can end. */
 bool drain_needs_help(const Drain *drain);
-/* An operator does not want to wait: the next attempt is due at once. */
+/* An operator does not want to wait: the next attempt is due at once, and from now on the waits begin anew and are no
+ * longer than DRAIN_HURRIED_MAX_MS, unless it is DENIED or asks for more. */
+#define DRAIN_HURRIED_MAX_MS 5000
 void drain_hurry(Drain *drain);
 
 /* Its sink's, as saved and with what has happened since. */

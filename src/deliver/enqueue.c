@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/enqueue.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "deliver/ledger.h"
+#include "deliver/spool_place.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
 #define BLOCK 4096         /* what files are counted in on a disk, about */
@@ -15,18 +14,6 @@
 static const SinkSettings *sink_at(const GPtrArray *sinks, guint i)
 {
     return g_ptr_array_index(sinks, i);
-}
-
-static bool make_default_parent(const char *spool_path, GError **error)
-{
-    g_autofree char *standard = spool_default_path();
-    if (strcmp(spool_path, standard) != 0)
-        return true;
-    g_autofree char *parent = g_path_get_dirname(standard);
-    int fd = file_open_private_dir(parent, error);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
 }
 
 /* --- limits --- */
@@ -201,9 +188,7 @@ bool enqueue_lines(const char *spool_path, const GPtrArray *sinks, const char *h
 {
     if (sinks->len == 0 || length == 0)
         return true;
-    if (!make_default_parent(spool_path, error))
-        return false;
-    g_autoptr(Spool) spool = spool_open(spool_path, error);
+    g_autoptr(Spool) spool = spool_open_place(spool_path, error);
     if (!spool)
         return false;
     for (gsize at = 0, piece; at < length; at += piece) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define NS_PER_US 1000
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
 #define LOOK_US G_USEC_PER_SEC /* between two looks at the queues while there is nothing to do */
 
 typedef struct {
@@ -24,6 +25,7 @@ typedef struct {
 
 struct Forwarder {
     Spool *spool;
+    const GPtrArray *sinks;
     SinkPool *pool;
     GArray *lanes; /* of Lane */
 };
@@ -51,6 +53,7 @@ Forwarder *forwarder_new(Spool *spool, const GPtrArray *sinks)
 {
     Forwarder *forwarder = g_new0(Forwarder, 1);
     forwarder->spool = spool;
+    forwarder->sinks = sinks;
     forwarder->pool = sink_pool_new();
     forwarder->lanes = g_array_new(FALSE, TRUE, sizeof(Lane));
     g_array_set_clear_func(forwarder->lanes, clear_lane);
@@ -148,17 +151,11 @@ static void trim(const Forwarder *forwarder, const SinkSettings *settings)
 /* Of sinks that are no longer configured the longest age that any has. */
 static void tidy(const Forwarder *forwarder)
 {
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autoptr(GPtrArray) names = sinks_names(forwarder->sinks);
     g_autoptr(GError) error = NULL;
-    gint64 max_age_s = 0;
-    for (guint i = 0; i < forwarder->lanes->len; i++) {
-        const SinkSettings *settings = lane_at(forwarder, i)->settings;
-        trim(forwarder, settings);
-        g_ptr_array_add(names, settings->name);
-        max_age_s = MAX(max_age_s, settings->limits.max_age_s);
-    }
-    g_ptr_array_add(names, NULL);
-    if (!spool_clean(forwarder->spool, (const char *const *)names->pdata, max_age_s, &error))
+    for (guint i = 0; i < forwarder->lanes->len; i++)
+        trim(forwarder, lane_at(forwarder, i)->settings);
+    if (!spool_clean(forwarder->spool, (const char *const *)names->pdata, sinks_max_age_s(forwarder->sinks), &error))
         log_warning("cannot tidy the spool: %s", error->message);
 }
 
@@ -177,7 +174,16 @@ static const char *problem_of(const Lane *lane)
     return ledger->failures > 0 && *ledger->last_error ? ledger->last_error : NULL;
 }
 
-static void report(const Forwarder *forwarder, const ForwarderOptions *options)
+/* Until the sink is tried again; 0: at once, or this run does not. */
+static gint64 seconds_until_next(const Lane *lane)
+{
+    if (lane->step != DRAIN_WAIT || drain_retry_at(lane->drain) == 0 || drain_needs_help(lane->drain))
+        return 0;
+    gint64 wait_ns = MAX(drain_retry_at(lane->drain) - realtime_ns(), 0);
+    return (wait_ns + NS_PER_S - 1) / NS_PER_S;
+}
+
+static void report(const Forwarder *forwarder, const ForwarderOptions *options, bool goes_on)
 {
     if (!options->progress)
         return;
@@ -188,6 +194,7 @@ static void report(const Forwarder *forwarder, const ForwarderOptions *options)
                                    .ledger = drain_ledger(lane->drain),
                                    .waiting = drain_waiting(lane->drain),
                                    .done = lane->step == DRAIN_DONE,
+                                   .next_s = goes_on ? seconds_until_next(lane) : 0,
                                    .problem = problem_of(lane)};
     }
     options->progress(sinks, forwarder->lanes->len, options->progress_data);
@@ -265,7 +272,7 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
         if (sending)
             active_us = now_us;
         if (now_us - reported_us >= LOOK_US) {
-            report(forwarder, options);
+            report(forwarder, options, true);
             reported_us = now_us;
         }
         if (is_readable(options->stop_fd) || (options->until_us && now_us >= options->until_us) ||
@@ -274,7 +281,7 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
         gint64 look = next_look(forwarder, now_us);
         sink_pool_run(forwarder->pool, options->stop_fd, options->until_us ? MIN(look, options->until_us) : look);
     }
-    report(forwarder, options);
+    report(forwarder, options, false);
 
     bool all_done = true;
     for (guint i = 0; i < forwarder->lanes->len; i++) {

@@ -14,6 +14,7 @@ typedef struct {
     const Ledger *ledger;
     SpoolCount waiting;
     bool done;           /* nothing waits */
+    gint64 next_s;       /* until the next attempt; 0: at once, or none follows */
     const char *problem; /* what keeps it from being sent, as one line; NULL: nothing */
 } ForwarderSink;
 

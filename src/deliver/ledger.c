@@ -36,6 +36,11 @@ static const struct {
     {"queued_bytes", FIELD_COUNT64, offsetof(Ledger, queued_bytes)},
     {"oldest_ns", FIELD_TIME, offsetof(Ledger, oldest_ns)},
     {"counted_ns", FIELD_TIME, offsetof(Ledger, counted_ns)},
+    {"trouble", FIELD_COUNT32, offsetof(Ledger, trouble)},
+    {"trouble_since_ns", FIELD_TIME, offsetof(Ledger, trouble_since_ns)},
+    {"trouble_told_ns", FIELD_TIME, offsetof(Ledger, trouble_told_ns)},
+    {"rejected_told_ns", FIELD_TIME, offsetof(Ledger, rejected_told_ns)},
+    {"rejected_untold", FIELD_COUNT64, offsetof(Ledger, rejected_untold)},
     {"last_error", FIELD_TEXT, offsetof(Ledger, last_error)},
 };
 

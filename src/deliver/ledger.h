@@ -21,8 +21,16 @@ typedef struct {
     guint64 queued_batches, queued_bytes;         /* what waited at counted_ns */
     gint64 oldest_ns;                             /* time of the oldest of these; 0: none */
     gint64 counted_ns;                            /* when the queue was last counted; 0: never */
-    char last_error[LEDGER_ERROR_MAX + 1];        /* one line, "" for none */
+    /* What the operator has heard already (drain_trouble.h), so that a process does not repeat another's words: */
+    guint trouble;                         /* LedgerTrouble, as it was told last */
+    gint64 trouble_since_ns;               /* when it began */
+    gint64 trouble_told_ns;                /* when it was last told of; likewise the next: 0: never */
+    gint64 rejected_told_ns;               /* of refused lines */
+    guint64 rejected_untold;               /* lines since then */
+    char last_error[LEDGER_ERROR_MAX + 1]; /* one line, "" for none */
 } Ledger;
+
+typedef enum { LEDGER_NO_TROUBLE, LEDGER_TROUBLE_BUSY, LEDGER_TROUBLE_DENIED } LedgerTrouble;
 
 /* A missing or damaged ledger is one of zeros; damaged: *ret_damaged (may be NULL). */
 void ledger_load(Spool *spool, const char *sink, Ledger *ret_ledger, bool *ret_damaged);

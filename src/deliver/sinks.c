@@ -177,3 +177,20 @@ GPtrArray *sinks_from_config(const Config *config, GError **error)
     }
     return g_steal_pointer(&sinks);
 }
+
+GPtrArray *sinks_names(const GPtrArray *sinks)
+{
+    GPtrArray *names = g_ptr_array_new();
+    for (guint i = 0; i < sinks->len; i++)
+        g_ptr_array_add(names, ((const SinkSettings *)g_ptr_array_index(sinks, i))->name);
+    g_ptr_array_add(names, NULL);
+    return names;
+}
+
+gint64 sinks_max_age_s(const GPtrArray *sinks)
+{
+    gint64 longest = 0;
+    for (guint i = 0; i < sinks->len; i++)
+        longest = MAX(longest, ((const SinkSettings *)g_ptr_array_index(sinks, i))->limits.max_age_s);
+    return longest;
+}

@@ -40,3 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SinkSettings, sink_settings_free)
  * together (a URL, a bucket for InfluxDB 2, a certificate without its key); the error is one line that names section
  * and option. Errors: CONFIG_ERROR_VALUE. */
 GPtrArray *sinks_from_config(const Config *config, GError **error);
+
+/* Their names, NULL-terminated; they belong to the settings. */
+GPtrArray *sinks_names(const GPtrArray *sinks);
+/* The longest age that any of them lets a batch have; 0: there are none. */
+gint64 sinks_max_age_s(const GPtrArray *sinks);

@@ -14,11 +14,6 @@
 #define LOCK_TRIES 5
 #define LOCK_PAUSE_US 10000
 
-char *spool_default_path(void)
-{
-    return g_strdup_printf("/var/tmp/one-telemetry-%u/spool", (guint)geteuid());
-}
-
 Spool *spool_open(const char *path, GError **error)
 {
     /* A slash at the end would follow the link that it stands behind. */

@@ -34,9 +34,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spool, spool_close)
 
 const char *spool_path(const Spool *spool); /* owned by spool */
 
-/* /var/tmp/one-telemetry-<uid>/spool. Owned by the caller. */
-char *spool_default_path(void);
-
 /* A sink's name: 1 to 64 of a-z A-Z 0-9 _ -, and none of the spool's own names (tmp, bad, lock, state). */
 bool spool_is_sink_name(const char *name);
 
@@ -120,6 +117,9 @@ bool spool_keep_bad(Spool *spool, const char *sink, const char *name, const void
  * was empty for that long, the queue. Goes on after an error and reports the first. */
 #define SPOOL_TMP_MAX_AGE_S 3600
 bool spool_clean(Spool *spool, const char *const *sinks, gint64 max_age_s, GError **error);
+
+/* The names of queues that are of none of these sinks (NULL-terminated), in their order. Of char *. */
+GPtrArray *spool_strange_queues(Spool *spool, const char *const *sinks, GError **error);
 
 /* The forwarder's lock: a descriptor that holds it until it is closed, or -1: another has it (no error set), or an
  * error. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,16 +55,23 @@ static bool is_queue(const Spool *spool, const char *name)
            S_ISDIR(status.st_mode);
 }
 
-/* The names of queues of others than `sinks`. NULL: errno is set. */
-static GPtrArray *strange_queues(const Spool *spool, const char *const *sinks)
+static gint by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+GPtrArray *spool_strange_queues(Spool *spool, const char *const *sinks, GError **error)
 {
     g_autoptr(DIR) dir = spool_read_dir(spool->fd);
-    if (!dir)
+    if (!dir) {
+        spool_fail(spool, NULL, NULL, errno, error);
         return NULL;
+    }
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     for (struct dirent *entry; (entry = readdir(dir));)
         if (is_queue(spool, entry->d_name) && !g_strv_contains(sinks, entry->d_name))
             g_ptr_array_add(names, g_strdup(entry->d_name));
+    g_ptr_array_sort(names, by_name);
     return names;
 }
 
@@ -71,9 +79,7 @@ bool spool_clean(Spool *spool, const char *const *sinks, gint64 max_age_s, GErro
 {
     g_autoptr(GError) first = NULL;
     spool_clean_temporaries(spool, &first);
-    g_autoptr(GPtrArray) names = strange_queues(spool, sinks);
-    if (!names && !first)
-        spool_fail(spool, NULL, NULL, errno, &first);
+    g_autoptr(GPtrArray) names = spool_strange_queues(spool, sinks, first ? NULL : &first);
     for (guint i = 0; names && i < names->len; i++)
         clean_queue(spool, g_ptr_array_index(names, i), max_age_s, first ? NULL : &first);
     if (!first)

@@ -4,6 +4,7 @@
 #include "deliver/drain.h"
 #include "deliver/drain_batch.h"
 #include "deliver/sink.h"
+#include "deliver/status_strange.h"
 #include "encode/json.h"
 
 #include <string.h>
@@ -15,20 +16,17 @@ typedef struct {
     const SinkSettings *settings;
     Ledger ledger;
     bool damaged; /* the ledger */
-    SpoolCount waiting;
-    gint64 oldest_ns; /* 0: nothing waits */
-    gint64 next_ns;   /* of the next attempt; 0: at once */
+    SpoolWaiting queue;
+    gint64 next_ns; /* of the next attempt; 0: at once */
 } Picture;
 
 static bool look(Spool *spool, const SinkSettings *settings, gint64 now_ns, Picture *ret_picture, GError **error)
 {
     Picture picture = {.settings = settings};
-    SpoolWaiting waiting;
-    if (!spool_count(spool, settings->name, &waiting, error))
+    if (spool && !spool_count(spool, settings->name, &picture.queue, error))
         return false;
-    ledger_load(spool, settings->name, &picture.ledger, &picture.damaged);
-    picture.waiting = waiting.count;
-    picture.oldest_ns = waiting.oldest_ns;
+    if (spool)
+        ledger_load(spool, settings->name, &picture.ledger, &picture.damaged);
     picture.next_ns = drain_due_ns(&picture.ledger, now_ns);
     *ret_picture = picture;
     return true;
@@ -53,33 +51,38 @@ static void append_dated(GString *out, const char *label, gint64 time_ns, gint64
     g_string_append_printf(out, "%s, %s ago%s%s\n", when, age, *text ? ": " : "", text);
 }
 
-static void append_state(GString *out, const Picture *picture, gint64 now_ns)
+/* Where no forwarder runs the next one makes the attempt, which the probe starts with its next batch. */
+static void append_next(GString *out, const Picture *picture, bool runs, gint64 now_ns)
+{
+    g_autofree char *span = text_span((picture->next_ns - now_ns + NS_PER_SECOND - 1) / NS_PER_SECOND);
+    if (picture->next_ns && runs)
+        g_string_append_printf(out, "next attempt in %s", span);
+    else if (picture->next_ns)
+        g_string_append_printf(out, "next attempt when the probe runs, not before %s from now", span);
+    else
+        g_string_append(out, runs ? "next attempt is due" : "next attempt is due, when the probe runs");
+}
+
+static void append_state(GString *out, const Picture *picture, bool runs, gint64 now_ns)
 {
     const Ledger *ledger = &picture->ledger;
     g_string_append_printf(out, "  %-13s ", "state");
     if (ledger->failures == 0) {
-        g_string_append(out, picture->waiting.batches ? "well, something waits" : "well, nothing waits");
+        g_string_append(out, picture->queue.count.batches ? "well, something waits" : "well, nothing waits");
     } else {
-        g_autofree char *span = text_span((picture->next_ns - now_ns + NS_PER_SECOND - 1) / NS_PER_SECOND);
-        g_string_append_printf(out, "IN TROUBLE, %u attempt%s failed in a row; next attempt %s%s", ledger->failures,
-                               ledger->failures == 1 ? "" : "s", picture->next_ns ? "in " : "is due",
-                               picture->next_ns ? span : "");
+        g_string_append_printf(out, "IN TROUBLE, %u attempt%s failed in a row; ", ledger->failures,
+                               ledger->failures == 1 ? "" : "s");
+        append_next(out, picture, runs, now_ns);
     }
     g_string_append_c(out, '\n');
 }
 
 static void append_queue(GString *out, const Picture *picture, gint64 now_ns)
 {
-    g_autofree char *bytes = text_bytes(picture->waiting.bytes);
     g_autofree char *limit = text_bytes(picture->settings->limits.max_bytes);
     g_autofree char *longest = text_span(picture->settings->limits.max_age_s);
-    g_autofree char *batches = text_count(picture->waiting.batches, "batch", "batches");
-    g_string_append_printf(out, "  %-13s %s, %s", "queued", batches, bytes);
-    if (picture->oldest_ns) {
-        g_autofree char *age = text_span((now_ns - picture->oldest_ns) / NS_PER_SECOND);
-        g_string_append_printf(out, ", the oldest %s old", age);
-    }
-    g_string_append_printf(out, " (at most %s, %s)\n", limit, longest);
+    g_autofree char *queue = status_describe_queue(&picture->queue, now_ns);
+    g_string_append_printf(out, "  %-13s %s (at most %s, %s)\n", "queued", queue, limit, longest);
 }
 
 static void append_sent(GString *out, const Ledger *ledger)
@@ -104,14 +107,14 @@ static void append_lost(GString *out, const Ledger *ledger, const Spool *spool)
                            any ? "; see " : "", any ? spool_path(spool) : "", any ? "/bad" : "");
 }
 
-static void append_picture(GString *out, const Picture *picture, const Spool *spool, gint64 now_ns)
+static void append_picture(GString *out, const Picture *picture, const Spool *spool, bool runs, gint64 now_ns)
 {
     const Ledger *ledger = &picture->ledger;
     g_string_append_printf(out, "\n%s  %s at %s\n", picture->settings->name, sink_type_name(picture->settings->type),
                            picture->settings->url);
     if (picture->damaged)
         g_string_append_printf(out, "  %-13s damaged: times and counts begin anew\n", "ledger");
-    append_state(out, picture, now_ns);
+    append_state(out, picture, runs, now_ns);
     append_queue(out, picture, now_ns);
     append_dated(out, "last success", ledger->last_success_ns, now_ns, "");
     append_dated(out, "last error", ledger->last_error_ns, now_ns, ledger->last_error);
@@ -122,18 +125,22 @@ static void append_picture(GString *out, const Picture *picture, const Spool *sp
 char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error)
 {
     g_autoptr(GString) out = g_string_new(NULL);
+    bool runs = spool && !spool_is_idle(spool);
     *ret_trouble = false;
-    g_string_append_printf(out, "spool %s, %s\n", spool_path(spool),
-                           spool_is_idle(spool) ? "no forwarder runs now" : "a forwarder runs");
+    if (spool)
+        g_string_append_printf(out, "spool %s, %s\n", spool_path(spool),
+                               runs ? "a forwarder runs" : "no forwarder runs now");
     for (guint i = 0; i < sinks->len; i++) {
         Picture picture;
         if (!look(spool, g_ptr_array_index(sinks, i), now_ns, &picture, error))
             return NULL;
-        append_picture(out, &picture, spool, now_ns);
+        append_picture(out, &picture, spool, runs, now_ns);
         *ret_trouble |= picture.ledger.failures > 0;
     }
     if (sinks->len == 0)
         g_string_append(out, "\nNo sink is configured: nothing is queued, nothing is sent.\n");
+    if (spool && !status_append_strange(out, spool, sinks, now_ns, error))
+        return NULL;
     return g_strdup(out->str);
 }
 
@@ -171,9 +178,9 @@ static void append_object(GString *out, const Picture *picture, gint64 now_ns)
     json_append_string(out, picture->settings->name);
     append_member(out, "type", sink_type_name(picture->settings->type));
     append_member(out, "url", picture->settings->url);
-    append_number(out, "queued_batches", picture->waiting.batches);
-    append_number(out, "queued_bytes", picture->waiting.bytes);
-    append_seconds(out, "oldest_age_seconds", picture->oldest_ns, now_ns);
+    append_number(out, "queued_batches", picture->queue.count.batches);
+    append_number(out, "queued_bytes", picture->queue.count.bytes);
+    append_seconds(out, "oldest_age_seconds", picture->queue.oldest_ns, now_ns);
     append_time(out, "last_success", ledger->last_success_ns);
     append_time(out, "last_error_at", ledger->last_error_ns);
     append_member(out, "last_error", ledger->last_error);
@@ -194,8 +201,11 @@ char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret
 {
     g_autoptr(GString) out = g_string_new("{\"spool\":");
     *ret_trouble = false;
-    json_append_string(out, spool_path(spool));
-    g_string_append_printf(out, ",\"running\":%s,\"sinks\":[", spool_is_idle(spool) ? "false" : "true");
+    if (spool)
+        json_append_string(out, spool_path(spool));
+    else
+        g_string_append(out, "null");
+    g_string_append_printf(out, ",\"running\":%s,\"sinks\":[", !spool || spool_is_idle(spool) ? "false" : "true");
     for (guint i = 0; i < sinks->len; i++) {
         Picture picture;
         if (!look(spool, g_ptr_array_index(sinks, i), now_ns, &picture, error))
@@ -204,6 +214,9 @@ char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret
         append_object(out, &picture, now_ns);
         *ret_trouble |= picture.ledger.failures > 0;
     }
+    g_string_append(out, "],\"not_configured\":[");
+    if (spool && !status_append_strange_objects(out, spool, sinks, now_ns, error))
+        return NULL;
     g_string_append(out, "]}\n");
     return g_strdup(out->str);
 }
@@ -225,7 +238,7 @@ static guint64 count_lines(Spool *spool, const char *sink, const char *name, boo
 
 static bool append_plan(GString *out, Spool *spool, const SinkSettings *settings, GError **error)
 {
-    g_autoptr(GPtrArray) batches = spool_list(spool, settings->name, error);
+    g_autoptr(GPtrArray) batches = spool ? spool_list(spool, settings->name, error) : g_ptr_array_new();
     g_autofree char *url = sink_write_url(settings);
     guint64 lines = 0, bytes = 0;
     guint damaged = 0;
@@ -257,5 +270,9 @@ char *status_dry_run(Spool *spool, const GPtrArray *sinks, GError **error)
             return NULL;
     if (sinks->len == 0)
         g_string_append(out, "No sink is configured: nothing would be sent.\n");
+    g_autofree char *strange = spool ? status_strange(spool, sinks, error) : g_strdup("");
+    if (!strange)
+        return NULL;
+    g_string_append(out, strange);
     return g_strdup(out->str);
 }

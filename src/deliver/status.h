@@ -5,11 +5,15 @@
 
 #include "deliver/sinks.h"
 
-/* What is known of every sink (of SinkSettings): queue, last success, last error, counts. Owned by the caller; NULL: a
- * queue can't be read. *ret_trouble: some sink's last attempt failed. `now_ns`: realtime. */
+/* What is known of every sink (of SinkSettings): queue, last success, last error, counts; and the queues of sinks that
+ * are not configured. `spool` NULL: none was made yet. Owned by the caller; NULL: a queue can't be read. *ret_trouble:
+ * some sink's last attempt failed. `now_ns`: realtime. */
 char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error);
 /* The same as one JSON object; times ISO 8601 UTC, null for never; ages and waits in seconds. */
 char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error);
 
 /* What would be sent where, batch by batch opened and counted. */
 char *status_dry_run(Spool *spool, const GPtrArray *sinks, GError **error);
+
+/* A line for each queue with something in it whose sink is not configured; "": there is none. */
+char *status_strange(Spool *spool, const GPtrArray *sinks, GError **error);

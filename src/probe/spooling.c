@@ -4,6 +4,7 @@
 #include "base/remotes.h"
 #include "deliver/enqueue.h"
 #include "deliver/ledger.h"
+#include "deliver/spool_place.h"
 #include "deliver/start.h"
 #include "encode/line_protocol.h"
 
@@ -66,6 +67,8 @@ static void set_figures(MetricRow *row, const Ledger *ledger, gint64 now_ns)
     row_set_u64(row, METRIC_SINK_REJECTED_LINES, ledger->rejected_lines);
     row_set_u64(row, METRIC_SINK_DROPPED_BATCHES, ledger->dropped_batches);
     row_set_u64(row, METRIC_SINK_DROPPED_BYTES, ledger->dropped_bytes);
+    row_set_u64(row, METRIC_SINK_BAD_BATCHES, ledger->bad_batches);
+    row_set_u64(row, METRIC_SINK_FAILURES, ledger->failures);
     if (ledger->last_success_ns != 0)
         row_set_u64(row, METRIC_SINK_LAST_SUCCESS_AGE, seconds_since(ledger->last_success_ns, now_ns));
 }
@@ -73,7 +76,7 @@ static void set_figures(MetricRow *row, const Ledger *ledger, gint64 now_ns)
 void spooling_add_figures(const Spooling *spooling, Sample *sample, gint64 now_ns)
 {
     guint64 batches = 0, bytes = 0;
-    g_autoptr(Spool) spool = g_file_test(spooling->path, G_FILE_TEST_EXISTS) ? spool_open(spooling->path, NULL) : NULL;
+    g_autoptr(Spool) spool = spool_open_existing(spooling->path, NULL);
     g_ptr_array_set_size(sample->sinks, 0);
     for (guint i = 0; i < spooling->sinks->len; i++) {
         const SinkSettings *sink = g_ptr_array_index(spooling->sinks, i);
@@ -150,7 +153,7 @@ bool spooling_start_forwarder(const Spooling *spooling, GError **error)
 {
     const char *const arguments[] = {"--config", spooling->config_file, NULL}, *const none[] = {NULL};
     g_autoptr(GError) reason = NULL;
-    g_autoptr(Spool) spool = spool_open(spooling->path, &reason);
+    g_autoptr(Spool) spool = spool_open_place(spooling->path, &reason);
     if (spool && (!spool_is_idle(spool) ||
                   start_detached(spooling->forwarder, spooling->config_file ? arguments : none, &reason)))
         return true;

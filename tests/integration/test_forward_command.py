@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a person calls: forward --once, --linger, --flush, --status, --dry-run, and wrongly."""
+import json
 import signal
 
 from forward_case import FEW, Forward
@@ -76,13 +77,31 @@ class CommandLine(Forward):
                             self.assertEqual(said, "one: all sent\n" if sinks
                                              else "No sink is configured: nothing is sent.\n")
                         elif not made and "--json" not in options:
-                            self.assertIn("nothing was queued yet", said)
+                            self.assertIn(f"There is no spool {self.forwarding.spool}: nothing was queued yet", said)
+                        if sinks and "--status" in options:
+                            self.assert_zeros(run.out, "--json" in options, made)
                 self.assertEqual(self.forwarding.spool.exists(), made)
         self.forwarding.spool.chmod(0o755)
         for options in (["--once"], ["--flush"], ["--status"]):
             run = self.forwarding.run(*options)
             self.assertEqual((run.status, run.out), (1, ""), run)
             self.assertIn(str(self.forwarding.spool), run.err)
+
+    def assert_zeros(self, said, as_json, made):
+        """A sink is shown before anything was queued for it, with nothing but zeros."""
+        if not as_json:
+            self.assertRegex(said, "one  influxdb1 at http://127.0.0.1:9\n  state +well, nothing waits\n"
+                                   "  queued +0 batches, 0 B ")
+            return
+        told = json.loads(said)
+        self.assertEqual((told["spool"], told["running"], told["not_configured"]),
+                         (str(self.forwarding.spool) if made else None, False, []))
+        self.assertEqual([sink["name"] for sink in told["sinks"]], ["one"])
+        for key, value in told["sinks"][0].items():
+            if key.endswith(("_batches", "_bytes", "_lines")) or key in ("failures", "retried"):
+                self.assertEqual(value, 0, key)
+            elif key not in ("name", "type", "url", "last_error"):
+                self.assertIsNone(value, key)
 
     def test_dry_run(self):
         """--dry-run: says what would go where, sends nothing, changes nothing"""

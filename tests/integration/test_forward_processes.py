@@ -6,11 +6,16 @@ dropped."""
 import contextlib
 import fcntl
 import gzip
+import json
 import os
+import pathlib
+import pwd
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from databases import Influxd, free_port
@@ -315,6 +320,66 @@ class Several(ForwardCase):
         self.race(self.standin(), self.down("two"))
 
 
+class Trouble(ForwardCase):
+    """Nearly every attempt is another process's."""
+
+    def attempt(self, **ledger):
+        """A run of which the time has come."""
+        self.forwarding.edit_ledger("one", retry_at_ns=0, **ledger)
+        run = self.forwarding.run("--once")
+        self.assertEqual(run.status, 0, run)
+        return [text for _, text in run.log]
+
+    def test_told_once(self):
+        """trouble is told when it begins, becomes another, lasts for ten minutes, and is over, and by one process each"""
+        server = self.standin()
+        server.stop()
+        self.configure(Sink("one", server.url, database="one"))
+        self.queue(3)
+        said = [text for _ in range(3) for text in self.attempt()]
+        self.assertEqual(len(said), 1, said)
+        self.assert_said(said, "^sink one does not take data: cannot connect to .*; 3 batches wait, next attempt in ")
+        told = self.ledger()["trouble_told_ns"]
+        said = self.attempt(trouble_told_ns=told - 601 * SECOND, trouble_since_ns=told - 3600 * SECOND)
+        self.assertRegex("\n".join(said), "^sink one does not take data for 1 h: cannot connect to ")
+        self.assertEqual(self.attempt(), [])
+        server.start()
+        server.behave(*[Behaviour(401)] * 2)
+        said = self.attempt() + self.attempt()
+        self.assertRegex("\n".join(said), "^sink one does not take data: 401 ")
+        self.assertEqual(len(said), 1)
+        said = self.attempt() + self.attempt()
+        self.assertEqual(len(said), 1, said)
+        self.assert_said(said, "^sink one takes data again after 1 h")
+        self.assert_stored(server)
+
+    def test_old_ledger(self):
+        """a ledger as it was written before these fields were: back-off and counts go on, the trouble is told"""
+        self.configure(self.down())
+        self.queue(1)
+        (self.spool / "one" / "state").write_text("failures=7\nsent_lines=12\nlast_error=refused\nend\n")
+        (self.spool / "one" / "state").chmod(0o600)
+        self.assert_said(self.forward("--once"), "^sink one does not take data: cannot connect")
+        self.assertEqual((self.ledger()["failures"], self.ledger()["sent_lines"]), (8, 12))
+
+    def test_flush_after_outage(self):
+        """--flush after a long outage does not wait for minutes between its attempts, and says when the next one is"""
+        server = self.standin()
+        server.stop()
+        self.configure(Sink("one", server.url, database="one"))
+        self.queue(3)
+        self.forward("--once")
+        self.forwarding.edit_ledger("one", failures=30, retry_at_ns=time.time_ns() + 250 * SECOND)
+        process = self.forwarding.start("--flush", "--timeout", "60")
+        self.wait(lambda: self.ledger()["failures"] > 33, "it is not tried again", 40)
+        server.start()
+        run = self.forwarding.finish(process)
+        self.assertEqual(run.status, 0, run)
+        self.assertRegex(run.err, "one: 3 batches wait, [^|]*: Connection refused; next attempt in [1-5] s\n")
+        self.assertRegex(run.err, r"one: all sent\n\Z")
+        self.assert_stored(server)
+
+
 class Spools(ForwardCase):
     """What can be wrong with a spool, met by the forwarder."""
 
@@ -478,6 +543,77 @@ class Spools(ForwardCase):
         self.assertEqual(sorted(path.name for path in tmp.iterdir()), ["young"])
 
 
+class Places(ForwardCase):
+    """The forwarder called by hand: by another user, or for the default spool, which is by user."""
+
+    def setUp(self):
+        super().setUp()
+        self.open = pathlib.Path(tempfile.mkdtemp())  # that anybody may enter, and a program there that anybody may run
+        self.addCleanup(shutil.rmtree, self.open)
+        self.open.chmod(0o755)
+        self.program = shutil.copy(self.forwarder(), self.open / "forward")
+        self.conf = self.open / "telemetry.conf"
+        self.conf.touch()
+        self.tmp = self.open / "var-tmp"
+        self.tmp.mkdir()
+        self.tmp.chmod(0o1777)
+
+    def by(self, user, *options, status=0):
+        """A run by a user who has a /var/tmp that is this test's: (standard output, standard error)."""
+        run = subprocess.run(["unshare", "-m", "sh", "-ec", 'mount --bind "$0" /var/tmp; cd /; exec setpriv "$@"', self.tmp,
+                              f"--reuid={user}", f"--regid={user}", "--clear-groups", self.program, "--config", self.conf,
+                              *options], env=self.forwarding.env, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(run.returncode, status, run)
+        return run.stdout, run.stderr
+
+    def test_may_not_look(self):
+        """a spool in a directory that is closed to the caller: an error, and not \"nothing was queued\""""
+        closed = self.open / "closed"
+        closed.mkdir(mode=0o700)
+        self.conf.write_text(f"[spool]\ndir = {closed}/spool\n")
+        for options in (["--status"], ["--status", "--json"], ["--dry-run"], ["--flush"], ["--once"]):
+            for path, reason in ((closed, "Permission denied"), (self.conf, "Not a directory")):
+                with self.subTest(options, reason=reason):
+                    self.conf.write_text(f"[spool]\ndir = {path}/spool\n")
+                    out, err = self.by(NOBODY, *options, status=1)
+                    self.assertEqual((out, err), ("", f"forward: {path}/spool: {reason}\n"))
+
+    def test_others(self):
+        """the default spool of another user than the probe's: names the user, and who has one"""
+        (self.tmp / "one-telemetry-7").mkdir()  # root's, whatever its name says
+        (self.tmp / "one-telemetry-8" / "spool").mkdir(parents=True)
+        os.chown(self.tmp / "one-telemetry-8", 8, 8)
+        (self.tmp / "one-telemetry-9").symlink_to(self.tmp / "one-telemetry-8")
+        (self.tmp / "one-telemetry-10").mkdir()  # without a spool
+        os.chown(self.tmp / "one-telemetry-10", 10, 10)
+        (self.tmp / "one-telemetry-x").mkdir()
+        here = "There is no spool /var/tmp/one-telemetry-0/spool, which would be that of user root: nothing was queued yet.\n"
+        there = (f"User {pwd.getpwuid(8).pw_name} has /var/tmp/one-telemetry-8/spool; "
+                 f"to see it: sudo -u {pwd.getpwuid(8).pw_name} {self.program} --status\n")
+        out, err = self.by(0, "--status")
+        self.assertEqual((out.startswith(here + there + "\n"), out.count("User"), err), (True, 1, ""), out)
+        out, err = self.by(0, "--status", "--json")
+        self.assertEqual((json.loads(out)["spool"], err), (None, here + there))
+        for options in (["--dry-run"], ["--flush"]):
+            self.assertTrue(self.by(0, *options)[0].startswith(here + there))
+        self.assertEqual(self.by(0, "--once"), ("", ""))
+
+    def test_link(self):
+        """a link in the place of the default spool's parent: not followed"""
+        spool = self.open / "elsewhere" / "spool"
+        spool.mkdir(mode=0o700, parents=True)
+        (self.tmp / "one-telemetry-0").symlink_to(spool.parent)
+        for options in (["--status"], ["--dry-run"], ["--flush"], ["--once"], []):
+            out, err = self.by(0, *options, status=1)
+            self.assertEqual(out, "")
+            self.assertRegex(err, "^forward: /var/tmp/one-telemetry-0: is a symbolic link")
+        self.assertEqual(list(spool.iterdir()), [])
+        (self.tmp / "one-telemetry-0").unlink()
+        spool.parent.chmod(0o700)
+        spool.parent.rename(self.tmp / "one-telemetry-0")
+        self.assertIn("No sink is configured", self.by(0, "--status")[0])
+
+
 class Limits(ForwardCase):
     def test_size(self):
         """max_size of a sink that is down: the oldest are dropped and counted, the newest stored when it is back"""
@@ -545,6 +681,9 @@ class Limits(ForwardCase):
         self.forward()
         self.assert_stored(server)
         self.assertEqual((len(self.waiting("two")), server.store.duplicates), (7, 0))
+        self.assert_strange("7 d", 7 * 86400)
+        self.configure()
+        self.assert_strange("kept as long as no sink is configured", None)
         one.options["max_age"] = "60"
         self.configure(one)
         self.assert_said(self.forward(), "sink two is no longer configured: old batches dropped: 4")
@@ -566,6 +705,21 @@ class Limits(ForwardCase):
         self.assertEqual(ended, status, got.stderr)
         self.assertLess(peak / 1024, PEAK_MB)
         return [text for _, text in self.forwarding.syslog.take()]
+
+    def assert_strange(self, end, age):
+        """Seven batches of sink two, which is not configured, are told of wherever one looks."""
+        queue = r"7 batches, [0-9.]+ KiB, the oldest 2 min( \d+ s)? old \(.*" + end + r"\)"
+        run = self.forwarding.run("--status")
+        self.assertEqual(run.status, 0, run)
+        self.assertRegex(run.out, rf"\ntwo  not configured: nothing of it is sent\n  queued +{queue}\n  to send it")
+        told, = self.forwarding.status()["not_configured"]
+        self.assertEqual((told["name"], told["queued_batches"], told["dropped_at_age_seconds"]), ("two", 7, age))
+        self.assertTrue(told["queued_bytes"] > 0 and 140 < told["oldest_age_seconds"] < 400, told)
+        brief = rf"(?m)^two: 7 batches, [0-9.]+ KiB, not sent: no such sink is configured; .*{end}$"
+        self.assertRegex(self.forwarding.run("--dry-run").out, brief)
+        run = self.forwarding.run("--flush")
+        self.assertEqual(run.status, 0, run)
+        self.assertRegex(run.err, brief)
 
     def test_memory(self):
         """ten thousand batches: the forwarder takes less than 30 MB, and sends each once"""

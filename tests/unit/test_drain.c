@@ -699,6 +699,37 @@ static void test_due(void **state)
         assert_int_equal(drain_due_ns(&(Ledger){.retry_at_ns = cases[i].retry_at_ns}, now_ns), cases[i].due_ns);
 }
 
+/* Who waits for it is not made to wait long, however long the sink was away, and it is asked often enough; what it asks
+ * for is honoured, and one that needs a person is not pestered. */
+static void test_hurry_after_an_outage(void **state)
+{
+    static const struct {
+        long status;
+        const char *retry_after;
+        gint64 wait_ms; /* three quarters of the longest, as the rig draws no luck */
+    } cases[] = {
+        {503, NULL, 750},  {503, NULL, 1500},  {502, NULL, 3000}, {503, NULL, 5000},
+        {503, NULL, 5000}, {429, "40", 40000}, {503, NULL, 5000}, {401, NULL, 225000},
+        {503, NULL, 5000}, {204, NULL, 0},     {503, NULL, 750},
+    };
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    rig.settings.lines = 5;
+    add_points(&rig, 5, -1, "");
+    add_points(&rig, 5, -1, "");
+    const Ledger long_ago = {.failures = 30, .retry_at_ns = rig.now_ns + 200 * NS_PER_SECOND};
+    assert_true(ledger_save(rig.place->spool, rig.settings.name, &long_ago, NULL));
+    restart(&rig);
+    drain_hurry(rig.drain);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        DrainBody body;
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        answer_with(&rig, fake_reply(cases[i].status, cases[i].retry_after));
+        assert_int_equal(drain_retry_at(rig.drain) ? drain_retry_at(rig.drain) - rig.now_ns : 0, cases[i].wait_ms * MS);
+        if (cases[i].wait_ms > 0)
+            wait_for_it(&rig);
+    }
+}
+
 /* Some servers say 500 to a poison line. That it is one takes several tries of one process, which does not live for
  * long, so after a long outage they must not be minutes apart. What the server asks for is honoured. */
 static void test_tries_after_an_outage(void **state)
@@ -851,7 +882,17 @@ static char *logged_by(Rig *rig, SinkReply *reply)
     return text;
 }
 
-static void test_log(void **state)
+/* As if the time of the next attempt had come; a process that is the first to try after it. */
+static void be_the_next(Rig *rig)
+{
+    Ledger ledger = stored_ledger(rig);
+    ledger.retry_at_ns = 0;
+    assert_true(ledger_save(rig->place->spool, rig->settings.name, &ledger, NULL));
+    restart(rig);
+}
+
+/* By one process, or by one for each attempt: that makes no difference. */
+static void hear(void **state, bool over_processes)
 {
     static const struct {
         gint64 later_s;
@@ -866,7 +907,7 @@ static void test_log(void **state)
         {599, 404, ""},
         {1, 404,
          "t: sink influx does not take data for 13 min: 404 Not Found; 8 batches wait, next attempt in 3 min 45 s\n"},
-        {600, 502, "t: sink influx does not take data: 502 Bad Gateway; 8 batches wait, next attempt in 48 s\n"},
+        {600, 502, "t: sink influx does not take data: 502 Bad Gateway; 8 batches wait, next attempt in 1 min 40 s\n"},
         {6000, 204, "t: sink influx takes data again after 2 h 3 min; 8 batches wait\n"},
         {0, 204, ""},
     };
@@ -877,9 +918,44 @@ static void test_log(void **state)
     restart(&rig);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         rig.now_ns += cases[i].later_s * NS_PER_SECOND;
-        drain_hurry(rig.drain);
-        g_autofree char *log = logged_by(&rig, fake_reply(cases[i].status, NULL));
+        if (over_processes)
+            be_the_next(&rig);
+        else
+            drain_hurry(rig.drain);
+        g_autofree char *log = logged_by(&rig, fake_reply(cases[i].status, cases[i].status == 502 ? "100" : NULL));
         assert_string_equal(log, cases[i].log);
+    }
+}
+
+static void test_log(void **state)
+{
+    hear(state, false);
+}
+
+static void test_log_over_processes(void **state)
+{
+    hear(state, true);
+}
+
+static void test_log_of_refused_lines(void **state)
+{
+    static const struct {
+        gint64 later_s;
+        const char *log;
+    } cases[] = {{0, "1 line"}, {1, NULL}, {598, NULL}, {1, "3 lines"}, {599, NULL}, {-700, "2 lines"}};
+    g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
+    rig.settings.lines = 1;
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+        add_points(&rig, 1, -1, "");
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        rig.now_ns += cases[i].later_s * NS_PER_SECOND;
+        restart(&rig); /* each by a process of its own */
+        g_autofree char *log = logged_by(&rig, fake_reply(400, NULL));
+        g_autofree char *wanted = cases[i].log ? g_strdup_printf("t: sink influx: %s refused for good, kept in bad/ "
+                                                                 "where it is known which: 400 Bad Request\n",
+                                                                 cases[i].log)
+                                               : g_strdup("");
+        assert_string_equal(log, wanted);
     }
 }
 
@@ -912,6 +988,7 @@ int main(void)
         IN_MEMORY(test_backoff_over_processes),
         IN_MEMORY(test_nothing_to_wait_for),
         IN_MEMORY(test_hurry),
+        IN_MEMORY(test_hurry_after_an_outage),
         IN_MEMORY(test_clock_set_back),
         cmocka_unit_test(test_due),
         IN_MEMORY(test_tries_after_an_outage),
@@ -920,6 +997,8 @@ int main(void)
         IN_MEMORY(test_failures_over_processes),
         IN_MEMORY(test_saving),
         IN_MEMORY(test_log),
+        IN_MEMORY(test_log_over_processes),
+        IN_MEMORY(test_log_of_refused_lines),
     };
     log_init("test_drain", 0, LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

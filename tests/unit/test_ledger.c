@@ -49,6 +49,11 @@ static void assert_same(const Ledger *a, const Ledger *b)
     assert_int_equal(a->queued_bytes, b->queued_bytes);
     assert_int_equal(a->oldest_ns, b->oldest_ns);
     assert_int_equal(a->counted_ns, b->counted_ns);
+    assert_int_equal(a->trouble, b->trouble);
+    assert_int_equal(a->trouble_since_ns, b->trouble_since_ns);
+    assert_int_equal(a->trouble_told_ns, b->trouble_told_ns);
+    assert_int_equal(a->rejected_told_ns, b->rejected_told_ns);
+    assert_int_equal(a->rejected_untold, b->rejected_untold);
     assert_string_equal(a->last_error, b->last_error);
 }
 
@@ -66,11 +71,13 @@ static void test_missing(void **state)
 
 static const Ledger largest = {G_MAXINT64,  G_MAXINT64,  G_MAXINT64,  G_MAXUINT,   G_MAXUINT64, G_MAXUINT64,
                                G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64, G_MAXUINT64,
-                               G_MAXUINT64, G_MAXUINT64, G_MAXINT64,  G_MAXINT64,  "largest"};
+                               G_MAXUINT64, G_MAXUINT64, G_MAXINT64,  G_MAXINT64,  G_MAXUINT,   G_MAXINT64,
+                               G_MAXINT64,  G_MAXINT64,  G_MAXUINT64, "largest"};
 
 /* Every field differs from every other, so that none can stand in for another.  */
 static const Ledger distinct = {
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, "influx: 503 Service Unavailable = \"later\", ä\\n"};
+    1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+    12, 13, 14, 15, 16, 17, 18, 19, 20, 21, "influx: 503 Service Unavailable = \"later\", ä\\n"};
 
 static void test_round_trip(void **state)
 {
@@ -96,6 +103,8 @@ static void test_form(void **state)
                               "sent_lines=6\nsent_bytes=7\nretried=8\nrejected_lines=9\ndropped_batches=10\n"
                               "dropped_bytes=11\nbad_batches=12\nqueued_batches=13\nqueued_bytes=14\n"
                               "oldest_ns=15\ncounted_ns=16\n"
+                              "trouble=17\ntrouble_since_ns=18\ntrouble_told_ns=19\nrejected_told_ns=20\n"
+                              "rejected_untold=21\n"
                               "last_error=influx: 503 Service Unavailable = \"later\", ä\\n\nend\n");
 }
 

@@ -422,7 +422,7 @@ static void dashboards_find_their_fields(void **state)
         {SCOPE_HOST, "collect_ms domains locked missing dropped_keys message_bytes version"},
         {SCOPE_HOST, "spool_batches spool_bytes"},
         {SCOPE_SINK, "queued_batches queued_bytes oldest_age_seconds sent_lines retried_requests rejected_lines"},
-        {SCOPE_SINK, "dropped_batches dropped_bytes last_success_age_seconds"},
+        {SCOPE_SINK, "bad_batches dropped_batches dropped_bytes failures last_success_age_seconds"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(wanted); i++) {
         g_auto(GStrv) fields = g_strsplit(wanted[i].fields, " ", -1);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_spool.h"
 
+#include "deliver/spool_place.h"
+
 #include "deliver/spool_name.h"
 
 #include <sys/file.h>

@@ -81,6 +81,8 @@ static void figures(void **state)
                            .rejected_lines = 3,
                            .dropped_batches = 4,
                            .dropped_bytes = 5,
+                           .bad_batches = 8,
+                           .failures = 9,
                            .queued_batches = 6,
                            .queued_bytes = 7,
                            .oldest_ns = now - 60 * NS_PER_SECOND,
@@ -95,6 +97,8 @@ static void figures(void **state)
     assert_int_equal(row_u64(one, METRIC_SINK_REJECTED_LINES), 3);
     assert_int_equal(row_u64(one, METRIC_SINK_DROPPED_BATCHES), 4);
     assert_int_equal(row_u64(one, METRIC_SINK_DROPPED_BYTES), 5);
+    assert_int_equal(row_u64(one, METRIC_SINK_BAD_BATCHES), 8);
+    assert_int_equal(row_u64(one, METRIC_SINK_FAILURES), 9);
     assert_int_equal(row_u64(one, METRIC_SINK_QUEUED_BATCHES), 6);
     assert_int_equal(row_u64(one, METRIC_SINK_QUEUED_BYTES), 7);
     assert_int_equal(row_u64(one, METRIC_SINK_OLDEST_AGE), 60);
