@@ -131,28 +131,28 @@ static bool scan_entries(const Spool *spool, const char *sink, int fd, DIR *dir,
     return errno == 0 || spool_fail(spool, sink, NULL, errno, error);
 }
 
-static bool scan_queue(const Spool *spool, const char *sink, int fd, Scan *scan, GError **error)
+/* Those kept, in order; NULL: an error. */
+static GPtrArray *scan_queue(const Spool *spool, const char *sink, int fd, Scan *scan, GError **error)
 {
     g_autoptr(DIR) dir = spool_read_dir(fd);
-    if (!dir)
-        return spool_fail(spool, sink, NULL, errno, error);
-    scan->first = g_ptr_array_new_with_free_func((GDestroyNotify)spool_batch_free);
-    if (!scan_entries(spool, sink, fd, dir, scan, error)) {
-        g_clear_pointer(&scan->first, g_ptr_array_unref);
-        return false;
+    if (!dir) {
+        spool_fail(spool, sink, NULL, errno, error);
+        return NULL;
     }
+    g_autoptr(GPtrArray) first = g_ptr_array_new_with_free_func((GDestroyNotify)spool_batch_free);
+    scan->first = first;
+    if (!scan_entries(spool, sink, fd, dir, scan, error))
+        return NULL;
     sort_and_cut(scan);
-    return true;
+    return g_steal_pointer(&first);
 }
 
 bool spool_queue_is_empty(const Spool *spool, const char *sink, int fd, bool *ret_empty, GError **error)
 {
     Scan scan = {.max = 0};
-    if (!scan_queue(spool, sink, fd, &scan, error))
-        return false;
-    g_ptr_array_unref(scan.first);
+    g_autoptr(GPtrArray) none = scan_queue(spool, sink, fd, &scan, error);
     *ret_empty = scan.left.count.batches == 0;
-    return true;
+    return none != NULL;
 }
 
 GPtrArray *spool_list_oldest(Spool *spool, const char *sink, guint max, SpoolWaiting *ret_waiting, GError **error)
@@ -164,13 +164,11 @@ GPtrArray *spool_list_oldest(Spool *spool, const char *sink, guint max, SpoolWai
         g_propagate_error(error, g_steal_pointer(&reason));
         return NULL;
     }
-    if (fd < 0)
-        scan.first = g_ptr_array_new_with_free_func((GDestroyNotify)spool_batch_free);
-    else if (!scan_queue(spool, sink, fd, &scan, error))
-        return NULL;
-    if (ret_waiting)
+    GPtrArray *first = fd >= 0 ? scan_queue(spool, sink, fd, &scan, error)
+                               : g_ptr_array_new_with_free_func((GDestroyNotify)spool_batch_free);
+    if (first && ret_waiting)
         *ret_waiting = scan.left;
-    return scan.first;
+    return first;
 }
 
 GPtrArray *spool_list(Spool *spool, const char *sink, GError **error)
@@ -187,13 +185,13 @@ bool spool_count(Spool *spool, const char *sink, SpoolWaiting *ret_waiting, GErr
 /* --- limits --- */
 
 /* Drops the first of those that a scan has kept until there is room. Returns how many are gone, or -1: an error. */
-static gint make_room(const Spool *spool, const SpoolTarget *target, int fd, const char *keep, Scan *scan,
-                      GError **error)
+static gint make_room(const Spool *spool, const SpoolTarget *target, int fd, const char *keep, const GPtrArray *first,
+                      Scan *scan, GError **error)
 {
     guint64 bytes = scan->left.count.bytes;
     gint gone = 0;
-    for (guint i = 0; i < scan->first->len && bytes > target->limits.max_bytes; i++) {
-        const SpoolBatch *batch = g_ptr_array_index(scan->first, i);
+    for (guint i = 0; i < first->len && bytes > target->limits.max_bytes; i++) {
+        const SpoolBatch *batch = g_ptr_array_index(first, i);
         if (g_strcmp0(batch->name, keep) == 0)
             continue;
         if (!drop(fd, batch, &scan->dropped)) {
@@ -218,11 +216,9 @@ bool spool_queue_trim(const Spool *spool, const SpoolTarget *target, int fd, con
     for (guint rounds = 0; again && rounds < ROUNDS_MAX; rounds++) {
         scan.left = (SpoolWaiting){0};
         scan.more = false;
-        if (!scan_queue(spool, target->sink, fd, &scan, error))
-            return false;
-        gint gone = limits->max_bytes > 0 ? make_room(spool, target, fd, keep, &scan, error) : 0;
-        g_ptr_array_unref(scan.first);
-        if (gone < 0)
+        g_autoptr(GPtrArray) first = scan_queue(spool, target->sink, fd, &scan, error);
+        gint gone = first && limits->max_bytes > 0 ? make_room(spool, target, fd, keep, first, &scan, error) : 0;
+        if (!first || gone < 0)
             return false;
         again = gone > 0 && (scan.more || ret_waiting);
     }
