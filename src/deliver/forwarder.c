@@ -240,6 +240,17 @@ static bool move_on(Forwarder *forwarder)
     return sending;
 }
 
+/* Attempts at a sink in trouble are no reason to stay longer. */
+static bool is_sending_well(const Forwarder *forwarder)
+{
+    for (guint i = 0; i < forwarder->lanes->len; i++) {
+        const Lane *lane = lane_at(forwarder, i);
+        if (is_sending(lane) && drain_ledger(lane->drain)->failures == 0)
+            return true;
+    }
+    return false;
+}
+
 /* While the sinks are at work on what they have got. */
 static void prepare(const Forwarder *forwarder)
 {
@@ -269,7 +280,7 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
         if (sending)
             prepare(forwarder);
         gint64 now_us = g_get_monotonic_time();
-        if (sending)
+        if (is_sending_well(forwarder))
             active_us = now_us;
         if (now_us - reported_us >= LOOK_US) {
             report(forwarder, options, true);
