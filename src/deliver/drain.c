@@ -493,6 +493,12 @@ void drain_hurry(Drain *drain)
     drain->hurried = true;
 }
 
+bool drain_is_in_parts(const Drain *drain)
+{
+    const DrainRange *range = drain->request ? drain_ranges_top(drain->request->ranges) : NULL;
+    return range && range->count < drain->request->lines;
+}
+
 const Ledger *drain_ledger(const Drain *drain)
 {
     return &drain->ledger;

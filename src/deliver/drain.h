@@ -71,6 +71,10 @@ bool drain_needs_help(const Drain *drain);
 #define DRAIN_HURRIED_MAX_MS 5000
 void drain_hurry(Drain *drain);
 
+/* Parts of a request were answered, others are still to be sent, as while a refused line is looked for. A process that
+ * ends now has to begin it again. */
+bool drain_is_in_parts(const Drain *drain);
+
 /* Its sink's, as saved and with what has happened since. */
 const Ledger *drain_ledger(const Drain *drain);
 /* What waits now, as far as this drain has looked (a new look where it has not). */

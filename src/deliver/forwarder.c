@@ -240,12 +240,12 @@ static bool move_on(Forwarder *forwarder)
     return sending;
 }
 
-/* Attempts at a sink in trouble are no reason to stay longer. */
+/* Attempts at a sink in trouble are no reason to stay longer, but when the next process would have to begin anew. */
 static bool is_sending_well(const Forwarder *forwarder)
 {
     for (guint i = 0; i < forwarder->lanes->len; i++) {
         const Lane *lane = lane_at(forwarder, i);
-        if (is_sending(lane) && drain_ledger(lane->drain)->failures == 0)
+        if (is_sending(lane) && (drain_ledger(lane->drain)->failures == 0 || drain_is_in_parts(lane->drain)))
             return true;
     }
     return false;

@@ -23,7 +23,7 @@ block.count                disk_count           disks
 """
 VCPU = """
 state                      state                state
-time                       cputime              time
+time                       time                 cputime
 wait                       wait                 wait
 delay                      delay                delay
 """

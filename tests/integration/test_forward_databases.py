@@ -131,7 +131,7 @@ class Databases(Forward):
     def test_victoriametrics(self):
         """VictoriaMetrics down, frozen, killed, with a wrong password: every point once"""
         path = self.secret("wrong")
-        server = self.real(VictoriaMetrics, "ann", "sesame")
+        server = self.real(VictoriaMetrics, "ann", "sesame", flags=["-dedup.minScrapeInterval=1ms"])
         sink = Sink("one", server.url, type="victoriametrics", database="one", user="ann", password_file=path,
                     timeout="2")
         self.forwarding.configure(sink)
@@ -152,8 +152,8 @@ class Databases(Forward):
         server.start()
         self.assertEqual(self.forwarding.run("--flush").status, 0)
         numbers = server.samples('{__name__="vm_totals_number"}')
-        got = {(labels, at): value for (_, labels, at), value in numbers.items()}
-        want = {((("db", "one"), *tags), at // 10**6): fields["number"]
+        got = {(labels, at): values for (_, labels, at), values in numbers.items()}
+        want = {((("db", "one"), *tags), at // 10**6): [fields["number"]]
                 for (_, tags, at), fields in points(texts).items()}
         self.assertEqual(got, want)
         self.assertEqual(self.forwarding.status("one")["sent_lines"], len(want))

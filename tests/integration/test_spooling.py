@@ -19,7 +19,7 @@ APART = 0.3  # seconds between two cycles that shall give rates
 NOBODY = 65534
 MANY = 100  # VMs, so that spooling takes long enough to be killed in
 KILLS = 40
-AFTER_OUTPUT = 0.03  # seconds that the probe goes on for, about
+SHORTEST = 0.002  # seconds that the probe goes on for when its output is there, at the least
 SINKS = """
 [spool]
 dir = {spool}
@@ -381,14 +381,18 @@ class WithoutGuests(Case):
         # Keys to be deleted, so that there are records: spooling begins when they are out.
         state = state.replace("  domain.ran=1\n", "  domain.ran=1\n  domain.sent-keys=CPU\n")
         moments = random.Random(4)
-        cut_short = 0
+        cut_short, goes_on = 0, 0.03
         for _ in range(KILLS):
             host.state_file.write_text(state)
             process = host.start()
-            process.stdout.read(1)
-            time.sleep(moments.uniform(0, AFTER_OUTPUT))
+            os.read(process.stdout.fileno(), 1)
+            begin = time.monotonic()
+            time.sleep(moments.uniform(0, goes_on))
             process.kill()
-            cut_short += host.finish(process).status == -signal.SIGKILL
+            killed = host.finish(process).status == -signal.SIGKILL
+            cut_short += killed
+            # As long as it goes on here, now: longer when it was in time, shorter when it was too late.
+            goes_on = goes_on * 1.1 if killed else max(SHORTEST, min(goes_on, time.monotonic() - begin) * 0.7)
         self.assertGreater(cut_short, KILLS // 8)
         for sink in ("one", "two"):
             for text in spooled.batches(sink):
