@@ -13,7 +13,8 @@ import subprocess
 import time
 
 import line_protocol
-from harness import Case, RigCase, main
+from harness import Case, RigCase, args, main
+from standin import Standin
 
 APART = 0.3  # seconds between two cycles that shall give rates
 NOBODY = 65534
@@ -400,6 +401,19 @@ class WithoutGuests(Case):
         count = len(spooled.batches())
         self.assert_fine(host.cycle())
         self.assertEqual(len(spooled.batches()), count + 1)
+        self.assert_all_sent(spooled)
+
+    def assert_all_sent(self, spooled):
+        """What waits for sink one arrives, each point once."""
+        server = Standin("influxdb1", {"db": "one"})
+        self.addCleanup(server.close)
+        lines = sum(text.count("\n") for text in spooled.batches())
+        conf = self.scratch / "sending.conf"
+        conf.write_text(f"[spool]\ndir = {spooled.path}\n[sink one]\nurl = {server.url}\ndatabase = one\n")
+        got = subprocess.run([args.build / "hooks" / "forward", "--config", conf, "--once"], capture_output=True, text=True,
+                             timeout=60)
+        self.assertEqual((got.returncode, server.complaints), (0, []), got.stderr)
+        self.assertEqual((len(server.store.points), spooled.batches()), (lines, []))
 
 
 if __name__ == "__main__":
