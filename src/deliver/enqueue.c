@@ -2,6 +2,7 @@
 #include "deliver/enqueue.h"
 #include "base/log.h"
 #include "deliver/ledger.h"
+#include "deliver/limits.h"
 #include "deliver/spool_place.h"
 
 #include <string.h>
@@ -18,32 +19,6 @@ static const SinkSettings *sink_at(const GPtrArray *sinks, guint i)
 
 /* --- limits --- */
 
-static void log_dropped(const SinkSettings *sink, SpoolCount dropped, const char *reason)
-{
-    if (dropped.batches > 0)
-        log_warning("sink %s: %" G_GUINT64_FORMAT " waiting batches (%" G_GUINT64_FORMAT " bytes) dropped: %s",
-                    sink->name, dropped.batches, dropped.bytes, reason);
-}
-
-static bool trim(Spool *spool, const SinkSettings *sink)
-{
-    const SpoolTarget target = {.sink = sink->name, .limits = sink->limits};
-    g_autoptr(GError) error = NULL;
-    SpoolCount dropped = {0};
-    bool done = ledger_trim(spool, &target, &dropped, &error);
-    if (!done)
-        log_warning("cannot trim the spool: %s", error->message);
-    log_dropped(sink, dropped, "above the limits (max_size, max_age)");
-    return done;
-}
-
-static void count_dropped(Spool *spool, const SinkSettings *sink, SpoolCount dropped)
-{
-    g_autoptr(GError) error = NULL;
-    if (!ledger_add_dropped(spool, sink->name, dropped, &error))
-        log_warning("what was dropped is not counted: %s", error->message);
-}
-
 /* A count of the future is of a clock that was set back. */
 static bool is_trim_due(Spool *spool, const SinkSettings *sink, gint64 now_ns)
 {
@@ -57,7 +32,7 @@ static void trim_where_due(Spool *spool, const GPtrArray *sinks)
 {
     gint64 now_ns = g_get_real_time() * 1000;
     for (guint i = 0; i < sinks->len; i++)
-        if (is_trim_due(spool, sink_at(sinks, i), now_ns) && !trim(spool, sink_at(sinks, i)))
+        if (is_trim_due(spool, sink_at(sinks, i), now_ns) && !limits_keep(spool, sink_at(sinks, i), LIMITS_NOTE))
             return;
 }
 
@@ -135,10 +110,8 @@ static bool make_room(Spool *spool, const GPtrArray *sinks, guint64 bytes)
         return false;
     for (guint i = 0; i < sinks->len; i++)
         dropped[i] = drop_until(spool, sink_at(sinks, i), g_ptr_array_index(queues, i), cutoff);
-    for (guint i = 0; i < sinks->len; i++) { /* only now is there room for ledgers */
-        count_dropped(spool, sink_at(sinks, i), dropped[i]);
-        log_dropped(sink_at(sinks, i), dropped[i], "the disk is full");
-    }
+    for (guint i = 0; i < sinks->len; i++) /* only now is there room for ledgers */
+        limits_count(spool, sink_at(sinks, i), dropped[i], "the disk is full");
     return true;
 }
 
@@ -156,7 +129,7 @@ static bool add(Spool *spool, const GPtrArray *sinks, const SpoolNewBatch *batch
         if (dropped[i].batches > 0)
             log_warning("sink %s: a batch of %" G_GSIZE_FORMAT " bytes was dropped: it is above the limit (max_size)",
                         targets[i].sink, batch->length);
-        count_dropped(spool, sink_at(sinks, i), dropped[i]);
+        limits_count(spool, sink_at(sinks, i), dropped[i], NULL);
     }
     return true;
 }

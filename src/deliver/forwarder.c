@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/forwarder.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "deliver/answer.h"
 #include "deliver/drain.h"
+#include "deliver/limits.h"
 #include "deliver/sink.h"
 
 #include <poll.h>
@@ -132,29 +132,13 @@ static bool is_sending(const Lane *lane)
 
 /* --- all of them --- */
 
-/* Notes what waits too, for those who have no time to count. */
-static void trim(const Forwarder *forwarder, const SinkSettings *settings)
-{
-    const SpoolTarget target = {.sink = settings->name, .limits = settings->limits};
-    g_autoptr(GError) error = NULL;
-    SpoolCount dropped = {0};
-    if (!ledger_trim(forwarder->spool, &target, &dropped, &error))
-        log_warning("sink %s: cannot bound its queue: %s", settings->name, error->message);
-    if (dropped.batches == 0)
-        return;
-    g_autofree char *batches = text_count(dropped.batches, "batch", "batches");
-    log_warning("sink %s: %s (%" G_GUINT64_FORMAT
-                " bytes) dropped, the oldest, to keep its queue within its limits (max_size, max_age)",
-                settings->name, batches, dropped.bytes);
-}
-
 /* Of sinks that are no longer configured the longest age that any has. */
 static void tidy(const Forwarder *forwarder)
 {
     g_autoptr(GPtrArray) names = sinks_names(forwarder->sinks);
     g_autoptr(GError) error = NULL;
     for (guint i = 0; i < forwarder->lanes->len; i++)
-        trim(forwarder, lane_at(forwarder, i)->settings);
+        limits_keep(forwarder->spool, lane_at(forwarder, i)->settings, LIMITS_KEEP);
     if (!spool_clean(forwarder->spool, (const char *const *)names->pdata, sinks_max_age_s(forwarder->sinks), &error))
         log_warning("cannot tidy the spool: %s", error->message);
 }
@@ -298,7 +282,7 @@ bool forwarder_run(Forwarder *forwarder, const ForwarderOptions *options)
     for (guint i = 0; i < forwarder->lanes->len; i++) {
         all_done &= lane_at(forwarder, i)->step == DRAIN_DONE;
         drain_save(lane_at(forwarder, i)->drain);
-        trim(forwarder, lane_at(forwarder, i)->settings);
+        limits_keep(forwarder->spool, lane_at(forwarder, i)->settings, LIMITS_NOTE);
     }
     return all_done;
 }

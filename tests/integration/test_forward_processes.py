@@ -659,7 +659,7 @@ class Limits(ForwardCase):
         self.lock()
         run = self.prober().cycle()
         self.assertEqual(run.status, 0, run)
-        self.assert_said([text for _, text in run.log], r"sink one: \d+ waiting batches .* dropped: above the limits")
+        self.assert_said([text for _, text in run.log], r"sink one: (1 batch|\d+ batches) .* dropped, the oldest: above its limits")
         waiting = self.waiting()
         self.assertLess(len(waiting), 20)
         self.assertEqual(waiting[:-1], names[-(len(waiting) - 1):])
