@@ -19,6 +19,7 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TROUBLE = 3 };
 
+#define FRONT_END_CONFIG "/etc/one/telemetry.conf"
 #define ROUNDS_MAX 1000    /* runs one behind the other, for batches that came while the lock was let go of */
 #define POLL_US 200000     /* between two looks whether another forwarder has ended */
 #define QUIET_PROGRESS_S 5 /* between two lines of progress where no terminal is */
@@ -96,17 +97,12 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     return check_arguments(arguments, *argc, *argv, error);
 }
 
-/* A file that was named must be there; the usual ones may be missing. NULL: none is there. */
 static char *find_config(const Arguments *arguments)
 {
-    const char *set = g_getenv("ONE_TELEMETRY_CONF");
-    if (arguments->config_path || (set && *set))
-        return g_strdup(arguments->config_path ? arguments->config_path : set);
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *tree = program ? remotes_hook_config_file(program) : NULL;
-    if (tree && g_file_test(tree, G_FILE_TEST_EXISTS))
-        return g_steal_pointer(&tree);
-    return g_file_test("/etc/one/telemetry.conf", G_FILE_TEST_EXISTS) ? g_strdup("/etc/one/telemetry.conf") : NULL;
+    const char *const standard[] = {tree ? tree : FRONT_END_CONFIG, tree ? FRONT_END_CONFIG : NULL, NULL};
+    return config_find(arguments->config_path, standard);
 }
 
 static bool load_config(Forward *forward, GError **error)

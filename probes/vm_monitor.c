@@ -132,19 +132,13 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     return check_arguments(arguments, error);
 }
 
-/* A file that was named must be there; the tree's may be missing. */
 static bool load_config(Probe *probe, GError **error)
 {
     g_autofree char *standard = probe->program ? remotes_config_file(probe->program) : NULL;
-    const char *set = g_getenv("ONE_TELEMETRY_CONF"), *environment = set && *set ? set : NULL;
-    const char *named = probe->arguments.config_path ? probe->arguments.config_path : environment;
-    const char *path = named ? named : standard;
-    g_autoptr(GError) reason = NULL;
-    if (path && (named || g_file_test(path, G_FILE_TEST_EXISTS)) && !config_load(probe->config, path, &reason)) {
-        g_propagate_error(error, g_steal_pointer(&reason));
+    g_autofree char *path = config_find(probe->arguments.config_path, (const char *const[]){standard, NULL});
+    if (path && !config_load(probe->config, path, error))
         return false;
-    }
-    if (path && (named || g_file_test(path, G_FILE_TEST_EXISTS)))
+    if (path)
         probe->config_file = realpath(path, NULL);
     const Arguments *arguments = &probe->arguments;
     return (!arguments->uri || config_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error)) &&

@@ -86,6 +86,10 @@ bool config_parse(Config *config, const char *text, gsize length, const char *na
 /* The same from a file. A missing file is CONFIG_ERROR_OPEN. */
 bool config_load(Config *config, const char *path, GError **error);
 
+/* Which file to load: the one named (may be NULL), else that of the environment (ONE_TELEMETRY_CONF), which both have
+ * to be there, else the first of the standard places (NULL-terminated) that is; NULL: none is. Owned by the caller. */
+char *config_find(const char *named, const char *const *standard);
+
 /* One option from the command line, checked as the file's are, of a section that takes no names. The message names
  * `flag` ("--deadline") instead of a line; a FILE is relative to the current directory. */
 bool config_set(Config *config, ConfigOption option, const char *value, const char *flag, GError **error);

@@ -339,6 +339,17 @@ bool config_parse(Config *config, const char *text, gsize length, const char *na
     return false;
 }
 
+char *config_find(const char *named, const char *const *standard)
+{
+    const char *set = g_getenv("ONE_TELEMETRY_CONF");
+    if (named || (set && *set))
+        return g_strdup(named ? named : set);
+    for (; *standard; standard++)
+        if (g_file_test(*standard, G_FILE_TEST_EXISTS))
+            return g_strdup(*standard);
+    return NULL;
+}
+
 bool config_load(Config *config, const char *path, GError **error)
 {
     g_autofree char *text = NULL;

@@ -473,9 +473,35 @@ static void test_any_error_is_one_line(void **state)
     assert_in_range(errors, 1000, 5000);
 }
 
+static void test_find(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *named, *environment;
+        const char *standard[3], *found;
+    } cases[] = {
+        {"nothing is there", NULL, NULL, {"/no/such/file", NULL}, NULL},
+        {"no place at all", NULL, "", {NULL}, NULL},
+        {"the first that is there", NULL, "", {"/no/such/file", "/dev/null", NULL}, "/dev/null"},
+        {"the environment's, there or not", NULL, "/no/such/file", {"/dev/null", NULL}, "/no/such/file"},
+        {"what was named, there or not", "/nor/this", "/dev/null", {"/dev/null", NULL}, "/nor/this"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        if (cases[i].environment)
+            g_setenv("ONE_TELEMETRY_CONF", cases[i].environment, TRUE);
+        else
+            g_unsetenv("ONE_TELEMETRY_CONF");
+        g_autofree char *found = config_find(cases[i].named, cases[i].standard);
+        if (g_strcmp0(found, cases[i].found) != 0)
+            fail_msg("%s: %s", cases[i].what, found ? found : "none");
+    }
+    g_unsetenv("ONE_TELEMETRY_CONF");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_form_of_line),
         cmocka_unit_test(test_length_counts),
