@@ -14,6 +14,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+import promises  # noqa: E402
 from opennebula import Tree, message_size  # noqa: E402
 from rig import Rig, RigError  # noqa: E402
 
@@ -90,10 +91,7 @@ def report(medians, records, args):
                                           ("probe", "probe with a sink", "virsh", "stats", "connect"))
     values = (probe[0] / virsh[0], probe[1] / virsh[1], probe[1] - stats[1], probe[4], sink[1] - probe[1])
     print()
-    worse = 0
-    for (what, limit), value in zip(LIMITS, values):
-        worse += value > limit
-        print(f"{what:62}{value:8.2f}   at most {limit:.2f}   {'ok' if value <= limit else 'WORSE'}")
+    worse = promises.report(LIMITS, values)
     print(f"{'client CPU of the probe above connect and close alone, ms':62}{probe[1] - connect[1]:8.2f}")
     print(f"{'message of all records, bytes':62}{message_size(records):8d}")
     return worse

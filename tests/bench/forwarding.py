@@ -18,6 +18,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 import fleet  # noqa: E402
+import promises  # noqa: E402
 from databases import DatabaseError, Influxd  # noqa: E402
 
 BODY_LINES = 5000
@@ -119,10 +120,7 @@ def report(bench, args):
         print(f"{name:34}" + "".join(f"{value:12.1f}" for value in row))
     forward, curl = medians["forward"], medians["curl"]
     print()
-    worse = 0
-    for (what, limit), value in zip(LIMITS, (forward[0] / curl[0], forward[2], long[2])):
-        worse += value > limit
-        print(f"{what:62}{value:8.2f}   at most {limit:.2f}   {'ok' if value <= limit else 'WORSE'}")
+    worse = promises.report(LIMITS, (forward[0] / curl[0], forward[2], long[2]))
     rate, size, ratio = bench.encoding()
     print(f"{'encoding, lines a second':62}{int(rate):8d}   of {float(size):.0f} bytes")
     print(f"{'encoding / gzip -1 of the same text, CPU':62}{float(ratio):8.2f}")
