@@ -25,6 +25,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(HOST_PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null)
 CMOCKA_LIBS := -lcmocka
 CURL_LIBS := $(shell pkg-config --libs libcurl 2>/dev/null)
+SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd sqlite3 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wcast-qual \
         -Wformat=2 -Wundef -Wvla -Wdouble-promotion -Wimplicit-fallthrough -Wnull-dereference $(if $(WERROR),-Werror)
@@ -47,7 +48,8 @@ FOUND_LATE ?= $(shell ldd "$$(pkg-config --variable=libdir libvirt)/libvirt.so" 
 LIBVIRT_FIRST = $(if $(SANITIZE),,-Wl,--push-state,--no-as-needed -lvirt -lc $(FOUND_LATE) -Wl,--pop-state)
 
 # --- what there is ---------------------------------------------------------------------------------------------
-LIB_SRC    := $(wildcard src/model/*.c src/gather/*.c src/encode/*.c src/deliver/*.c src/probe/*.c src/base/*.c)
+DAEMON_SRC := src/serve/telemetryd.c
+LIB_SRC    := $(filter-out $(DAEMON_SRC),$(wildcard src/*/*.c))
 OTHERS_SRC := third_party/cjson/cJSON.c
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
@@ -60,12 +62,13 @@ CONF_PAGE  := share/man/one-telemetry.conf.5
 DASHBOARD  := share/grafana/one-telemetry.json
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
-C_FILES    := $(LIB_SRC) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
 LIB    := $(BUILD)/libonetelemetry.a
 PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
 HOOKS  := $(HOOK_SRC:hooks/%.c=$(BUILD)/hooks/%)
+DAEMON := $(patsubst src/serve/%.c,$(BUILD)/serve/%,$(wildcard $(DAEMON_SRC)))
 TOOLS  := $(TOOL_SRC:tools/%.c=$(BUILD)/tools/%)
 UNITS  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 BENCHS := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
@@ -78,8 +81,8 @@ obj     = $(1:%.c=$(BUILD)/obj/%.o)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: programs ## build the probes
-programs: $(PROBES) $(HOOKS) $(TOOLS)
+all: programs ## build the programs
+programs: $(PROBES) $(HOOKS) $(DAEMON) $(TOOLS)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -114,20 +117,25 @@ $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
 
+$(BUILD)/serve/%: $(BUILD)/obj/src/serve/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(SERVE_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
+
 $(BUILD)/tools/%: $(BUILD)/obj/tools/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(SERVE_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(call obj,$(UNIT_HELP)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(SERVE_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
 
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(FIRST) $(CURL_LIBS) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(FIRST) $(SERVE_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
 $(BUILD)/tests/bench/libvirt_only: FIRST = $(LIBVIRT_FIRST)
 
 # A fuzzer compiles the library anew, with clang's instrumentation.
@@ -140,7 +148,7 @@ $(FUZZ_BUILD)/libonetelemetry.a: $(OTHERS_SRC:%.c=$(FUZZ_BUILD)/obj/%.o) $(LIB_S
 	@rm -f $@ && $(AR) rcs $@ $^
 $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_BUILD)/libonetelemetry.a
 	$(call say,LD,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(SERVE_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
 
 # --- tests -----------------------------------------------------------------------------------------------------
 # Everything is tested in the sanitized build; the rig runs the plain one too.

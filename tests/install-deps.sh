@@ -3,7 +3,7 @@
 set -eu
 [ "$(id -u)" = 0 ] || { echo "install-deps.sh: must run as root, it installs Debian packages" >&2; exit 1; }
 
-build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev"
+build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
 tests="libcmocka-dev openssl curl clang libclang-rt-14-dev git locales"
 databases="influxdb victoria-metrics" # whose programs the tests start; as services they are not wanted

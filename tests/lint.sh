@@ -20,7 +20,7 @@ printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
   --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk $sources || complain "cppcheck"
 
-# Arrows run one way: serve, probe -> deliver, encode, gather -> model -> base; deliver -> encode, base (design).
+# Arrows run one way: serve -> store, probe -> deliver, encode, gather -> model -> base; deliver -> encode, base (design).
 may_include() { # FOLDER ALLOWED
   grep -nE '^#include "' src/"$1"/*.[ch] 2>/dev/null | grep -vE "\"($2)/" && complain "src/$1 may include but $2"
 }
@@ -31,6 +31,8 @@ may_include encode "base|model|encode"
 # Some databases drop a wrong line, or its neighbours, without a word: the drain reads each line before it is sent.
 may_include deliver "base|deliver|encode"
 may_include probe "base|model|gather|encode|deliver|probe"
+may_include store "base|model|encode|store"
+may_include serve "base|model|gather|encode|deliver|probe|store|serve"
 
 # One file includes each outside library's header.
 only_in() { # HEADER FILE
@@ -39,7 +41,8 @@ only_in() { # HEADER FILE
 only_in 'libvirt/' 'src/gather/libvirt\.c'
 only_in 'libxml/' 'src/gather/vm_xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
-only_in 'sqlite3' 'src/serve/history\.c'
+only_in 'sqlite3' 'src/store/history[_a-z]*\.c'
+only_in 'microhttpd' 'src/serve/server[_a-z]*\.c'
 only_in 'cJSON' 'src/deliver/answer\.c'
 
 shellcheck tests/*.sh .ci/run || complain "shellcheck"

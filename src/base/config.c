@@ -53,7 +53,7 @@ gint64 config_integer(const Config *config, ConfigOption option)
 
 double config_seconds(const Config *config, ConfigOption option)
 {
-    g_assert(option_info[option].type == OPTION_SECONDS);
+    g_assert(option_info[option].type == OPTION_SECONDS || option_info[option].type == OPTION_NUMBER);
     return config_value(config, option)->seconds;
 }
 

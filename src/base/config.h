@@ -11,6 +11,7 @@ typedef enum {
     OPTION_PATH,    /* empty, or an absolute path */
     OPTION_INTEGER, /* low..high; `words` may name special values: "auto" reads as -1 */
     OPTION_SECONDS, /* real, low..high seconds */
+    OPTION_NUMBER,  /* real, low..high */
     OPTION_CHOICE,  /* one of `words`, separated by |; its number from 0 */
     OPTION_BOOL,    /* yes/no, true/false, on/off, 1/0 */
     OPTION_FILE,    /* empty, an absolute path, or one relative to the configuration file's directory */
@@ -97,7 +98,7 @@ bool config_set(Config *config, ConfigOption option, const char *value, const ch
 /* TEXT, PATH, FILE (absolute); "" when empty; owned by config. */
 const char *config_text(const Config *config, ConfigOption option);
 gint64 config_integer(const Config *config, ConfigOption option); /* INTEGER, CHOICE, BOOL, SIZE, SPAN */
-double config_seconds(const Config *config, ConfigOption option);
+double config_seconds(const Config *config, ConfigOption option); /* SECONDS, NUMBER */
 
 /* The names that `section` ("sink"; one of named_section_info) stands under, in the file's order, NULL-terminated;
  * owned by config. */

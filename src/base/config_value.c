@@ -125,6 +125,7 @@ bool option_read(const OptionInfo *option, const char *text, OptionValue *value)
     case OPTION_SPAN:
         return read_units(option, span_units, text, &value->integer);
     case OPTION_SECONDS:
+    case OPTION_NUMBER:
         return read_seconds(option, text, &value->seconds);
     case OPTION_CHOICE:
         value->integer = config_word_number(option->words, text);
@@ -184,6 +185,8 @@ char *option_expectation(const OptionInfo *option)
         return expect_units(option, span_units, "a time", "seconds, or s, m, h or d");
     case OPTION_SECONDS:
         return g_strdup_printf("seconds from %s to %s", low, high);
+    case OPTION_NUMBER:
+        return g_strdup_printf("a number from %s to %s", low, high);
     case OPTION_CHOICE:
         return g_steal_pointer(&words);
     case OPTION_BOOL:

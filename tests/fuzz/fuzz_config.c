@@ -15,7 +15,7 @@ static void assert_same_options(const Config *a, const Config *b)
         OptionType type = option_info[option].type;
         if (type == OPTION_TEXT || type == OPTION_PATH || type == OPTION_FILE)
             g_assert_cmpstr(config_text(a, option), ==, config_text(b, option));
-        else if (type == OPTION_SECONDS)
+        else if (type == OPTION_SECONDS || type == OPTION_NUMBER)
             g_assert_true(config_seconds(a, option) == config_seconds(b, option));
         else
             g_assert_cmpint(config_integer(a, option), ==, config_integer(b, option));
@@ -39,7 +39,7 @@ static void assert_options_in_range(const Config *config)
         const OptionInfo *info = &option_info[option];
         bool is_number =
             (info->type == OPTION_INTEGER && !info->words) || info->type == OPTION_SIZE || info->type == OPTION_SPAN;
-        if (info->type == OPTION_SECONDS)
+        if (info->type == OPTION_SECONDS || info->type == OPTION_NUMBER)
             g_assert_true(config_seconds(config, option) >= info->low && config_seconds(config, option) <= info->high);
         if (is_number)
             g_assert_true((double)config_integer(config, option) >= info->low &&

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Line protocol back into samples: the reverse of line_protocol.h, for what comes in over HTTP. Pure. */
+#pragma once
+
+#include "encode/line_reader.h"
+#include "model/event.h"
+#include "model/sample.h"
+
+/* One line that is refused. */
+typedef struct {
+    guint line;     /* number in the text, from 1 */
+    char *original; /* as it stands, at most LINE_ORIGINAL_MAX bytes, valid UTF-8 */
+    char *message;  /* "line 3, column 7: expected …" */
+} LineRefusal;
+#define LINE_ORIGINAL_MAX 512
+
+typedef struct {
+    GPtrArray *samples;  /* of Sample: one for each host and time that points of ours speak of, in order of appearance.
+                            A sample is what the text says, so maybe only a part of a collection; boottime_ns is 0, VMs
+                            have domain_id -1. `has_host` of it: see line_samples_is_whole */
+    GPtrArray *events;   /* of VmEvent, of series vm_events */
+    GPtrArray *refusals; /* of LineRefusal, the first LINE_REFUSALS_MAX */
+    guint refused;       /* lines, all of them */
+    guint points;        /* lines that are line protocol */
+    guint foreign;       /* of those, none of ours, or without what tells which VM they speak of */
+} LineSamples;
+#define LINE_REFUSALS_MAX 100
+
+/* `unit_ns`: what the time stamps count (1, 1,000, 1,000,000, 1,000,000,000 …; 0: by their size, as InfluxDB 3's
+ * "auto" has it). `now_ns`: time of points without one. Fields are filed under the metric that has that line-protocol
+ * name in the point's scope; unknown ones are passed over. Types are taken where they fit: an integral, non-negative
+ * number for a counter or gauge, any number for a real, true and false for flags. A VM is told by tag VMID, but by tag
+ * name where that is one-<ID> (older senders put libvirt's id into VMID). */
+LineSamples *line_samples_read(const char *text, gsize length, gint64 unit_ns, gint64 now_ns);
+void line_samples_free(LineSamples *read);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LineSamples, line_samples_free)
+
+/* The sample holds the host's own figures (host_totals without tag sink), which the probe writes last: all of its VMs
+ * are before it in the text, or in what came before. */
+bool line_samples_is_whole(const Sample *sample);

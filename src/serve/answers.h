@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The JSON that the API answers, from what the store has. Pure. */
+#pragma once
+
+#include "encode/json_writer.h"
+#include "store/store.h"
+
+/* r45: the change per second that shows as 45 degrees (design §8). */
+typedef struct {
+    double degrees_percent; /* percentage points per second */
+    double degrees_bytes;   /* bytes per second */
+} AnswerOptions;
+
+/* atan(rate / r45) in degrees, signed, -90..90. */
+double answer_degrees(double rate, double r45);
+
+/* {"count","timestamp","vms":[…]} with the shape of design §8. `views`: of VmView, live ones. Text owned by the caller;
+ * likewise the rest. */
+GString *answer_vm_telemetry(const GArray *views, const AnswerOptions *options, gint64 now_ns);
+/* One VM of it, for the stream too. */
+void answer_append_vm(JsonWriter *json, const VmView *view, const AnswerOptions *options);
+/* {"count","source","vms":[…]}; source "libvirt" where our collector speaks for all, else "probes". */
+GString *answer_live_vms(const GArray *views);
+/* {"count","source","last_collection","vms":[{id,vm_id,name,uuid,host,source,last_seen}]}; `views`: all. */
+GString *answer_monitored_vms(const GArray *views);
+/* {"vm_id","metrics":{names of vm_totals}, …, "nics","disks","vcpus"} */
+GString *answer_vm_stats(const VmView *view);
+/* {"count","events":[…]} of VmEvent */
+GString *answer_events(const GPtrArray *events);

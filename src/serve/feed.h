@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where samples and events go that come in: into the store, and from there to the history, the stream and, by the
+ * spool, to our own sinks. Everything that feeds telemetryd calls this, from any thread. */
+#pragma once
+
+#include "encode/line_samples.h"
+#include "probe/spooling.h"
+#include "serve/answers.h"
+#include "serve/stream.h"
+#include "store/history.h"
+#include "store/store.h"
+
+typedef struct Feed Feed;
+
+/* Borrowed; history and spooling may be NULL: none is kept, no sinks are configured. */
+Feed *feed_new(Store *store, History *history, Stream *stream, Spooling *spooling, const AnswerOptions *options);
+void feed_free(Feed *feed);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Feed, feed_free)
+
+/* Of our collector: takes the sample over; its lines go onto the spool as the probe's do. */
+void feed_sample(Feed *feed, const char *uri, Sample *sample, const Sample *previous);
+void feed_failure(Feed *feed, const char *uri, const GError *error);
+
+/* Of a writer: what was read of its text. The good lines are relayed as they stand, each with its time in ns; but not
+ * the vm_ series of VMs that our own collector speaks for. false: a sink is configured and the lines could not be
+ * queued: then the writer is to keep them (503), and what the store took does no harm. */
+bool feed_lines(Feed *feed, const LineSamples *read, const char *text, gsize length, gint64 unit_ns, GError **error);
+
+void feed_tick(Feed *feed); /* once a second */
+
+/* Since the start. */
+typedef struct {
+    guint64 samples, vm_samples, events;         /* taken in */
+    guint64 lines, refused_lines, foreign_lines; /* by writers */
+    guint64 relayed_lines, relay_failures;
+    guint64 late, doubled, refused_vms;
+    gint64 last_ns; /* realtime of the last sample; 0 none */
+} FeedStatus;
+void feed_status(Feed *feed, FeedStatus *ret_status);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What was: figures of every VM over time, events, and which VMs there were, in one SQLite file (WAL). Three tiers:
+ * raw, one minute, fifteen minutes, the latter two by min, mean and max; counters are kept as their rates. One thread
+ * writes; to add never waits for a disk. A file that is damaged, or of another version, is set aside beside the new one
+ * and the log says so. The one file that includes SQLite is history.c. */
+#pragma once
+
+#include "store/record.h"
+
+#define HISTORY_ERROR history_error_quark()
+GQuark history_error_quark(void);
+typedef enum { HISTORY_ERROR_OPEN, HISTORY_ERROR_QUERY, HISTORY_ERROR_BUSY } HistoryErrorCode;
+
+typedef enum { TIER_RAW, TIER_MINUTE, TIER_QUARTER, N_TIERS } HistoryTier;
+const char *history_tier_name(HistoryTier tier); /* "raw", "1m", "15m" */
+
+typedef struct {
+    gint64 keep_s[N_TIERS]; /* retention; 0: that tier is not kept */
+    guint64 max_bytes;      /* of the file; above it the oldest goes, of the tier that takes most */
+    gint64 flush_ms;        /* what is younger may be lost with a kill -9; 0: HISTORY_FLUSH_MS */
+} HistoryOptions;
+#define HISTORY_FLUSH_MS 5000
+
+typedef struct History History;
+
+/* Makes file and directory (0700, parents not) where they are missing. */
+History *history_open(const char *path, const HistoryOptions *options, GError **error);
+/* Writes what is queued, closes. */
+void history_close(History *history);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(History, history_close)
+void history_set_options(History *history, const HistoryOptions *options);
+
+/* The metrics that have a history: those of the VM scope that are reals, or gauges in KiB. */
+bool history_has_metric(Metric m);
+/* By its JSON or line-protocol name, of either of the metric itself or of the counter that it is the rate of
+ * ("network_rx_bytes" finds network_rx_per_sec, and so "counters are kept as rates"). N_METRICS: none. */
+Metric history_metric_by_name(const char *name);
+
+/* Queues; of VmRecord (references are taken), of VmEvent (copied). Never waits; what is above HISTORY_QUEUE_MAX is
+ * dropped, oldest first, and counted. */
+#define HISTORY_QUEUE_MAX 100000
+void history_add(History *history, const GPtrArray *records);
+void history_add_events(History *history, const GPtrArray *events);
+/* VMs whose identity, or end, is to be remembered over a restart: of VmRecord. */
+void history_note_vms(History *history, const GPtrArray *records);
+
+/* At start: the VMs there were (of VmRecord without figures), and the last events, oldest first (of VmEvent). */
+GPtrArray *history_load_vms(History *history, GError **error);
+GPtrArray *history_load_events(History *history, guint most, GError **error);
+
+typedef struct {
+    guint64 vm_id;
+    const Metric *metrics;
+    guint n_metrics;
+    gint64 from_ns, to_ns; /* realtime; from inclusive, to exclusive */
+    gint64 step_ns;        /* 0: as stored in the tier that gives at most HISTORY_POINTS_WANTED points */
+} HistoryQuery;
+#define HISTORY_POINTS_WANTED 1000
+#define HISTORY_POINTS_MAX 50000 /* of an answer */
+
+typedef struct {
+    gint64 time_ns; /* begin of its step, or the sample's own time in tier raw without a step */
+    double min, mean, max;
+    guint count; /* samples in it; 0: absent, a gap */
+} HistoryPoint;
+
+typedef struct {
+    HistoryTier tier; /* it was read from */
+    gint64 step_ns;   /* 0: samples as they came */
+    GArray **series;  /* one for each metric asked for: of HistoryPoint, by time; owned */
+    guint n_series;
+} HistoryAnswer;
+void history_answer_free(HistoryAnswer *answer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(HistoryAnswer, history_answer_free)
+
+/* Any thread; a reader never waits for the writer. The tier: the finest that reaches back to `from` and is no coarser
+ * than the step; where none does, the one that reaches back furthest. */
+HistoryAnswer *history_query(History *history, const HistoryQuery *query, GError **error);
+/* Newest first; vm_id 0: of all. Of VmEvent. */
+GPtrArray *history_events(History *history, guint64 vm_id, gint64 from_ns, gint64 to_ns, guint most, GError **error);
+
+typedef struct {
+    guint64 bytes;             /* of the file and its log */
+    guint64 rows[N_TIERS];     /* about */
+    gint64 oldest_ns[N_TIERS]; /* 0: none */
+    guint64 written, dropped;  /* records, since the start */
+    guint queued;
+    char *error;     /* of the last flush; NULL: it went well */
+    char *set_aside; /* damaged file that was set aside at start; NULL: none */
+} HistoryStatus;
+void history_status(History *history, HistoryStatus *ret_status);
+void history_status_clear(HistoryStatus *status);
