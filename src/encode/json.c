@@ -2,13 +2,22 @@
 #include "encode/json.h"
 
 #include "base/text.h"
+#include "encode/json_writer.h"
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
-void json_append_string(GString *out, const char *text)
+/* Bytes that stand for themselves: of nearly all of our texts, all of them. */
+static gsize plain_length(const char *text)
 {
-    g_string_append_c(out, '"');
+    const char *c = text;
+    while (*c >= ' ' && *c < 0x7F && *c != '"' && *c != '\\')
+        c++;
+    return (gsize)(c - text);
+}
+
+static void append_escaped(GString *out, const char *text)
+{
     gunichar c;
     while ((c = text_next(&text)) != 0) {
         if (c == '"' || c == '\\')
@@ -22,6 +31,14 @@ void json_append_string(GString *out, const char *text)
         else
             text_append_char(out, c);
     }
+}
+
+void json_append_string(GString *out, const char *text)
+{
+    const gsize plain = plain_length(text);
+    g_string_append_c(out, '"');
+    g_string_append_len(out, text, (gssize)plain);
+    append_escaped(out, text + plain);
     g_string_append_c(out, '"');
 }
 
@@ -37,180 +54,65 @@ char *json_timestamp(gint64 realtime_ns)
     return g_strdup_printf("%s.%03dZ", date, (int)(rest / NS_PER_MS));
 }
 
-/* --- layout --- */
-
-typedef struct {
-    GString *out;
-    bool pretty;
-    guint depth;
-    bool first; /* nothing was written yet in the innermost object or array */
-} Json;
-
-static void new_line(Json *json)
-{
-    if (!json->pretty)
-        return;
-    g_string_append_c(json->out, '\n');
-    for (guint i = 0; i < json->depth; i++)
-        g_string_append(json->out, "  ");
-}
-
-static void next_element(Json *json)
-{
-    if (!json->first)
-        g_string_append_c(json->out, ',');
-    json->first = false;
-    new_line(json);
-}
-
-/* Names are our own, from the code and from metrics.def: they need no escape. */
-static void next_member(Json *json, const char *name)
-{
-    next_element(json);
-    g_string_append_c(json->out, '"');
-    g_string_append(json->out, name);
-    g_string_append(json->out, json->pretty ? "\": " : "\":");
-}
-
-static void begin(Json *json, char bracket)
-{
-    g_string_append_c(json->out, bracket);
-    json->depth++;
-    json->first = true;
-}
-
-static void end(Json *json, char bracket)
-{
-    json->depth--;
-    if (!json->first)
-        new_line(json);
-    json->first = false;
-    g_string_append_c(json->out, bracket);
-}
-
-static void text_member(Json *json, const char *name, const char *text)
-{
-    if (!text)
-        return;
-    next_member(json, name);
-    json_append_string(json->out, text);
-}
-
-static void number_member(Json *json, const char *name, guint64 value)
-{
-    next_member(json, name);
-    text_append_u64(json->out, value);
-}
-
 /* --- a sample --- */
 
-static void row_members(Json *json, const MetricRow *row)
+static void vm_object(JsonWriter *json, const Sample *sample, const VmSample *vm)
 {
-    for (guint i = 0; i < metric_count(row->scope); i++) {
-        Metric m = metric_first(row->scope) + i;
-        const MetricInfo *info = &metric_info[m];
-        if (!info->json || !row_has(row, m))
-            continue;
-        switch (info->kind) {
-        case KIND_REAL:
-            next_member(json, info->json);
-            text_append_real(json->out, row_real(row, m));
-            break;
-        case KIND_TEXT:
-            text_member(json, info->json, row_text(row, m));
-            break;
-        default:
-            number_member(json, info->json, row_u64(row, m));
-        }
-    }
-}
-
-static void device_members(Json *json, const char *name, const GPtrArray *rows)
-{
-    next_member(json, name);
-    begin(json, '[');
-    for (guint i = 0; i < rows->len; i++) {
-        const MetricRow *row = g_ptr_array_index(rows, i);
-        if (row->scope != SCOPE_VCPU && !row_device_name(row))
-            continue;
-        next_element(json);
-        begin(json, '{');
-        if (row->scope == SCOPE_VCPU)
-            number_member(json, "vcpu", row->index);
-        row_members(json, row);
-        end(json, '}');
-    }
-    end(json, ']');
-}
-
-/* virDomainState, in the words that dashboards of this family know. */
-static const char *state_text(const MetricRow *row)
-{
-    static const char *const words[] = {"no state", "running", "blocked", "paused",
-                                        "shutdown", "shutoff", "crashed", "suspended"};
-    guint64 state;
-    if (!row_get_u64(row, METRIC_VM_STATE, &state) || state >= G_N_ELEMENTS(words))
-        return "unknown";
-    return words[state];
-}
-
-static void vm_object(Json *json, const Sample *sample, const VmSample *vm)
-{
-    begin(json, '{');
+    json_begin(json, '{');
     if (vm->domain_id >= 0)
-        number_member(json, "id", (guint64)vm->domain_id);
-    number_member(json, "vm_id", vm->vm_id);
-    text_member(json, "name", vm->name);
-    text_member(json, "uuid", vm->uuid);
-    text_member(json, "host", sample->host);
-    text_member(json, "state", state_text(vm->row));
-    row_members(json, vm->row);
-    device_members(json, "nics", vm->nics);
-    device_members(json, "disks", vm->disks);
-    device_members(json, "vcpus", vm->vcpus);
-    end(json, '}');
+        json_u64_member(json, "id", (guint64)vm->domain_id);
+    json_u64_member(json, "vm_id", vm->vm_id);
+    json_text_member(json, "name", vm->name);
+    json_text_member(json, "uuid", vm->uuid);
+    json_text_member(json, "host", sample->host);
+    json_text_member(json, "state", json_state_text(vm->row));
+    json_row_members(json, vm->row);
+    json_devices_member(json, "nics", vm->nics);
+    json_devices_member(json, "disks", vm->disks);
+    json_devices_member(json, "vcpus", vm->vcpus);
+    json_end(json, '}');
 }
 
-static void sinks_member(Json *json, const GPtrArray *sinks)
+static void sinks_member(JsonWriter *json, const GPtrArray *sinks)
 {
     if (sinks->len == 0)
         return;
-    next_member(json, "sinks");
-    begin(json, '[');
+    json_next_member(json, "sinks");
+    json_begin(json, '[');
     for (guint i = 0; i < sinks->len; i++) {
         const SinkSample *sink = g_ptr_array_index(sinks, i);
-        next_element(json);
-        begin(json, '{');
-        text_member(json, "name", sink->name);
-        row_members(json, sink->row);
-        end(json, '}');
+        json_next_element(json);
+        json_begin(json, '{');
+        json_text_member(json, "name", sink->name);
+        json_row_members(json, sink->row);
+        json_end(json, '}');
     }
-    end(json, ']');
+    json_end(json, ']');
 }
 
 GString *json_write(const Sample *sample, bool pretty)
 {
-    Json json = {.out = g_string_new(NULL), .pretty = pretty};
-    begin(&json, '{');
-    number_member(&json, "count", sample->vms->len);
+    JsonWriter json = {.out = g_string_new(NULL), .pretty = pretty};
+    json_begin(&json, '{');
+    json_u64_member(&json, "count", sample->vms->len);
     if (sample->realtime_ns != 0) {
         g_autofree char *time = json_timestamp(sample->realtime_ns);
-        text_member(&json, "timestamp", time);
+        json_text_member(&json, "timestamp", time);
     }
-    text_member(&json, "host", sample->host);
-    next_member(&json, "host_figures");
-    begin(&json, '{');
-    row_members(&json, sample->row);
-    end(&json, '}');
+    json_text_member(&json, "host", sample->host);
+    json_next_member(&json, "host_figures");
+    json_begin(&json, '{');
+    json_row_members(&json, sample->row);
+    json_end(&json, '}');
     sinks_member(&json, sample->sinks);
-    next_member(&json, "vms");
-    begin(&json, '[');
+    json_next_member(&json, "vms");
+    json_begin(&json, '[');
     for (guint i = 0; i < sample->vms->len; i++) {
-        next_element(&json);
+        json_next_element(&json);
         vm_object(&json, sample, g_ptr_array_index(sample->vms, i));
     }
-    end(&json, ']');
-    end(&json, '}');
+    json_end(&json, ']');
+    json_end(&json, '}');
     g_string_append_c(json.out, '\n');
     return json.out;
 }
