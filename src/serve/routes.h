@@ -15,7 +15,6 @@ typedef struct {
     RouteAccess access;
     RouteWhere where;
     const char *parameters, *help;
-    RouteHandler handler;
 } Route;
 
 typedef enum {
@@ -25,6 +24,7 @@ typedef enum {
 } RouteId;
 
 extern const Route routes[N_ROUTES];
+extern const RouteHandler route_handlers[N_ROUTES]; /* handlers.c */
 
 /* ROUTE_FOUND: *ret_route, *ret_id (what stands for {vm_id}, owned by the caller, or NULL). ROUTE_NO_METHOD: the path
  * is one, *ret_allow lists its methods ("GET, HEAD, OPTIONS"; static). */
