@@ -197,6 +197,8 @@ docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, con
 	$(Q)$(BUILD)/tools/describe metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(Q)$(BUILD)/tools/describe config > share/telemetry.conf.new && mv share/telemetry.conf.new share/telemetry.conf
 	$(Q)$(BUILD)/tools/describe man > $(CONF_PAGE).new && mv $(CONF_PAGE).new $(CONF_PAGE)
+	$(Q)$(BUILD)/tools/describe api > docs/api.md.new && mv docs/api.md.new docs/api.md
+	$(Q)$(BUILD)/tools/describe openapi > share/openapi.json.new && mv share/openapi.json.new share/openapi.json
 	$(Q)$(PYTHON) tools/grafana.py > $(DASHBOARD).new && mv $(DASHBOARD).new $(DASHBOARD)
 
 # --- installing ------------------------------------------------------------------------------------------------

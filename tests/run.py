@@ -108,7 +108,8 @@ def take_lines(suite, got, tally):
 def docs(args, tally):
     describe = args.build / "tools" / "describe"
     pages = (([describe, "metrics"], "docs/metrics.md"), ([describe, "config"], "share/telemetry.conf"),
-             ([describe, "man"], "share/man/one-telemetry.conf.5"),
+             ([describe, "man"], "share/man/one-telemetry.conf.5"), ([describe, "api"], "docs/api.md"),
+             ([describe, "openapi"], "share/openapi.json"),
              ([sys.executable, "tools/grafana.py"], "share/grafana/one-telemetry.json"))
     for command, page in pages:
         got = run(command)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Prints what is made from the tables: docs/metrics.md, the sample configuration and its man page, and for programs a
- * list of the series (measurement, tag or field, name, kind, unit, between tabs). */
+ * Prints what is made from the tables: docs/metrics.md, the sample configuration and its man page, docs/api.md and
+ * share/openapi.json, and for programs a list of the series (measurement, tag or field, name, kind, unit, between
+ * tabs). */
 #include "base/config.h"
 #include "encode/prometheus.h"
 #include "model/metrics.h"
+#include "serve/routes.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -255,6 +257,38 @@ static void print_man(void)
     fputs(man_tail, stdout);
 }
 
+/* --- the API --- */
+
+static void print_api(void)
+{
+    static const char *const access[] = {"everybody", "read", "write"}; /* by RouteAccess */
+    puts("# The API of telemetryd\n\n"
+         "Made from `src/serve/routes.def` by `make docs`; a test fails when this page is out of date. The same with "
+         "every "
+         "field, for\n"
+         "programs: `share/openapi.json`, which telemetryd serves as `/api/openapi.json`. What the answers mean stands "
+         "in\n"
+         "[endpoint.md](endpoint.md).\n\n"
+         "*Token*: which one a request has to bring where it is configured; the write token reads too. Every GET can "
+         "be a "
+         "HEAD.\n"
+         "Errors are JSON: `{\"error\": \"not_found\", \"detail\": \"…\"}`.\n\n"
+         "| method | path | parameters | token | answer |\n|---|---|---|---|---|");
+    for (guint i = 0; i < N_ROUTES; i++) {
+        const Route *route = &routes[i];
+        g_auto(GStrv) names = g_strsplit(route->parameters, " ", -1);
+        g_autofree char *list = g_strjoinv("` `", names);
+        printf("| %s | `%s` | %s%s%s | %s | %s |\n", route->method, route->path, *list ? "`" : "–", list,
+               *list ? "`" : "", access[route->access], route->help);
+    }
+}
+
+static void print_text(GString *text)
+{
+    fputs(text->str, stdout);
+    g_string_free(text, TRUE);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "metrics") == 0) {
@@ -264,10 +298,14 @@ int main(int argc, char **argv)
         fputs(text, stdout);
     } else if (argc == 2 && strcmp(argv[1], "man") == 0) {
         print_man();
+    } else if (argc == 2 && strcmp(argv[1], "api") == 0) {
+        print_api();
+    } else if (argc == 2 && strcmp(argv[1], "openapi") == 0) {
+        print_text(openapi_write());
     } else if (argc == 2 && strcmp(argv[1], "series") == 0) {
         print_series();
     } else {
-        fputs("usage: describe metrics|config|man|series\n", stderr);
+        fputs("usage: describe metrics|config|man|api|openapi|series\n", stderr);
         return 2;
     }
     return 0;
