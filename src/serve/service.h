@@ -22,4 +22,7 @@ typedef struct {
     char *state_dir;
 } Service;
 
+/* The clocks of now. */
 StoreClock service_clock(void);
+/* As they are after the last reload. */
+AnswerOptions service_answers(Service *service);
