@@ -201,7 +201,7 @@ static VmSample *vm_of(Reading *reading, Sample *sample, guint64 vm_id, const ch
 }
 
 /* Senders of old put libvirt's id into VMID, and OpenNebula's into the name alone. */
-static bool vm_id_of(const LinePoint *point, guint64 *ret_vm_id)
+bool line_point_vm_id(const LinePoint *point, guint64 *ret_vm_id)
 {
     const char *name = tag(point, "name"), *number = tag(point, "VMID");
     if (name && vm_id_from_name(name, ret_vm_id))
@@ -215,7 +215,7 @@ static bool vm_id_of(const LinePoint *point, guint64 *ret_vm_id)
 static VmSample *vm_of_point(Reading *reading, const LinePoint *point, gint64 time_ns)
 {
     guint64 vm_id;
-    if (!vm_id_of(point, &vm_id))
+    if (!line_point_vm_id(point, &vm_id))
         return NULL;
     Sample *sample = sample_of(reading, tag(point, "host"), time_ns);
     return vm_of(reading, sample, vm_id, tag(point, "uuid"));
@@ -274,7 +274,7 @@ static bool take_vcpu(Reading *reading, const LinePoint *point, gint64 time_ns)
 static bool take_event(Reading *reading, const LinePoint *point, gint64 time_ns)
 {
     guint64 vm_id;
-    if (!vm_id_of(point, &vm_id))
+    if (!line_point_vm_id(point, &vm_id))
         return false;
     VmEvent *event = vm_event_new(EVENT_OPENNEBULA, vm_id, time_ns);
     const char *name = text_field(point, "vm_name");

@@ -36,6 +36,9 @@ LineSamples *line_samples_read(const char *text, gsize length, gint64 unit_ns, g
 void line_samples_free(LineSamples *read);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LineSamples, line_samples_free)
 
+/* OpenNebula's number of the VM that a point speaks of, by its tags; false: of none. */
+bool line_point_vm_id(const LinePoint *point, guint64 *ret_vm_id);
+
 /* A point's time stamp in nanoseconds, as above. false: it does not fit. */
 bool line_time_ns(gint64 time, gint64 unit_ns, gint64 *ret_ns);
 

@@ -289,6 +289,26 @@ static gint by_id(gconstpointer a, gconstpointer b)
     return strcmp(x->name, y->name);
 }
 
+Sample *sample_copy(const Sample *sample)
+{
+    Sample *copy = sample_new();
+    copy->realtime_ns = sample->realtime_ns;
+    copy->boottime_ns = sample->boottime_ns;
+    copy->boot_id = g_strdup(sample->boot_id);
+    copy->host = g_strdup(sample->host);
+    copy->cycle = sample->cycle;
+    copy->sent_tier = sample->sent_tier;
+    copy->spool_trouble = sample->spool_trouble;
+    for (guint i = 0; i < sample->vms->len; i++)
+        g_ptr_array_add(copy->vms, vm_sample_copy(g_ptr_array_index(sample->vms, i)));
+    metric_row_merge(copy->row, sample->row, false);
+    for (guint i = 0; i < sample->sinks->len; i++) {
+        const SinkSample *sink = g_ptr_array_index(sample->sinks, i);
+        metric_row_merge(sample_add_sink(copy, sink->name), sink->row, false);
+    }
+    return copy;
+}
+
 void sample_sort(Sample *sample)
 {
     g_ptr_array_sort(sample->vms, by_id);

@@ -116,6 +116,7 @@ typedef struct {
 Sample *sample_new(void);
 void sample_free(Sample *sample);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sample, sample_free)
+Sample *sample_copy(const Sample *sample);
 
 /* Adds a sink. Owned by the sample; the row to be filled. */
 MetricRow *sample_add_sink(Sample *sample, const char *name);

@@ -14,7 +14,7 @@ Reply *route_vm_telemetry(Service *service, const Request *request)
     (void)request;
     StoreClock now = service_clock();
     g_autoptr(GArray) views = store_list(service->store, STORE_LIVE, now);
-    const AnswerOptions options = service_answers(service);
+    const AnswerOptions options = feed_answers(service->feed);
     return rendered(answer_vm_telemetry(views, &options, now.real_ns));
 }
 
