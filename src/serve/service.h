@@ -13,13 +13,13 @@ typedef struct {
     Stream *stream;
     Feed *feed;
     char *state_dir;
-    gint64 started_ns;    /* realtime */
-    gsize max_body_plain; /* bytes of a body after gunzip */
+    gint64 started_ns; /* realtime */
 
     GRWLock lock; /* for the rest, which a reload changes */
     Collector *collector;
     const Config *config;
-    char *config_file; /* NULL: none */
+    char *config_file;    /* NULL: none */
+    gsize max_body_plain; /* bytes of a body after gunzip */
 } Service;
 
 /* The clocks of now. */
