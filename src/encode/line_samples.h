@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
     GPtrArray *samples;  /* of Sample: one for each host and time that points of ours speak of, in order of appearance.
                             A sample is what the text says, so maybe only a part of a collection; boottime_ns is 0, VMs
-                            have domain_id -1. `has_host` of it: see line_samples_is_whole */
+                            have domain_id -1 */
     GPtrArray *events;   /* of VmEvent, of series vm_events */
     GPtrArray *refusals; /* of LineRefusal, the first LINE_REFUSALS_MAX */
     guint refused;       /* lines, all of them */
@@ -25,6 +25,7 @@ typedef struct {
     guint foreign;       /* of those, none of ours, or without what tells which VM they speak of */
 } LineSamples;
 #define LINE_REFUSALS_MAX 100
+#define LINE_SINKS_MAX 64 /* of one host */
 
 /* `unit_ns`: what the time stamps count (1, 1,000, 1,000,000, 1,000,000,000 …; 0: by their size, as InfluxDB 3's
  * "auto" has it). `now_ns`: time of points without one. Fields are filed under the metric that has that line-protocol
@@ -34,6 +35,12 @@ typedef struct {
 LineSamples *line_samples_read(const char *text, gsize length, gint64 unit_ns, gint64 now_ns);
 void line_samples_free(LineSamples *read);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LineSamples, line_samples_free)
+
+/* OpenNebula's number of the VM that a point speaks of, by its tags; false: of none. */
+bool line_point_vm_id(const LinePoint *point, guint64 *ret_vm_id);
+
+/* A point's time stamp in nanoseconds, as above. false: it does not fit. */
+bool line_time_ns(gint64 time, gint64 unit_ns, gint64 *ret_ns);
 
 /* The sample holds the host's own figures (host_totals without tag sink), which the probe writes last: all of its VMs
  * are before it in the text, or in what came before. */

@@ -99,6 +99,13 @@ static Collection *collection_new(const CollectOptions *options)
 
 /* --- threads: each has a reference on the collection and gives it back --- */
 
+static gint threads_of_all; /* running now, of all collections of this process */
+
+guint collect_threads(void)
+{
+    return (guint)g_atomic_int_get(&threads_of_all);
+}
+
 static void start_thread(Collection *collection, const char *name, GThreadFunc function)
 {
     GThread *thread = g_thread_try_new(name, function, collection_ref(collection), NULL);
@@ -107,6 +114,7 @@ static void start_thread(Collection *collection, const char *name, GThreadFunc f
         return;
     }
     collection->threads++;
+    g_atomic_int_inc(&threads_of_all);
     g_thread_unref(thread);
 }
 
@@ -134,6 +142,7 @@ static gpointer end_thread(Collection *collection)
     g_cond_broadcast(&collection->changed);
     g_mutex_unlock(&collection->lock);
     collection_unref(collection);
+    g_atomic_int_add(&threads_of_all, -1);
     return NULL;
 }
 

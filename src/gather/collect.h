@@ -25,3 +25,7 @@ typedef enum { COLLECT_ERROR_LIBVIRT, COLLECT_ERROR_DEADLINE } CollectErrorCode;
  * list of domains, or not one call of many succeeded; never "no VMs" by mistake. *ret_abandoned (may be NULL): threads
  * are still blocked in libvirt, so the process should leave by _exit. */
 Sample *collect_sample(const CollectOptions *options, bool *ret_abandoned, GError **error);
+
+/* Threads of this process's collections that run now, those left behind too: a program that collects again and again
+ * stops while there are many. */
+guint collect_threads(void);

@@ -98,6 +98,40 @@ void row_unset(MetricRow *row, Metric m)
     row->present[i / 64] &= ~((guint64)1 << (i % 64));
 }
 
+static bool same_value(const MetricRow *a, const MetricRow *b, Metric m)
+{
+    if (!row_has(a, m))
+        return false;
+    if (metric_info[m].kind == KIND_TEXT)
+        return strcmp(row_text(a, m), row_text(b, m)) == 0;
+    return memcmp(&a->value[row_slot(a, m)], &b->value[row_slot(b, m)], sizeof a->value[0]) == 0;
+}
+
+bool metric_row_merge(MetricRow *row, const MetricRow *from, bool absent_only)
+{
+    bool changed = false;
+    for (guint i = 0; i < metric_count(from->scope); i++) {
+        Metric m = metric_first(from->scope) + i;
+        if (!row_has(from, m) || (absent_only && row_has(row, m)) || same_value(row, from, m))
+            continue;
+        changed = true;
+        if (metric_info[m].kind == KIND_TEXT) {
+            row_set_text(row, m, row_text(from, m));
+            continue;
+        }
+        row->value[i] = from->value[i];
+        slot_mark(row, i);
+    }
+    return changed;
+}
+
+MetricRow *metric_row_copy(const MetricRow *row)
+{
+    MetricRow *copy = metric_row_new(row->scope, row->index);
+    metric_row_merge(copy, row, false);
+    return copy;
+}
+
 const char *row_device_name(const MetricRow *row)
 {
     switch (row->scope) {
@@ -153,6 +187,29 @@ void vm_sample_free(VmSample *vm)
     g_ptr_array_unref(vm->nics);
     g_ptr_array_unref(vm->disks);
     g_free(vm);
+}
+
+static void copy_rows(GPtrArray *to, const GPtrArray *from)
+{
+    for (guint i = 0; i < from->len; i++)
+        g_ptr_array_add(to, metric_row_copy(g_ptr_array_index(from, i)));
+}
+
+VmSample *vm_sample_copy(const VmSample *vm)
+{
+    VmSample *copy = vm_sample_new(vm->name);
+    copy->vm_id = vm->vm_id;
+    copy->uuid = g_strdup(vm->uuid);
+    copy->domain_id = vm->domain_id;
+    copy->boottime_ns = vm->boottime_ns;
+    copy->xml_devices = g_strdup(vm->xml_devices);
+    copy->sent_keys = g_strdup(vm->sent_keys);
+    copy->ran = vm->ran;
+    metric_row_merge(copy->row, vm->row, false);
+    copy_rows(copy->vcpus, vm->vcpus);
+    copy_rows(copy->nics, vm->nics);
+    copy_rows(copy->disks, vm->disks);
+    return copy;
 }
 
 GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope)
@@ -230,6 +287,26 @@ static gint by_id(gconstpointer a, gconstpointer b)
     if (x->vm_id != y->vm_id)
         return x->vm_id < y->vm_id ? -1 : 1;
     return strcmp(x->name, y->name);
+}
+
+Sample *sample_copy(const Sample *sample)
+{
+    Sample *copy = sample_new();
+    copy->realtime_ns = sample->realtime_ns;
+    copy->boottime_ns = sample->boottime_ns;
+    copy->boot_id = g_strdup(sample->boot_id);
+    copy->host = g_strdup(sample->host);
+    copy->cycle = sample->cycle;
+    copy->sent_tier = sample->sent_tier;
+    copy->spool_trouble = sample->spool_trouble;
+    for (guint i = 0; i < sample->vms->len; i++)
+        g_ptr_array_add(copy->vms, vm_sample_copy(g_ptr_array_index(sample->vms, i)));
+    metric_row_merge(copy->row, sample->row, false);
+    for (guint i = 0; i < sample->sinks->len; i++) {
+        const SinkSample *sink = g_ptr_array_index(sample->sinks, i);
+        metric_row_merge(sample_add_sink(copy, sink->name), sink->row, false);
+    }
+    return copy;
 }
 
 void sample_sort(Sample *sample)

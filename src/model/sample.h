@@ -24,6 +24,10 @@ typedef struct {
 MetricRow *metric_row_new(Scope scope, guint index);
 void metric_row_free(MetricRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MetricRow, metric_row_free)
+MetricRow *metric_row_copy(const MetricRow *row);
+/* Puts what `from` has, of the same scope, into `row`; with `absent_only` where that has nothing yet. Whether that
+ * changed anything. */
+bool metric_row_merge(MetricRow *row, const MetricRow *from, bool absent_only);
 
 /* `m` must be of the row's scope and of the kind in the function's name; that is checked (g_assert). */
 
@@ -80,6 +84,7 @@ bool vm_id_from_name(const char *name, guint64 *ret_id);
 VmSample *vm_sample_new(const char *name);
 void vm_sample_free(VmSample *vm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmSample, vm_sample_free)
+VmSample *vm_sample_copy(const VmSample *vm);
 
 /* The row of that scope with that index, made where there is none yet. NULL above SAMPLE_DEVICES_MAX of a kind. */
 #define SAMPLE_DEVICES_MAX 4096
@@ -111,6 +116,7 @@ typedef struct {
 Sample *sample_new(void);
 void sample_free(Sample *sample);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sample, sample_free)
+Sample *sample_copy(const Sample *sample);
 
 /* Adds a sink. Owned by the sample; the row to be filled. */
 MetricRow *sample_add_sink(Sample *sample, const char *name);

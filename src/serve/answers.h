@@ -25,5 +25,6 @@ GString *answer_live_vms(const GArray *views);
 GString *answer_monitored_vms(const GArray *views);
 /* {"vm_id","metrics":{names of vm_totals}, …, "nics","disks","vcpus"} */
 GString *answer_vm_stats(const VmView *view);
+void answer_append_event(JsonWriter *json, const VmEvent *event);
 /* {"count","events":[…]} of VmEvent */
 GString *answer_events(const GPtrArray *events);

@@ -5,8 +5,11 @@
 
 #include "gather/collect.h"
 
-/* Takes over the sample (finished and derived), from one of the collector's threads. `previous`: the one before, NULL
- * none. */
+#define COLLECTOR_ERROR collector_error_quark()
+GQuark collector_error_quark(void); /* one code: calls that were left behind hold too many threads */
+
+/* A sample (finished and derived), from one of the collector's threads; it stays the collector's. `previous`: the one
+ * before, NULL none. */
 typedef void (*CollectorTake)(const char *uri, Sample *sample, const Sample *previous, gpointer data);
 typedef void (*CollectorFail)(const char *uri, const GError *error, gpointer data);
 

@@ -12,19 +12,26 @@
 
 typedef struct Feed Feed;
 
-/* Borrowed; history and spooling may be NULL: none is kept, no sinks are configured. */
-Feed *feed_new(Store *store, History *history, Stream *stream, Spooling *spooling, const AnswerOptions *options);
+/* Borrowed but for the spooling; history may be NULL: none is kept. */
+Feed *feed_new(Store *store, History *history, Stream *stream);
 void feed_free(Feed *feed);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Feed, feed_free)
 
-/* Of our collector: takes the sample over; its lines go onto the spool as the probe's do. */
-void feed_sample(Feed *feed, const char *uri, Sample *sample, const Sample *previous);
-void feed_failure(Feed *feed, const char *uri, const GError *error);
+/* What a reload may change: our own sinks (taken over; NULL: none), and how rates are shown. */
+void feed_set(Feed *feed, Spooling *spooling, const AnswerOptions *answers);
+AnswerOptions feed_answers(Feed *feed);
+/* Calls `use` with the spooling (NULL: none), which stays as it is until it returns. */
+void feed_use_spooling(Feed *feed, void (*use)(const Spooling *spooling, gpointer data), gpointer data);
 
-/* Of a writer: what was read of its text. The good lines are relayed as they stand, each with its time in ns; but not
- * the vm_ series of VMs that our own collector speaks for. false: a sink is configured and the lines could not be
- * queued: then the writer is to keep them (503), and what the store took does no harm. */
-bool feed_lines(Feed *feed, const LineSamples *read, const char *text, gsize length, gint64 unit_ns, GError **error);
+/* Of our collector: its lines go onto the spool as the probe's do; sinks' figures are added to the sample. */
+void feed_sample(Feed *feed, const char *uri, Sample *sample, const Sample *previous);
+void feed_failure(Feed *feed, const char *uri);
+
+/* Of a writer: what was read of its text; the samples in it are taken over. The good lines are relayed as they stand,
+ * each with its time in ns; but not the vm_ series of VMs that our own collector speaks for. false: a sink is
+ * configured and the lines could not be queued: then the writer is to keep them (503), and what the store took does no
+ * harm. */
+bool feed_lines(Feed *feed, LineSamples *read, const char *text, gsize length, gint64 unit_ns, GError **error);
 
 void feed_tick(Feed *feed); /* once a second */
 

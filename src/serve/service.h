@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What handlers of requests work with. Filled in by telemetryd.c; a reload changes what may change under `lock`. */
+ * What handlers of requests work with. Filled in by telemetryd.c. */
 #pragma once
 
 #include "base/config.h"
@@ -12,14 +12,15 @@ typedef struct {
     History *history; /* NULL: none is kept */
     Stream *stream;
     Feed *feed;
-    Collector *collector;
-    Spooling *spooling; /* NULL: no sinks */
-    const Config *config;
-    const char *config_file; /* NULL: none */
-    AnswerOptions answers;
-    gsize max_body_plain; /* bytes of a body after gunzip */
-    gint64 started_ns;    /* realtime */
     char *state_dir;
+    gint64 started_ns;    /* realtime */
+    gsize max_body_plain; /* bytes of a body after gunzip */
+
+    GRWLock lock; /* for the rest, which a reload changes */
+    Collector *collector;
+    const Config *config;
+    char *config_file; /* NULL: none */
 } Service;
 
+/* The clocks of now. */
 StoreClock service_clock(void);

@@ -22,8 +22,9 @@ typedef struct {
     char *host; /* where it runs, or was last seen */
     StoreSource source;
     VmSample *sample; /* latest figures; never NULL, its row may be empty: none have come yet */
+    MetricRow *known; /* of a locked VM: its last figures of which `sample` has none now; NULL: it is not locked */
     gint64 time_ns;   /* realtime of these figures; 0: there are none */
-    bool complete;    /* rates are known: not the first sample of this run of the domain */
+    bool complete;    /* not the first sample of this run of the domain, or its sender knew the rates already */
     /* Changes per second of percentages between the last two samples, in percentage points; absent on the first. */
     bool has_cpu_change, has_memory_change;
     double cpu_change, memory_change;

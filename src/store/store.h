@@ -3,7 +3,7 @@
  * time. */
 #pragma once
 
-#include "store/record.h"
+#include "store/hosts.h"
 
 typedef struct {
     gint64 stale_after_ms;  /* figures older than this are stale */
@@ -11,11 +11,6 @@ typedef struct {
     gint64 forget_after_ms; /* one that ended, or has gone, so long ago is forgotten */
     guint max_vms;          /* more are refused, and counted */
 } StoreOptions;
-
-typedef struct {
-    gint64 real_ns; /* CLOCK_REALTIME */
-    gint64 mono_ns; /* CLOCK_MONOTONIC: ages are measured by it, so a jump of our own clock changes none */
-} StoreClock;
 
 /* What a VM's figures are worth now:
  * OK             fresh and complete
@@ -42,6 +37,7 @@ void store_set_options(Store *store, const StoreOptions *options);
 typedef struct {
     GPtrArray *taken;  /* of VmRecord: newly published, with figures that are new */
     GPtrArray *late;   /* of VmRecord, never published: figures older than what is there, for the history alone */
+    GPtrArray *named;  /* of VmRecord: published with other texts, host or devices, but with no new figures */
     GPtrArray *ended;  /* of VmRecord: published as ended now */
     GPtrArray *events; /* of VmEvent: seen (appeared, moved, ended, other state), and OpenNebula's that was new */
     guint refused;     /* VMs above max_vms */
@@ -84,24 +80,8 @@ GArray *store_list(Store *store, StoreWhich which, StoreClock now);
 bool store_find(Store *store, guint64 vm_id, StoreClock now, VmView *ret_view);
 
 /* A VM known from before a restart: listed as what it was, its figures missing until they come. */
-void store_restore(Store *store, VmRecord *record);
+void store_restore(Store *store, VmRecord *record, StoreClock now);
 
-/* One host as it last spoke. */
-typedef struct {
-    char *host, *origin; /* origin NULL: probes */
-    StoreSource source;
-    gint64 time_ns;     /* realtime of its last sample, by its own clock */
-    gint64 received_ns; /* realtime when that came in, by ours */
-    gint64 age_ms;
-    gint64 interval_ms; /* between its last two samples; 0 unknown */
-    gint64 skew_ms;     /* least (received - time) of its last 16 samples: delay on the way, and how far its clock is
-                           behind ours; negative: ahead */
-    bool failing;       /* its collector */
-    guint vms;          /* live ones */
-    MetricRow *row;     /* SCOPE_HOST, as sent; never NULL */
-    GPtrArray *sinks;   /* of SinkSample */
-} HostView;
-void host_view_free(HostView *view);
 GPtrArray *store_hosts(Store *store, StoreClock now); /* of HostView, by name */
 
 /* The last events, newest first, of one VM (0: of all), at most `most`. Of VmEvent. The store keeps
