@@ -41,7 +41,7 @@ static const struct {
     {411, "length_required"},     {413, "payload_too_large"},  {415, "unsupported_media_type"},
     {421, "misdirected_request"}, {429, "too_many_requests"},  {431, "header_too_large"},
     {500, "internal_error"},      {501, "not_implemented"},    {502, "bad_gateway"},
-    {503, "unavailable"},         {504, "gateway_timeout"},
+    {503, "unavailable"},         {504, "gateway_timeout"},    {505, "http_version_not_supported"},
 };
 
 static const char *word_of(guint status)

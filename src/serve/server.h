@@ -22,8 +22,15 @@ typedef struct {
 
 typedef struct Server Server;
 
-/* Copies the options. Errors: G_IO_ERROR (address in use …), one line. */
+/* What answers; in tests something else does. */
+typedef struct {
+    const RouteHandler *handlers;         /* by RouteId */
+    guint64 (*version)(Service *service); /* of what the snapshots show; quick, from any thread */
+} ServerParts;
+
+/* Copies the options. Errors: G_FILE_ERROR (address in use …), one line. */
 Server *server_start(Service *service, const ServerOptions *options, GError **error);
+Server *server_start_with(Service *service, const ServerOptions *options, const ServerParts *parts, GError **error);
 guint server_port(const Server *server);
 /* Takes no more connections, lets requests under way end for that long, ends streams, closes. */
 void server_stop(Server *server, gint64 drain_ms);
@@ -33,4 +40,4 @@ typedef struct {
     guint64 requests, refused_connections, timeouts, unauthorized, renderings;
     guint64 by_class[6]; /* answers 1xx … 5xx */
 } ServerStatus;
-void server_status(const Server *server, ServerStatus *ret_status);
+void server_status(Server *server, ServerStatus *ret_status);

@@ -34,8 +34,13 @@ struct Store {
     bool sorted;
     Hosts *hosts;
     EventRing *events;
-    guint64 version;
+    guint64 version; /* changed under the lock, read without: who answers requests must not wait for a sample */
 };
+
+static void count_change(Store *store)
+{
+    __atomic_add_fetch(&store->version, 1, __ATOMIC_RELEASE);
+}
 
 const char *telemetry_name(Telemetry telemetry)
 {
@@ -82,7 +87,7 @@ void store_set_options(Store *store, const StoreOptions *options)
 {
     g_mutex_lock(&store->lock);
     store->options = *options;
-    store->version++;
+    count_change(store);
     g_mutex_unlock(&store->lock);
 }
 
@@ -191,7 +196,7 @@ static void end_slot(Store *store, StoreChange *change, Slot *slot, gint64 time_
     slot->told = TELEMETRY_STALE;
     g_ptr_array_add(change->ended, vm_record_ref(record));
     see(store, change, record, time_ns, "ended", json_state_text(record->sample->row), reason);
-    store->version++;
+    count_change(store);
 }
 
 /* --- a sample's VMs --- */
@@ -251,7 +256,7 @@ static void take_texts(Taking *t, Slot *slot, const VmSample *vm)
         }
         publish(t->store, slot, record);
         g_ptr_array_add(t->change->named, vm_record_ref(record));
-        t->store->version++;
+        count_change(t->store);
     }
 }
 
@@ -341,7 +346,7 @@ static void note_published(Taking *t, Slot *slot)
     slot->received_mono_ns = t->now.mono_ns;
     slot->lag_ms = MAX(t->now.real_ns - t->time_ns, 0) / NS_PER_MS;
     slot->told = telemetry_of(t->store, slot, t->now);
-    t->store->version++;
+    count_change(t->store);
 }
 
 /* Takes the sample over. */
@@ -372,7 +377,7 @@ static void take_piece(Taking *t, Slot *slot, const VmSample *vm)
     record->complete |= row_has(record->sample->row, METRIC_VM_CPU_USAGE_PERCENT);
     publish(t->store, slot, record);
     slot->told = telemetry_of(t->store, slot, t->now);
-    t->store->version++;
+    count_change(t->store);
     g_ptr_array_add(had ? t->change->named : t->change->taken, vm_record_ref(record));
 }
 
@@ -476,7 +481,7 @@ StoreChange *store_take(Store *store, Sample *sample, StoreSource source, const 
         take_vm(&t, g_steal_pointer(&sample->vms->pdata[i]));
     if (whole)
         end_absent(&t, host);
-    store->version++;
+    count_change(store);
     g_mutex_unlock(&store->lock);
     sample_free(sample);
     return change;
@@ -534,7 +539,7 @@ static void apply_event(Store *store, Slot *slot, const VmEvent *event, StoreClo
         slot->event_ns = event->time_ns;
     }
     publish(store, slot, record);
-    store->version++;
+    count_change(store);
     g_ptr_array_add(change->named, vm_record_ref(record));
     if (!is_latest || event->time_ns < record->time_ns)
         return;
@@ -581,7 +586,8 @@ void store_origin_failed(Store *store, const char *origin, StoreClock now)
         slot->told = telemetry_of(store, slot, now);
         changed = true;
     }
-    store->version += changed;
+    if (changed)
+        count_change(store);
     g_mutex_unlock(&store->lock);
 }
 
@@ -608,10 +614,10 @@ bool store_tick(Store *store, StoreClock now, StoreChange **ret_change)
         } else if (is_forgotten(store, slot, now)) {
             g_hash_table_remove(store->table, &slot->record->vm_id);
             g_ptr_array_remove_index(store->order, i);
-            store->version++;
+            count_change(store);
         } else if (is_live(slot) && slot->told != telemetry_of(store, slot, now)) {
             slot->told = telemetry_of(store, slot, now);
-            store->version++;
+            count_change(store);
         }
     }
     const bool changed = store->version != before;
@@ -624,10 +630,7 @@ bool store_tick(Store *store, StoreClock now, StoreChange **ret_change)
 
 guint64 store_version(Store *store)
 {
-    g_mutex_lock(&store->lock);
-    guint64 version = store->version;
-    g_mutex_unlock(&store->lock);
-    return version;
+    return __atomic_load_n(&store->version, __ATOMIC_ACQUIRE);
 }
 
 static VmView view_of(const Store *store, const Slot *slot, StoreClock now)
@@ -686,7 +689,7 @@ void store_restore(Store *store, VmRecord *record, StoreClock now)
         Slot *slot = add_slot(store, record);
         if (slot)
             slot->heard_mono_ns = now.mono_ns; /* it gets its whole time again */
-        store->version++;
+        count_change(store);
     }
     g_mutex_unlock(&store->lock);
 }
