@@ -291,7 +291,7 @@ static char *kvm_problem(const CollectorStatus *status)
     for (guint i = 0; status->running && i < status->uris->len; i++) {
         const CollectorUri *uri = g_ptr_array_index(status->uris, i);
         if (uri->error)
-            return g_strdup_printf("%s: %s", uri->uri, uri->error);
+            return g_strdup(uri->error);
     }
     return NULL;
 }
