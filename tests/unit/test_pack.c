@@ -13,19 +13,23 @@ static const struct {
     PackFigure figures[6];
     gsize sample_length, bucket_length; /* of the blob */
 } rows[] = {
-    {"nothing", 0, {{0}}, 2, 3},
-    {"one absent", 1, {{0}}, 2, 3},
+    {"nothing", 0, {{0, 0, 0, 0}}, 2, 3},
+    {"one absent", 1, {{0, 0, 0, 0}}, 2, 3},
     {"a zero", 1, {{0, 0, 0, 1}}, 3, 4},
     {"a short float", 1, {{8388608, 8388608, 8388608, 1}}, 5, 8},
     {"a float", 1, {{12.34, 12.34, 12.34, 1}}, 7, 8},
-    {"below zero", 2, {{0}, {-1.5, -1.5, -1.5, 1}}, 5, 8},
-    {"all there is", 6, {{1, 2, 3, 1}, {0}, {0, 0, 0, 1}, {7, 7, 7, 1}, {0}, {-1e30, 0, 1e30, 1}}, 8, 33},
+    {"below zero", 2, {{0, 0, 0, 0}, {-1.5, -1.5, -1.5, 1}}, 5, 8},
+    {"all there is",
+     6,
+     {{1, 2, 3, 1}, {0, 0, 0, 0}, {0, 0, 0, 1}, {7, 7, 7, 1}, {0, 0, 0, 0}, {-1e30, 0, 1e30, 1}},
+     8,
+     33},
 };
 
 static void check_same(const PackRow *got, const PackRow *want, bool bucket, const char *label)
 {
     for (guint i = 0; i < MAX(want->n, got->n); i++) {
-        const PackFigure none = {0}, *a = i < got->n ? &got->figure[i] : &none,
+        const PackFigure none = {0, 0, 0, 0}, *a = i < got->n ? &got->figure[i] : &none,
                          *b = i < want->n ? &want->figure[i] : &none;
         CHECK(a->count == b->count, "%s: figure %u", label, i);
         if (b->count == 0)

@@ -23,8 +23,8 @@ static void test_merge(void **state)
         const char *label;
         PackFigure a, b, sum;
     } cases[] = {
-        {"both absent", {0}, {0}, {0}},
-        {"into nothing", {0}, {1, 2, 3, 4}, {1, 2, 3, 4}},
+        {"both absent", {0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+        {"into nothing", {0, 0, 0, 0}, {1, 2, 3, 4}, {1, 2, 3, 4}},
         {"nothing into it", {1, 2, 3, 4}, {9, 9, 9, 0}, {1, 2, 3, 4}},
         {"weighted", {0, 10, 20, 3}, {50, 50, 50, 1}, {0, 20, 50, 4}},
         {"below zero", {-4, -2, 0, 1}, {-8, -6, -5, 3}, {-8, -5, 0, 4}},
