@@ -12,7 +12,7 @@ typedef struct {
     History *history; /* NULL: none is kept */
     Stream *stream;
     Feed *feed;
-    char *state_dir;
+    char *state_dir;   /* stays what it was at the start */
     gint64 started_ns; /* realtime */
 
     GRWLock lock; /* for the rest, which a reload changes */

@@ -285,7 +285,7 @@ static bool start_service(Daemon *daemon, GError **error)
     service->feed = feed_new(service->store, service->history, service->stream);
     feed_set(service->feed, g_steal_pointer(&daemon->spooling), &settings->answers);
     service->collector = new_collector(daemon, settings);
-    service->state_dir = settings->state_dir;
+    service->state_dir = g_strdup(settings->state_dir);
     service->max_body_plain = settings->max_body_plain;
     service->started_ns = host_realtime_ns();
     daemon->server = server_start(service, &settings->server, error);
@@ -340,9 +340,6 @@ static void apply(Daemon *daemon, Loaded *loaded)
     service->config_file = g_steal_pointer(&loaded->config_file);
     service->max_body_plain = after->max_body_plain;
     g_rw_lock_writer_unlock(&service->lock);
-    g_free(after->state_dir); /* stays what it was */
-    after->state_dir = g_strdup(before->state_dir);
-    service->state_dir = after->state_dir;
     daemon->settings = after;
     settings_free(before);
     config_free(config);

@@ -97,7 +97,12 @@ static bool count_raw(const Reading *reading, guint limit, guint *ret_count, GEr
     if (!history_db_number(reading->db, 0, &count, error, SQL_COUNT + TIER_RAW, "iiii", (gint64)query->vm_id,
                            query->from_ns, query->to_ns, (gint64)limit))
         return false;
-    *ret_count = MIN((guint)count + reading->pending->len, limit);
+    guint pending = 0;
+    for (guint i = 0; i < reading->pending->len; i++) {
+        const gint64 time_ns = g_array_index(reading->pending, PendingSample, i).time_ns;
+        pending += time_ns >= query->from_ns && time_ns < query->to_ns;
+    }
+    *ret_count = MIN((guint)count + pending, limit);
     return true;
 }
 
