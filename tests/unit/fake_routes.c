@@ -19,6 +19,8 @@ static Reply *answer_snapshot(Service *service, const Request *request)
     while (text->len < fake->size)
         g_string_append_c(text, 'x');
     g_string_append(text, "\"}");
+    if (fake->cost_us)
+        g_usleep(fake->cost_us);
     return reply_json(200, text);
 }
 

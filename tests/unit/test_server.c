@@ -3,6 +3,7 @@
 #include "fake_routes.h"
 #include "gather_helpers.h"
 #include "http_client.h"
+#include "serve/snapshot.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -334,6 +335,23 @@ static void test_stream(void **state)
     close(again);
 }
 
+/* One that is costly is rendered by a worker, and the stream begins with what is true by then. */
+static void test_costly_stream(void **state)
+{
+    (void)state;
+    g_autoptr(Fake) fake = fake_new();
+    fake->cost_us = 2 * SNAPSHOT_CHEAP_US;
+    fake_start(fake);
+    for (guint version = 1; version <= 3; version++) {
+        g_autofree char *head = NULL, *wanted = g_strdup_printf("data: {\"version\":%u,", version);
+        int fd = open_stream(fake, "", &head);
+        g_autofree char *snapshot = http_read_until(fd, "\n\n");
+        CHECK(strstr(snapshot, wanted) != NULL, "%s in %s", wanted, snapshot);
+        close(fd);
+        fake_change(fake);
+    }
+}
+
 static void test_streams_are_bounded(void **state)
 {
     (void)state;
@@ -426,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_keep_alive_and_pipelining),
         cmocka_unit_test(test_workers_are_bounded),
         cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_costly_stream),
         cmocka_unit_test(test_streams_are_bounded),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_start_errors),
