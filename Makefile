@@ -184,9 +184,10 @@ demo: programs ## real guests and an InfluxDB, what the probe says and the datab
 demo-stop: ## stop what the demo started and remove what it left
 	$(Q)$(PYTHON) tests/integration/demo.py --stop
 
-bench: programs $(BENCHS) ## cost against virsh on 50 real guests and against curl (root; some ten minutes)
+bench: programs $(BENCHS) ## cost against virsh on 50 real guests, curl and nginx (root; a quarter of an hour)
 	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD); probe=$$?; \
-	 $(PYTHON) tests/bench/forwarding.py --build $(BUILD) && exit $$probe
+	 $(PYTHON) tests/bench/forwarding.py --build $(BUILD); forward=$$?; \
+	 $(PYTHON) tests/bench/endpoint.py --build $(BUILD) && exit $$((probe + forward))
 
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, man pages, layering
 	$(Q)sh tests/lint.sh $(C_FILES) $(H_FILES) -- $(OURS)

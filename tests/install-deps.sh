@@ -5,8 +5,8 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev openssl curl clang libclang-rt-14-dev git locales"
-databases="influxdb victoria-metrics" # whose programs the tests start; as services they are not wanted
+tests="libcmocka-dev openssl curl wrk clang libclang-rt-14-dev git locales"
+databases="influxdb victoria-metrics nginx-light" # whose programs the tests start; as services they are not wanted
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
 
 unpacked=/usr/local/lib/one-telemetry/prometheus # of that package the programs alone: what it depends on is 200 MB
@@ -28,12 +28,12 @@ trap '[ -z "$made" ] || rm -f "$policy"; rm -rf "$scratch"' EXIT
 if [ -n "$services" ] && [ ! -e "$policy" ]; then
   made=yes
   # shellcheck disable=SC2016 # for the other shell
-  printf '#!/bin/sh\ncase "$1" in influxdb*|victoria-metrics*) exit 101 ;; esac\nexit 0\n' >"$policy"
+  printf '#!/bin/sh\ncase "$1" in influxdb*|victoria-metrics*|nginx*) exit 101 ;; esac\nexit 0\n' >"$policy"
   chmod 755 "$policy"
 fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$missing" ] || apt-get install -y -q --no-install-recommends $missing >/dev/null
-for service in $services; do update-rc.d "$service" disable >/dev/null 2>&1 || true; done
+for service in $services; do update-rc.d "${service%-light}" disable >/dev/null 2>&1 || true; done
 
 if [ ! -x $unpacked/usr/bin/promtool ]; then
   chmod 755 "$scratch" # apt fetches as a user of its own
