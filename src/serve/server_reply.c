@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bodies are never copied: a response points into the rendering or the reply that the exchange holds until it is
- * sent. The responses of a rendering are made once and sent to all. */
+ * Bodies are not copied for each client: a response points into the rendering or the reply that the exchange holds
+ * until it is sent, or into a file in memory. The responses of a rendering are made once and sent to all. */
 #include "serve/server_internal.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "serve/accept.h"
 #include "serve/gzip.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#define FILE_WORTH 65536 /* bytes of a body that is sent from a file */
 #define PREFLIGHT_S "600"
 #define ALLOWED_HEADERS "Authorization, Content-Type, Content-Encoding, If-None-Match, Last-Event-ID"
 #define READABLE_HEADERS "ETag, Retry-After, X-Influxdb-Error"
@@ -40,13 +44,37 @@ static void add_preflight(struct MHD_Response *response, const char *allow)
     add(response, MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S);
 }
 
-/* Headers of the reply. `body`: what is sent of it, NULL nothing. */
-static struct MHD_Response *make_response(const Server *server, const Reply *reply, GBytes *body, int origin)
+/* A file in memory, whose pages the kernel sends as they are: half of what a large body costs is that it is copied,
+ * once for each client. NULL: there is none to be had. */
+static struct MHD_Response *response_of_file(gconstpointer data, gsize length)
+{
+    int fd = memfd_create("answer", MFD_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    struct MHD_Response *response = file_write_all(fd, data, length) ? MHD_create_response_from_fd64(length, fd) : NULL;
+    if (!response)
+        close(fd); /* else it goes with the response */
+    return response;
+}
+
+/* TLS has to read what it sends, so there a file is of no use. */
+static struct MHD_Response *response_of_body(const Server *server, GBytes *body, bool is_shared)
 {
     gsize length = 0;
     gconstpointer data = body ? g_bytes_get_data(body, &length) : NULL;
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        length, length ? (gpointer)(guintptr)data : (gpointer)(guintptr) "", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response =
+        is_shared && length >= FILE_WORTH && !server->options.cert ? response_of_file(data, length) : NULL;
+    if (response)
+        return response;
+    return MHD_create_response_from_buffer(length, length ? (gpointer)(guintptr)data : (gpointer)(guintptr) "",
+                                           MHD_RESPMEM_PERSISTENT);
+}
+
+/* Headers of the reply. `body`: what is sent of it, NULL nothing; `is_shared`: to many. */
+static struct MHD_Response *make_response(const Server *server, const Reply *reply, GBytes *body, int origin,
+                                          bool is_shared)
+{
+    struct MHD_Response *response = response_of_body(server, body, is_shared);
     server_add_headers(server, response, origin);
     if (body) {
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
@@ -95,7 +123,7 @@ static struct MHD_Response *attach(const Server *server, Rendering *rendering, V
     g_mutex_lock(&rendering->lock);
     struct MHD_Response *response = rendering->attached[place];
     if (!response) {
-        response = make_response(server, reply, body, origin);
+        response = make_response(server, reply, body, origin, true);
         g_atomic_pointer_set(&rendering->attached[place], response);
     }
     g_mutex_unlock(&rendering->lock);
@@ -181,7 +209,7 @@ MhdResult server_send_reply(Exchange *exchange)
         body = choose_body(exchange, reply);
     if (reply->status == 401)
         COUNT(server, unauthorized);
-    struct MHD_Response *response = make_response(server, reply, body, origin);
+    struct MHD_Response *response = make_response(server, reply, body, origin, false);
     add_own_headers(exchange, reply, response, origin);
     MhdResult result = server_send_response(exchange, reply->status, response);
     MHD_destroy_response(response);
