@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """demo.py --build DIR | --stop [--dir DIR]   starts three real KVM guests and an InfluxDB, runs the probe as OpenNebula would, shows
-its records, and asks the database for what the probe's forwarder has sent it.
+its records, asks the database for what the probe's forwarder has sent it, then starts telemetryd and shows its answer.
 
-Repeatable: guests and database that run already are kept. --stop stops them and removes what the demo made.
+Repeatable: guests, database and endpoint that run already are kept. --stop stops them and removes what the demo made.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
-import subprocess
+import shutil
 import signal
+import socket
+import subprocess
 import sys
 import time
 
@@ -18,36 +21,40 @@ sys.dont_write_bytecode = True
 from databases import DatabaseError, Influxd  # noqa: E402
 from rig import Rig, RigError  # noqa: E402
 from opennebula import Tree, decode, message_size  # noqa: E402
+from telemetryd import Telemetryd  # noqa: E402
 
 DIRECTORY = "/tmp/one-telemetry-demo"
 CYCLES = 3
 SECONDS = 5  # between two cycles: a rate needs two
 DATABASE = "opennebula"
+STANDARD_PORT = 4126
+ANSWER_SECONDS = 5  # within which telemetryd, just started, has all there is to know of the guests
+FIGURES = ("vm_id", "name", "vm_name", "state", "cpu_usage_percent", "memory_usage_percent", "cputime", "disk_read_bytes",
+           "disk_write_bytes", "disk_read_per_sec", "disk_write_per_sec", "network_rx_bytes", "network_tx_bytes",
+           "network_rx_per_sec", "cpu_rate", "disk_read_rate", "network_rx_rate", "telemetry", "sample_age_seconds")
 QUERY = ('SELECT last(cpu_usage_percent) AS "CPU %", last(disk_rd_bytes_per_sec) AS "disk read B/s", '
          'last(disk_wr_bytes_per_sec) AS "disk written B/s" FROM vm_totals GROUP BY "name"')
 
 
-class DemoInfluxd(Influxd):
-    """One that goes on running, so that a person can look around, and is found again by the file influxd.json."""
+class Staying:
+    """A server that goes on running, so that a person can look around, and is found again by a file."""
     stays = True
 
-    def __init__(self, directory):
-        self.note = pathlib.Path(directory) / "influxd.json"
-        super().__init__(pathlib.Path(directory) / "influxdb")
-        self.note.write_text(json.dumps({"pid": self.process.pid, "port": self.port}))
-        self.create(DATABASE)
+    def leave_note(self, directory):
+        note = pathlib.Path(directory) / f"{self.program_name}.json"
+        note.write_text(json.dumps({"pid": self.process.pid, "port": self.port}))
 
     @classmethod
     def running(cls, directory):
         """The one that runs, or None."""
         try:
-            note = json.loads((pathlib.Path(directory) / "influxd.json").read_text())
+            note = json.loads((pathlib.Path(directory) / f"{cls.program_name}.json").read_text())
             exe = os.readlink(f"/proc/{note['pid']}/exe")
         except (OSError, ValueError):
             return None
         found = object.__new__(cls)
-        found.port, found.pid, found.user = note["port"], note["pid"], None
-        return found if os.path.basename(exe) == "influxd" else None
+        found.port, found.pid, found.user, found.token, found.scheme = note["port"], note["pid"], None, None, "http"
+        return found if os.path.basename(exe).split(" ")[0] == cls.program_name else None
 
     @classmethod
     def end(cls, directory):
@@ -60,6 +67,34 @@ class DemoInfluxd(Influxd):
                 return
             time.sleep(0.1)
         os.kill(found.pid, signal.SIGKILL)
+
+
+class DemoInfluxd(Staying, Influxd):
+    program_name = "influxd"
+
+    def __init__(self, directory):
+        super().__init__(pathlib.Path(directory) / "influxdb")
+        self.leave_note(directory)
+        self.create(DATABASE)
+
+
+class DemoTelemetryd(Staying, Telemetryd):
+    """On the port that it usually has, where that is free."""
+    program_name = "telemetryd"
+
+    def __init__(self, directory, program, **sections):
+        own = pathlib.Path(directory) / "telemetryd"
+        own.mkdir(exist_ok=True)
+        copy = own / "telemetryd"
+        shutil.copy(program, copy)
+        super().__init__(own, copy, **sections)
+        self.leave_note(directory)
+
+    def start(self):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", STANDARD_PORT)) != 0:
+                self.port = STANDARD_PORT
+        super().start()
 
 
 def rows(vms):
@@ -117,8 +152,46 @@ def show_query(influx, guests):
         print(f"  {one['tags']['name']:12}" + "".join(f"{value:>18}" for value in values))
 
 
+def keep_traffic(rig, names):
+    """Some frames for each guest, so that there is something to count."""
+    for name in names:
+        with contextlib.suppress(RigError):
+            rig.frames(name, count=20, size=500)
+
+
+def is_answer(vms, guests):
+    return len(vms) == guests and all(vm["telemetry"] == "ok" for vm in vms) and any(
+        vm["cpu_usage_percent"] > 0 for vm in vms) and any(vm["disk_read_per_sec"] > 0 for vm in vms) and all(
+            vm["network_rx_bytes"] > 0 for vm in vms) and any(vm["network_rx_per_sec"] > 0 for vm in vms)
+
+
+def show_endpoint(rig, build, guests):
+    """Starts telemetryd with its own collector, and shows what it answers. Its state: a new one each time."""
+    DemoTelemetryd.end(rig.dir)
+    shutil.rmtree(pathlib.Path(rig.dir) / "telemetryd", ignore_errors=True)
+    keep_traffic(rig, ("one-79", "one-82", "one-83"))
+    began = time.monotonic()
+    daemon = DemoTelemetryd(rig.dir, build / "serve/telemetryd",
+                            collector={"enabled": "yes", "uris": rig.uri(), "interval": 1, "host": "kvm1"})
+    answer = {"vms": []}
+    while not is_answer(answer["vms"], guests):
+        if time.monotonic() - began > ANSWER_SECONDS + 25:
+            raise RigError(f"telemetryd does not know the guests: {answer} {daemon.log_text()}")
+        keep_traffic(rig, ("one-79", "one-83"))
+        time.sleep(0.2)
+        got = subprocess.run(["curl", "-sS", "--fail", f"{daemon.url}/api/telemetry/vm-telemetry"], capture_output=True,
+                             timeout=30, check=True).stdout
+        answer = json.loads(got)
+    took = time.monotonic() - began
+    print(f"\nThe endpoint, with its own collector. All there is to know of the guests {took:.1f} s after its start:\n\n"
+          f"  curl {daemon.url}/api/telemetry/vm-telemetry\n")
+    answer["vms"] = [{key: vm[key] for key in FIGURES} for vm in answer["vms"]]
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    print(f"\n(Of each VM the first of its members. {daemon.url}/metrics, /api/openapi.json: what else there is.)")
+
+
 def show(rig, build):
-    programs = {name: build / name for name in ("probes/vm_monitor", "hooks/forward")}
+    programs = {name: build / name for name in ("probes/vm_monitor", "hooks/forward", "serve/telemetryd")}
     for program in programs.values():
         if not program.is_file():
             raise RigError(f"{program}: there is no such program; build it with: make")
@@ -139,23 +212,25 @@ def show(rig, build):
     forward(tree, "--status")
     print("\nThe guests' CPU and disk rates, as InfluxDB now has them:")
     show_query(influx, guests)
-    print(f"\nGuests and database go on running; see also\n"
+    print(f"\nGuests, database and endpoint go on running; see also\n"
           f"  {tree.probe} --uri '{rig.uri()}' --format json\nStop them with: make demo-stop")
+    show_endpoint(rig, build, guests)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--build", type=pathlib.Path, help="where the programs were built, build")
-    what.add_argument("--stop", action="store_true", help="stop guests and database and remove everything")
+    what.add_argument("--stop", action="store_true", help="stop guests, database and endpoint and remove everything")
     parser.add_argument("--dir", default=DIRECTORY, help=f"where everything is kept (default: {DIRECTORY})")
     args = parser.parse_args()
     rig = Rig(args.dir, log=lambda text: print(f"  {text}", flush=True))
     try:
         if args.stop:
+            DemoTelemetryd.end(rig.dir)
             DemoInfluxd.end(rig.dir)
             rig.down()
-            print("the demo's guests and database are stopped, its files removed")
+            print("the demo's guests, database and endpoint are stopped, its files removed")
         else:
             show(rig, args.build.resolve())
     except (RigError, DatabaseError, OSError, ValueError) as error:

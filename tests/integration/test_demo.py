@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""README's first command, but for the installing: the demo ends with the guests' rates as InfluxDB has them, and can be
-run again and stopped."""
+"""README's first command, but for the installing: the demo ends with the guests' rates as InfluxDB has them and with
+telemetryd's answer, and can be run again and stopped."""
+import json
 import os
 import pathlib
 import re
@@ -34,8 +35,20 @@ class Demo(Case):
         self.assertEqual(got.returncode, 0, got.stdout[-3000:] + got.stderr[-3000:])
         return got.stdout
 
+    def check_answer(self, said):
+        """It ends with what curl got: CPU, disk and network figures of the three guests."""
+        self.assertRegex(said, r"All there is to know of the guests \d+\.\d s after its start")
+        answer = json.loads(re.search(r"^\{.*^\}$", said, re.M | re.S)[0])
+        vms = {vm["name"]: vm for vm in answer["vms"]}
+        self.assertEqual((answer["count"], sorted(vms)), (3, ["one-79", "one-82", "one-83"]))
+        self.assertGreater(vms["one-83"]["cpu_usage_percent"], 5)
+        self.assertGreater(vms["one-82"]["disk_read_per_sec"], 0)
+        for vm in vms.values():
+            self.assertEqual(vm["telemetry"], "ok")
+            self.assertTrue(vm["cputime"] and vm["disk_read_bytes"] and vm["network_rx_bytes"], vm)
+
     def test_twice(self):
-        """make demo, again, and make demo-stop: CPU and disk rates of the three guests, then nothing is left"""
+        """make demo, again, and make demo-stop: figures of the three guests, of InfluxDB and telemetryd; nothing is left"""
         self.directory = self.scratch / "demo"
         self.cleanup(subprocess.run, [sys.executable, DEMO, "--stop", "--dir", self.directory], capture_output=True)
         for _ in range(2):
@@ -46,6 +59,7 @@ class Demo(Case):
             self.assertGreater(rates["one-82"][1], 10000, rates)  # reads its disk, and writes it
             self.assertGreater(rates["one-82"][2], 1000, rates)
             self.assertEqual(rates["one-79"][1:], (0, 0), rates)
+            self.check_answer(said)
         self.assertTrue(processes_in(self.directory))
         self.run_demo("--stop")
         self.assertEqual(processes_in(self.directory), [])
