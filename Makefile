@@ -50,7 +50,7 @@ LIBVIRT_FIRST = $(if $(SANITIZE),,-Wl,--push-state,--no-as-needed -lvirt -lc $(F
 # --- what there is ---------------------------------------------------------------------------------------------
 DAEMON_SRC := src/serve/telemetryd.c
 LIB_SRC    := $(filter-out $(DAEMON_SRC),$(wildcard src/*/*.c))
-OTHERS_SRC := third_party/cjson/cJSON.c $(if $(findstring thread,$(SANITIZE)),tests/sanitize/tsan_glib.c)
+OTHERS_SRC := third_party/cjson/cJSON.c $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
 TOOL_SRC   := $(wildcard tools/*.c)

@@ -43,7 +43,7 @@ only_in 'libxml/' 'src/gather/vm_xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
 only_in 'sqlite3' 'src/store/history[_a-z]*\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'
-only_in 'cJSON' 'src/deliver/answer\.c'
+only_in 'cJSON' 'src/deliver/answer\.c|src/serve/influx_query\.c'
 
 shellcheck tests/*.sh .ci/run || complain "shellcheck"
 for page in share/man/*.[158]; do

@@ -57,6 +57,16 @@ double config_seconds(const Config *config, ConfigOption option)
     return config_value(config, option)->seconds;
 }
 
+const char *config_written(const Config *config, ConfigOption option)
+{
+    return config_value(config, option)->text;
+}
+
+const char *config_origin(const Config *config, ConfigOption option)
+{
+    return config_value(config, option)->origin;
+}
+
 char *config_quote(const char *text)
 {
     return *text ? log_quote(text, strlen(text), CONFIG_QUOTE_MAX) : g_strdup("(empty)");

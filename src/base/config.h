@@ -100,6 +100,11 @@ const char *config_text(const Config *config, ConfigOption option);
 gint64 config_integer(const Config *config, ConfigOption option); /* INTEGER, CHOICE, BOOL, SIZE, SPAN */
 double config_seconds(const Config *config, ConfigOption option); /* SECONDS, NUMBER */
 
+/* Any option's value as one would write it in the file, and where that is from (default, FILE:LINE, command line); owned
+ * by config. */
+const char *config_written(const Config *config, ConfigOption option);
+const char *config_origin(const Config *config, ConfigOption option);
+
 /* The names that `section` ("sink"; one of named_section_info) stands under, in the file's order, NULL-terminated;
  * owned by config. */
 const char *const *config_names(const Config *config, const char *section);

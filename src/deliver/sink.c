@@ -34,6 +34,7 @@ struct Sink {
     char *url;
     char *secret, *basic;                      /* as we send them; NULL: none */
     struct curl_slist *headers, *gzip_headers; /* for plain and for gzip'd bodies */
+    struct curl_slist *query_headers;          /* for questions; NULL: none was asked */
     Resolver *resolver;      /* of the host that we connect to, a proxy's maybe; NULL: its address is in the settings */
     gint64 resolve_until_us; /* while in the pool's `resolving` */
     struct curl_slist *entries;       /* its addresses, as libcurl was given them */
@@ -345,6 +346,7 @@ void sink_free(Sink *sink)
     curl_easy_cleanup(sink->easy);
     curl_slist_free_all(sink->headers);
     curl_slist_free_all(sink->gzip_headers);
+    curl_slist_free_all(sink->query_headers);
     curl_slist_free_all(sink->entries);
     resolver_free(sink->resolver);
     sink_incoming_clear(&sink->incoming);
@@ -388,13 +390,9 @@ static void go_on(Sink *sink, ResolverState state, gint64 now_us)
     }
 }
 
-void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)
+/* The request whose method, URL and body are set. */
+static void begin_request(Sink *sink)
 {
-    g_assert(!sink_is_busy(sink));
-    sink_incoming_begin(&sink->incoming);
-    curl_easy_setopt(sink->easy, CURLOPT_HTTPHEADER, gzipped ? sink->gzip_headers : sink->headers);
-    curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDS, data);
-    curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
     sink->under_way = true;
     if (!sink->resolver) {
         transfer(sink);
@@ -403,6 +401,43 @@ void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)
     const gint64 now_us = g_get_monotonic_time();
     sink->resolve_until_us = now_us + milliseconds(sink->settings->connect_timeout_ms) * 1000;
     go_on(sink, resolver_begin(sink->resolver, now_us), now_us);
+}
+
+void sink_ask(Sink *sink, const char *path, const char *body)
+{
+    g_assert(!sink_is_busy(sink));
+    sink_incoming_begin(&sink->incoming);
+    sink->incoming.limit = SINK_QUERY_MAX;
+    const char *token = *sink->settings->token_file ? sink->secret : NULL;
+    char *authorization = token ? sink_token_header(sink->settings->type, token) : NULL;
+    g_autofree char *url = g_strconcat(sink->settings->url, path, NULL);
+    curl_slist_free_all(g_steal_pointer(&sink->query_headers));
+    append_text(&sink->query_headers, "Accept: application/json");
+    append_text(&sink->query_headers, "Expect:");
+    if (body)
+        append_text(&sink->query_headers, "Content-Type: application/json");
+    if (authorization)
+        append_text(&sink->query_headers, authorization);
+    sink_secret_free(authorization);
+    curl_easy_setopt(sink->easy, CURLOPT_URL, url);
+    curl_easy_setopt(sink->easy, CURLOPT_HTTPHEADER, sink->query_headers);
+    if (body)
+        curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+    if (body)
+        curl_easy_setopt(sink->easy, CURLOPT_COPYPOSTFIELDS, body);
+    else
+        curl_easy_setopt(sink->easy, CURLOPT_HTTPGET, 1L);
+    begin_request(sink);
+}
+
+void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)
+{
+    g_assert(!sink_is_busy(sink));
+    sink_incoming_begin(&sink->incoming);
+    curl_easy_setopt(sink->easy, CURLOPT_HTTPHEADER, gzipped ? sink->gzip_headers : sink->headers);
+    curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDS, data);
+    curl_easy_setopt(sink->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    begin_request(sink);
 }
 
 bool sink_is_busy(const Sink *sink)

@@ -29,6 +29,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sink, sink_free)
 
 /* Begins a POST of the body, which must stay until its reply is taken. `gzipped` says what the bytes are. */
 void sink_send(Sink *sink, const char *data, gsize length, bool gzipped);
+/* Begins a request for what the sink has stored, with its credentials: GET of `path` (with its query; it goes behind
+ * the settings' url), or POST where there is a body, of JSON. Its reply may have SINK_QUERY_MAX bytes. A sink that is
+ * asked is not sent to any more. */
+#define SINK_QUERY_MAX (16 * 1024 * 1024)
+void sink_ask(Sink *sink, const char *path, const char *body);
 bool sink_is_busy(const Sink *sink); /* sent, and the reply was not taken yet */
 
 /* The reply when it has come, else NULL. */

@@ -34,8 +34,10 @@ void sink_incoming_clear(SinkIncoming *incoming)
 
 void sink_incoming_begin(SinkIncoming *incoming)
 {
+    const gsize limit = incoming->limit; /* stays over a 1xx */
     sink_incoming_clear(incoming);
     incoming->reply = reply_new();
+    incoming->limit = limit ? limit : SINK_ANSWER_MAX;
 }
 
 /* "HTTP/1.1 204 No Content". A further one: that before was a 1xx, or a proxy's answer to CONNECT. */
@@ -85,7 +87,7 @@ void sink_incoming_header(SinkIncoming *incoming, const char *line, gsize length
 void sink_incoming_body(SinkIncoming *incoming, const char *data, gsize length)
 {
     GString *body = incoming->reply->body;
-    g_string_append_len(body, data, (gssize)MIN(length, SINK_ANSWER_MAX - body->len));
+    g_string_append_len(body, data, (gssize)MIN(length, incoming->limit - body->len));
 }
 
 void sink_reply_mask(SinkReply *reply, const char *secret)

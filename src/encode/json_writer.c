@@ -80,13 +80,18 @@ void json_i64_member(JsonWriter *json, const char *name, gint64 value)
     g_string_append_printf(json->out, "%" G_GINT64_FORMAT, value);
 }
 
+void json_append_real(GString *out, double value)
+{
+    if (isfinite(value))
+        text_append_real(out, value);
+    else
+        g_string_append(out, "null");
+}
+
 void json_real_member(JsonWriter *json, const char *name, double value)
 {
     json_next_member(json, name);
-    if (isfinite(value))
-        text_append_real(json->out, value);
-    else
-        g_string_append(json->out, "null");
+    json_append_real(json->out, value);
 }
 
 void json_bool_member(JsonWriter *json, const char *name, bool value)

@@ -21,6 +21,7 @@ void json_text_or_null_member(JsonWriter *json, const char *name, const char *te
 void json_u64_member(JsonWriter *json, const char *name, guint64 value);
 void json_i64_member(JsonWriter *json, const char *name, gint64 value);
 void json_real_member(JsonWriter *json, const char *name, double value); /* not finite: null */
+void json_append_real(GString *out, double value);                       /* likewise */
 void json_bool_member(JsonWriter *json, const char *name, bool value);
 void json_time_member(JsonWriter *json, const char *name, gint64 realtime_ns); /* 0: null */
 

@@ -349,13 +349,12 @@ static void refuse(Reading *reading, const LineReader *reader, const char *messa
 bool line_time_ns(gint64 time, gint64 unit_ns, gint64 *ret_ns)
 {
     if (unit_ns == 0) {
-        const gint64 size = time < 0 ? -MAX(time, -G_MAXINT64) : time;
-        unit_ns = size < TIME_SECONDS_BELOW ? 1000000000
-                  : size < TIME_MS_BELOW    ? 1000000
-                  : size < TIME_US_BELOW    ? 1000
+        unit_ns = time < TIME_SECONDS_BELOW ? 1000000000
+                  : time < TIME_MS_BELOW    ? 1000000
+                  : time < TIME_US_BELOW    ? 1000
                                             : 1;
     }
-    if (time > G_MAXINT64 / unit_ns || time < -(G_MAXINT64 / unit_ns))
+    if (time < 0 || time > LINE_TIME_MAX_NS / unit_ns)
         return false;
     *ret_ns = time * unit_ns;
     return true;
@@ -365,8 +364,8 @@ static void take_line(Reading *reading, const LineReader *reader, const LinePoin
 {
     gint64 time_ns = reading->now_ns;
     if (point->has_time && !line_time_ns(point->time, reading->unit_ns, &time_ns)) {
-        g_autofree char *message =
-            g_strdup_printf("line %u: the time stamp is out of range for this precision", line_reader_line(reader));
+        g_autofree char *message = g_strdup_printf(
+            "line %u: the time stamp is not between 1970 and 2200, in this precision", line_reader_line(reader));
         refuse(reading, reader, message);
         return;
     }

@@ -39,7 +39,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LineSamples, line_samples_free)
 /* OpenNebula's number of the VM that a point speaks of, by its tags; false: of none. */
 bool line_point_vm_id(const LinePoint *point, guint64 *ret_vm_id);
 
-/* A point's time stamp in nanoseconds, as above. false: it does not fit. */
+/* A point's time stamp in nanoseconds, as above. false: it is before 1970 or behind LINE_TIME_MAX_NS, the year 2200; so
+ * the difference of two of them fits into 64 bits. */
+#define LINE_TIME_MAX_NS G_GINT64_CONSTANT(7258118400000000000)
 bool line_time_ns(gint64 time, gint64 unit_ns, gint64 *ret_ns);
 
 /* The sample holds the host's own figures (host_totals without tag sink), which the probe writes last: all of its VMs

@@ -149,7 +149,7 @@ static void tell_of_trouble(Target *target, const char *message)
     if (!is_new && now_us - target->told_us < REMIND_US)
         return;
     target->told_us = now_us;
-    log_error("%s: nothing is collected: %s", target->uri, message);
+    log_error("nothing is collected: %s", message); /* which names the URI */
 }
 
 /* With the lock held. */

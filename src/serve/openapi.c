@@ -166,7 +166,7 @@ static void vm_schemas(JsonWriter *json)
 static void stats_schema(JsonWriter *json)
 {
     begin_schema(json, "VmStats");
-    property(json, "vm_id", "string", "As it was asked for");
+    property(json, "vm_id", "integer", "OpenNebula's number");
     begin_object(json, "metrics");
     json_text_member(json, "type", "object");
     begin_object(json, "properties");

@@ -4,12 +4,21 @@
 
 enum { POOL_READING, POOL_WRITING };
 
+/* While requests under way still have their time, their work is done. */
+static bool is_too_late(Server *server)
+{
+    g_mutex_lock(&server->work_lock);
+    const bool late = server->no_more_work;
+    g_mutex_unlock(&server->work_lock);
+    return late;
+}
+
 static void run(gpointer data, gpointer user_data)
 {
     Exchange *exchange = data;
     Server *server = user_data;
     struct MHD_Connection *connection = exchange->client->connection;
-    if (server_is_stopping(server))
+    if (is_too_late(server))
         exchange->reply = reply_error(503, "the server is being stopped");
     else
         exchange->job(exchange);

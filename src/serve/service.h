@@ -12,14 +12,14 @@ typedef struct {
     History *history; /* NULL: none is kept */
     Stream *stream;
     Feed *feed;
-    char *state_dir;
-    gint64 started_ns;    /* realtime */
-    gsize max_body_plain; /* bytes of a body after gunzip */
+    char *state_dir;   /* stays what it was at the start */
+    gint64 started_ns; /* realtime */
 
     GRWLock lock; /* for the rest, which a reload changes */
     Collector *collector;
     const Config *config;
-    char *config_file; /* NULL: none */
+    char *config_file;    /* NULL: none */
+    gsize max_body_plain; /* bytes of a body after gunzip */
 } Service;
 
 /* The clocks of now. */

@@ -203,21 +203,23 @@ static void set_history(const Config *config, Settings *settings)
     };
 }
 
-static char *choose_state_dir(const Config *config)
+static void set_state_dir(const Config *config, Settings *settings)
 {
     const char *set = config_text(config, CONFIG_server_state_dir), *systemd = g_getenv("STATE_DIRECTORY");
-    if (*set)
-        return g_strdup(set);
-    if (systemd && *systemd == '/' && !strchr(systemd, ':'))
-        return g_strdup(systemd);
-    g_autofree char *own = state_default_dir();
-    return g_build_filename(own, "telemetryd", NULL);
+    if (*set) {
+        settings->state_dir = g_strdup(set);
+    } else if (systemd && *systemd == '/' && !strchr(systemd, ':')) {
+        settings->state_dir = g_strdup(systemd);
+    } else {
+        settings->state_parent = state_default_dir();
+        settings->state_dir = g_build_filename(settings->state_parent, "telemetryd", NULL);
+    }
 }
 
 Settings *settings_new(const Config *config, GError **error)
 {
     g_autoptr(Settings) settings = g_new0(Settings, 1);
-    settings->state_dir = choose_state_dir(config);
+    set_state_dir(config, settings);
     settings->max_body_plain = (gsize)config_integer(config, CONFIG_server_max_lines_size);
     if (!read_secrets(config, settings, error) || !check_address(config, settings, error))
         return NULL;
@@ -240,6 +242,7 @@ void settings_free(Settings *settings)
     if (!settings)
         return;
     g_free(settings->state_dir);
+    g_free(settings->state_parent);
     g_free(settings->history_file);
     g_free(settings->address);
     g_free(settings->host);

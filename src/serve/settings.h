@@ -13,6 +13,7 @@ typedef struct {
     bool collector_enabled, history_enabled;
     gsize max_body_plain;
     char *state_dir, *history_file, *address, *host;
+    char *state_parent; /* a directory of ours that state_dir is in, to be made first; NULL: none */
     char *read_token, *write_token, *cert, *key;
     char **origins, **uris;
 } Settings;

@@ -63,9 +63,18 @@ static bool read_precision(const Request *request, WriteApi api, gint64 *ret_uni
 
 /* --- the body --- */
 
-/* NULL: *ret_reply says why. Owned by the caller. */
-static GBytes *plain_body(const Service *service, const Request *request, Reply **ret_reply)
+static gsize most_bytes(Service *service)
 {
+    g_rw_lock_reader_lock(&service->lock);
+    const gsize most = service->max_body_plain;
+    g_rw_lock_reader_unlock(&service->lock);
+    return most;
+}
+
+/* NULL: *ret_reply says why. Owned by the caller. */
+static GBytes *plain_body(Service *service, const Request *request, Reply **ret_reply)
+{
+    const gsize most = most_bytes(service);
     const char *coding = request_header(request, "Content-Encoding");
     if (!coding || !*coding || g_ascii_strcasecmp(coding, "identity") == 0)
         return g_bytes_new_static(request->body, request->length);
@@ -75,14 +84,14 @@ static GBytes *plain_body(const Service *service, const Request *request, Reply 
     }
     g_autoptr(GError) error = NULL;
     gsize length;
-    char *text = spool_expand(request->body, request->length, service->max_body_plain, &length, &error);
+    char *text = spool_expand(request->body, request->length, most, &length, &error);
     if (text)
         return g_bytes_new_take(text, length);
     *ret_reply = g_error_matches(error, SPOOL_ERROR, SPOOL_ERROR_TOO_LARGE)
                      ? reply_error(413,
                                    "unpacked, the body has more than %" G_GSIZE_FORMAT " bytes ([server] "
                                    "max_lines_size)",
-                                   service->max_body_plain)
+                                   most)
                      : reply_error(400, "gzip: the body is damaged: %s", error->message);
     return NULL;
 }

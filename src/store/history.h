@@ -2,14 +2,19 @@
  * What was: figures of every VM over time, events, and which VMs there were, in one SQLite file (WAL). Three tiers:
  * raw, one minute, fifteen minutes, the latter two by min, mean and max; counters are kept as their rates. One thread
  * writes; to add never waits for a disk. A file that is damaged, or of another version, is set aside beside the new one
- * and the log says so. The one file that includes SQLite is history.c. */
+ * and the log says so. SQLite's header is included by history*.c alone. */
 #pragma once
 
 #include "store/record.h"
 
 #define HISTORY_ERROR history_error_quark()
 GQuark history_error_quark(void);
-typedef enum { HISTORY_ERROR_OPEN, HISTORY_ERROR_QUERY, HISTORY_ERROR_BUSY } HistoryErrorCode;
+typedef enum {
+    HISTORY_ERROR_OPEN,
+    HISTORY_ERROR_QUERY,
+    HISTORY_ERROR_BUSY,    /* another process writes this history */
+    HISTORY_ERROR_DAMAGED, /* the file is being set aside: ask again */
+} HistoryErrorCode;
 
 typedef enum { TIER_RAW, TIER_MINUTE, TIER_QUARTER, N_TIERS } HistoryTier;
 const char *history_tier_name(HistoryTier tier); /* "raw", "1m", "15m" */
@@ -23,7 +28,7 @@ typedef struct {
 
 typedef struct History History;
 
-/* Makes file and directory (0700, parents not) where they are missing. */
+/* Makes file and directory (0700, parents not) where they are missing. One process at a time may have it open. */
 History *history_open(const char *path, const HistoryOptions *options, GError **error);
 /* Writes what is queued, closes. */
 void history_close(History *history);
@@ -36,13 +41,18 @@ bool history_has_metric(Metric m);
  * ("network_rx_bytes" finds network_rx_per_sec, and so "counters are kept as rates"). N_METRICS: none. */
 Metric history_metric_by_name(const char *name);
 
-/* Queues; of VmRecord (references are taken), of VmEvent (copied). Never waits; what is above HISTORY_QUEUE_MAX is
- * dropped, oldest first, and counted. */
+/* Queues; of VmRecord (their figures are copied, small), of VmEvent (copied). Never waits; what is above
+ * HISTORY_QUEUE_MAX is dropped, oldest first, and counted; so is a record without a time, or of one more than a day
+ * ahead of our clock. The same VM and time again is the same sample: figures that are new to it are added. Samples may
+ * come late, up to the retention of the tiers. */
 #define HISTORY_QUEUE_MAX 100000
 void history_add(History *history, const GPtrArray *records);
 void history_add_events(History *history, const GPtrArray *events);
 /* VMs whose identity, or end, is to be remembered over a restart: of VmRecord. */
 void history_note_vms(History *history, const GPtrArray *records);
+
+/* Whether it knows of that VM: one that was noted, or has figures. */
+bool history_has_vm(History *history, guint64 vm_id);
 
 /* At start: the VMs there were (of VmRecord without figures), and the last events, oldest first (of VmEvent). */
 GPtrArray *history_load_vms(History *history, GError **error);
@@ -73,8 +83,13 @@ typedef struct {
 void history_answer_free(HistoryAnswer *answer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HistoryAnswer, history_answer_free)
 
-/* Any thread; a reader never waits for the writer. The tier: the finest that reaches back to `from` and is no coarser
- * than the step; where none does, the one that reaches back furthest. */
+/* Any thread; a reader never waits for the writer. Of the tiers that reach back to `from`, or where none does so, as
+ * far as any:
+ * - with a step, the coarsest whose own divides it (all of those give the same points, and this at the least cost),
+ * else the finest; a step below the tier's becomes the tier's, another that is no multiple of it the next multiple;
+ * - without, the finest that gives at most HISTORY_POINTS_WANTED points of a metric; where none does, the coarsest,
+ * with a step that does. A step that would give more than HISTORY_POINTS_MAX points in all is widened; the answer says
+ * which it became. What was added within the last flush_ms may be missing. */
 HistoryAnswer *history_query(History *history, const HistoryQuery *query, GError **error);
 /* Newest first; vm_id 0: of all. Of VmEvent. */
 GPtrArray *history_events(History *history, guint64 vm_id, gint64 from_ns, gint64 to_ns, guint most, GError **error);
@@ -86,7 +101,7 @@ typedef struct {
     guint64 written, dropped;  /* records, since the start */
     guint queued;
     char *error;     /* of the last flush; NULL: it went well */
-    char *set_aside; /* damaged file that was set aside at start; NULL: none */
+    char *set_aside; /* damaged file that was set aside last, since the start; NULL: none */
 } HistoryStatus;
 void history_status(History *history, HistoryStatus *ret_status);
 void history_status_clear(HistoryStatus *status);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
+#define HOST_AHEAD_NS (G_GINT64_CONSTANT(300) * 1000000000)
 #define LAGS 16 /* samples that the skew of a clock is judged by */
 
 struct Host {
@@ -111,6 +112,8 @@ Host *hosts_note(Hosts *hosts, const Sample *sample, const char *origin, bool wh
     if (!host)
         return NULL;
     host->failing = false;
+    if (host->time_ns > now.real_ns + HOST_AHEAD_NS && sample->realtime_ns <= now.real_ns + HOST_AHEAD_NS)
+        host->time_ns = host->whole_ns = host->before_ns = 0; /* its clock was ahead, and was set back */
     if (sample->realtime_ns > host->time_ns)
         note_time(host, sample->realtime_ns, now);
     if (!whole || sample->realtime_ns < host->whole_ns)

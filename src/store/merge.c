@@ -147,10 +147,10 @@ void merge_derive(VmSample *now, const VmSample *before, gint64 elapsed_ns, gint
     g_autoptr(Sample) previous = before ? sample_of_copy(before, 1, realtime_ns - elapsed_ns) : NULL;
     rates_derive(current, previous);
     const VmSample *derived = g_ptr_array_index(current->vms, 0);
-    metric_row_merge(now->row, derived->row, true);
-    merge_devices_absent(now, derived);
     if (before && !has_devices && is_pair(elapsed_ns))
         derive_own_rates(now->row, before->row, (double)elapsed_ns / 1e9);
+    metric_row_merge(now->row, derived->row, true);
+    merge_devices_absent(now, derived);
 }
 
 /* --- pieces --- */

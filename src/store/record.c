@@ -40,14 +40,26 @@ void vm_record_unref(const VmRecord *record)
 VmRecord *vm_record_copy(const VmRecord *record)
 {
     VmRecord *copy = g_new(VmRecord, 1);
-    *copy = *record;
-    copy->references = 1;
-    copy->name = g_strdup(record->name);
-    copy->uuid = g_strdup(record->uuid);
-    copy->host = g_strdup(record->host);
-    copy->sample = vm_sample_copy(record->sample);
-    copy->known = record->known ? metric_row_copy(record->known) : NULL;
-    copy->one_state = g_strdup(record->one_state);
-    copy->one_lcm_state = g_strdup(record->one_lcm_state);
+    *copy = (VmRecord){
+        .references = 1, /* whoever holds the other one counts on it meanwhile */
+        .vm_id = record->vm_id,
+        .name = g_strdup(record->name),
+        .uuid = g_strdup(record->uuid),
+        .host = g_strdup(record->host),
+        .source = record->source,
+        .sample = vm_sample_copy(record->sample),
+        .known = record->known ? metric_row_copy(record->known) : NULL,
+        .time_ns = record->time_ns,
+        .complete = record->complete,
+        .has_cpu_change = record->has_cpu_change,
+        .has_memory_change = record->has_memory_change,
+        .cpu_change = record->cpu_change,
+        .memory_change = record->memory_change,
+        .first_seen_ns = record->first_seen_ns,
+        .last_seen_ns = record->last_seen_ns,
+        .ended_ns = record->ended_ns,
+        .one_state = g_strdup(record->one_state),
+        .one_lcm_state = g_strdup(record->one_lcm_state),
+    };
     return copy;
 }

@@ -9,8 +9,10 @@
 
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 #define NS_PER_S 1e9
-#define CHANGE_MAX_NS (G_GINT64_CONSTANT(3600) * 1000000000) /* as RATES_MAX_INTERVAL_NS: longer is no change of now   \
-                                                              */
+#define AHEAD_NS (G_GINT64_CONSTANT(300) * 1000000000) /* clocks may differ by so much */
+#define CHANGE_MAX_NS                                                                                                  \
+    (G_GINT64_CONSTANT(3600) * 1000000000) /* as RATES_MAX_INTERVAL_NS: longer is no change of now                     \
+                                            */
 
 /* What the store has of a VM besides what is published. */
 typedef struct {
@@ -331,7 +333,7 @@ static void see_step(Taking *t, const VmRecord *before, const VmRecord *record)
 static void heard(const Taking *t, Slot *slot)
 {
     slot->heard_mono_ns = t->now.mono_ns;
-    slot->spoke_ns = MAX(slot->spoke_ns, t->time_ns);
+    slot->spoke_ns = slot->spoke_ns > t->now.real_ns + AHEAD_NS ? t->time_ns : MAX(slot->spoke_ns, t->time_ns);
     if (t->source == SOURCE_COLLECTOR)
         slot->collector_mono_ns = t->now.mono_ns;
     if (g_strcmp0(slot->origin, t->origin) != 0) {
@@ -415,6 +417,12 @@ static void take_first(Taking *t, VmSample *vm)
         g_ptr_array_add(t->change->taken, vm_record_ref(record));
 }
 
+/* What is there is of a clock that was ahead, and has been set back since. */
+static bool is_from_ahead(const Taking *t, const VmRecord *record)
+{
+    return record->time_ns > t->now.real_ns + AHEAD_NS && t->time_ns <= t->now.real_ns + AHEAD_NS;
+}
+
 /* Takes the sample over. */
 static void take_vm(Taking *t, VmSample *taken)
 {
@@ -430,7 +438,8 @@ static void take_vm(Taking *t, VmSample *taken)
         take_texts(t, slot, vm);
     } else if (!is_believed(t, slot, vm)) {
         t->change->doubled++;
-    } else if (t->time_ns < record->time_ns || (!is_live(slot) && t->time_ns <= record->ended_ns)) {
+    } else if ((t->time_ns < record->time_ns && !is_from_ahead(t, record)) ||
+               (!is_live(slot) && t->time_ns <= record->ended_ns)) {
         take_late(t, g_steal_pointer(&vm));
     } else if (t->time_ns == record->time_ns) {
         take_piece(t, slot, vm);
@@ -444,7 +453,8 @@ static void take_vm(Taking *t, VmSample *taken)
 static bool has_ended(const Taking *t, const Slot *slot, gint64 absent_before_ns)
 {
     /* Of a VM known from before a restart it is not known which collector spoke for it. */
-    const bool same_speaker = slot->origin ? g_strcmp0(slot->origin, t->origin) == 0 : slot->record->source == t->source;
+    const bool same_speaker =
+        slot->origin ? g_strcmp0(slot->origin, t->origin) == 0 : slot->record->source == t->source;
     if (!is_live(slot) || !same_speaker || g_strcmp0(slot->record->host, t->host) != 0)
         return false;
     if (t->source == SOURCE_COLLECTOR)

@@ -46,6 +46,7 @@ class Server:
     """A server process on a port of the loopback. It keeps its port when it is started again."""
     ready_path, ready_status = "/health", 200
     stays = False  # when the process that started it ends
+    environment = {}
 
     def __init__(self, directory, user=None, password=None):
         self.directory = pathlib.Path(directory)
@@ -82,7 +83,8 @@ class Server:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.directory, start_new_session=True,
-                                            env={"PATH": "/usr/bin:/bin", "HOME": str(self.directory), "TZ": "UTC"},
+                                            env={"PATH": "/usr/bin:/bin", "HOME": str(self.directory), "TZ": "UTC",
+                                                 **self.environment},
                                             preexec_fn=None if self.stays else _end_with_parent)
         deadline = time.monotonic() + READY_SECONDS
         while not self._is_ready():

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What writers send to telemetryd: the paths of InfluxDB 1, 2 and 3, what is refused of it, what becomes of it here and at
+our own sinks, and VMs that several speak for."""
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+from databases import Influxd, free_port
+from forwarding import batches
+from harness import args, main
+from telemetryd import SECOND, EndpointCase, Events, host_totals, now_ns, totals
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
+import fleet  # noqa: E402
+
+UNITS = {"ns": 1, "u": 10**3, "us": 10**3, "ms": 10**6, "s": SECOND, "nanosecond": 1, "microsecond": 10**3,
+         "millisecond": 10**6, "second": SECOND}
+PATHS = (("/write", ("ns", "u", "us", "ms", "s")), ("/api/v2/write?org=o&bucket=b", ("ns", "us", "ms", "s")),
+         ("/api/v3/write_lp?db=d", ("nanosecond", "microsecond", "millisecond", "second", "auto", "ns", "us", "ms", "s")))
+
+
+class Feeding(EndpointCase):
+
+    def test_paths_and_precisions(self):
+        """feeding: all paths of InfluxDB take lines, packed or not, in each of their precisions"""
+        daemon = self.daemon()
+        vm_id = 0
+        for path, precisions in PATHS:
+            for precision in precisions:
+                for packed in (False, True):
+                    vm_id += 1
+                    stamp = now_ns() // UNITS.get(precision, SECOND)
+                    join = "&" if "?" in path else "?"
+                    daemon.write(totals(vm_id, stamp), f"{path}{join}precision={precision}", packed=packed)
+                    vm = daemon.vms()[vm_id]
+                    self.assertLess(vm["sample_age_seconds"], 60, f"{path} {precision}")
+                    self.assertEqual(vm["telemetry"], "warming_up")
+            for wrong in ("days", "NS", ""):
+                if wrong:
+                    got = daemon.write(totals(1, 1), f"{path}{'&' if '?' in path else '?'}precision={wrong}", status=400)
+                    self.assertIn("precision", got["detail"])
+        daemon.write(totals(900, now_ns()).encode() + b"", "/write")
+
+    def test_what_is_refused(self):
+        """feeding: what is good of a body is taken, what is not is named; damaged and too large bodies are refused"""
+        daemon = self.daemon(server={"max_body": "64K", "max_lines_size": "128K"})
+        for path, precision in (("/write", "ns"), ("/api/v2/write?org=o&bucket=b", "ns"), ("/api/v3/write_lp?db=d", "nanosecond")):
+            text = totals(1, now_ns()) + "no line protocol\n" + totals(2, now_ns()) + "vm_totals,VMID=3 x= 5\n"
+            got = daemon.write(text, f"{path}{'&' if '?' in path else '?'}precision={precision}", status=400)
+            self.assertEqual(sorted(daemon.vms()), [1, 2])
+            self.assertEqual([line["line_number"] for line in got["data"]], [2, 4], got)
+            self.assertIn("partial write", got["error"])
+            self.assertIn("2 of 4 lines", got["detail"])
+        whole = gzip.compress(totals(1, now_ns()).encode())
+        bad = {"cut": (whole[:-5], 400), "junk behind": (whole + b"junk", 400), "no gzip": (b"text", 400),
+               "a bomb": (gzip.compress(b"x" * (1 << 24)), 413), "too large": (b"x" * (1 << 17), 413)}
+        for name, (body, status) in bad.items():
+            headers = {} if name == "too large" else {"Content-Encoding": "gzip"}
+            got, _, answer = daemon.ask("POST", "/write", body, headers)
+            self.assertEqual(got, status, f"{name}: {answer[:300]}")
+            self.assertEqual(sorted(json.loads(answer))[:2], ["detail", "error"], name)
+        got, _, answer = daemon.ask("POST", "/write", whole, {"Content-Encoding": "zstd"})
+        self.assertEqual(got, 415, answer)
+        daemon.write("", "/write")
+        daemon.write(whole + gzip.compress(totals(4, now_ns()).encode()), headers={"Content-Encoding": "gzip"})
+        self.assertIn(4, daemon.vms())
+        self.assertEqual(daemon.json("status")["feed"]["refused_lines"], 6)
+
+    def test_curl(self):
+        """feeding: counters alone, by curl, give percentages and rates with the second sample"""
+        daemon = self.daemon()
+        begin = now_ns() - 10 * SECOND
+        for i in range(2):
+            text = totals(83, begin + i * 10 * SECOND, cpu_s=5 + 5 * i, net_rxbytes=f"{1000 + 5000 * i}i")
+            subprocess.run(["curl", "-sS", "--fail", "--data-binary", text, f"{daemon.url}/write?precision=ns"],
+                           check=True, timeout=30)
+        vm = daemon.vms()[83]
+        self.assertEqual(vm["telemetry"], "ok")
+        self.assertAlmostEqual(vm["cpu_usage_percent"], 25.0, 2)  # 5 s of 10, of two vCPUs
+        self.assertAlmostEqual(vm["memory_usage_percent"], 50.0, 2)
+        self.assertAlmostEqual(vm["network_rx_per_sec"], 500.0, 2)
+
+    def test_ended_and_events(self):
+        """feeding: VMs end by two collections without them, and by OpenNebula's word; events give them their names"""
+        daemon = self.daemon()
+        begin = now_ns() - 200 * SECOND
+        daemon.write(totals(1, begin) + totals(2, begin) + host_totals(begin))
+        for i, live in ((1, [1, 2]), (2, [1])):
+            stamp = begin + i * 30 * SECOND
+            daemon.write(totals(1, stamp) + host_totals(stamp))
+            self.assertEqual(sorted(daemon.vms()), live)
+        daemon.write(f'vm_events,VMID=7,host=kvm1,state=ACTIVE,lcm_state=RUNNING name="db",owner="eve" {now_ns()}\n')
+        vm = daemon.vms()[7]
+        self.assertEqual((vm["telemetry"], vm["state"], vm["vm_name"], vm["uname"]), ("missing", "running", "db", "eve"))
+        self.assertIn("cpu_usage_percent", vm["missing"])
+        with Events(daemon) as events:
+            events.until("snapshot")
+            daemon.write(f'vm_events,VMID=7,host=kvm1,state=8,lcm_state=0 name="db",owner="eve" {now_ns()}\n')
+            self.assertEqual(events.until("ended")[2]["vm_id"], 7)
+        self.assertNotIn(7, daemon.vms())
+        told = self.settles(lambda: [e for e in daemon.json("events?vm_id=7")["events"] if e["state"] == "POWEROFF"], "no event")
+        self.assertEqual((told[0]["owner"], told[0]["source"]), ("eve", "opennebula"))
+        self.assertEqual({vm["vm_id"]: vm["live"] for vm in daemon.json("monitored-vms")["vms"]},
+                         {1: True, 2: False, 7: False})
+
+    def test_migration(self):
+        """feeding: a VM that is seen from two hosts is one; where it runs is believed"""
+        daemon = self.daemon()
+        stamp = now_ns()
+        daemon.write(totals(83, stamp, host="a", cpu_s=5))
+        daemon.write(totals(83, stamp + SECOND, host="b", cpu_s=0, state=3))
+        self.assertEqual(daemon.vms()[83]["host"], "a")
+        daemon.write(totals(83, stamp + 2 * SECOND, host="b", cpu_s=1))
+        daemon.write(totals(83, stamp + 3 * SECOND, host="a", cpu_s=6, state=3))
+        vms = daemon.vms()
+        self.assertEqual((list(vms), vms[83]["host"]), ([83], "b"))
+        moved = self.settles(lambda: [e for e in daemon.json("events?vm_id=83")["events"] if e["state"] == "moved"], "no event")
+        self.assertEqual(moved[0]["reason"], "from a to b")
+
+    def test_foreign_lines(self):
+        """feeding: other series are no error, and are no VMs"""
+        daemon = self.daemon()
+        daemon.write(f"cpu,host=h usage_idle=1 {now_ns()}\nvm_totals,host=h cputime=1i {now_ns()}\n")
+        self.assertEqual(daemon.vms(), {})
+        self.assertEqual(daemon.json("status")["feed"]["foreign_lines"], 2)
+
+
+class Relaying(EndpointCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.influx = Influxd(cls.scratch / "influxd")
+        cls.cleanup(cls.influx.kill)
+
+    def relay(self, database, url=None, **sections):
+        self.influx.create(database)
+        return self.daemon(sink__influx={"type": "influxdb1", "url": url or self.influx.url, "database": database},
+                           forward={"program": args.build / "hooks" / "forward", "linger": 1},
+                           spool={"dir": self.scratch / f"spool-{database}"}, **sections)
+
+    def count(self, database):
+        got = self.influx.query("SELECT count(cputime) FROM vm_totals", database)
+        return got[0]["values"][0][1] if got else 0
+
+    def test_each_point_once(self):
+        """relaying: what comes in goes to our own sinks, each point once, bad lines left out, times as they were"""
+        daemon = self.relay("once")
+        begin = now_ns() - 3600 * SECOND
+        for i in range(50):
+            stamp = begin + i * SECOND
+            text = "".join(totals(vm, stamp // 10**6) for vm in range(1, 21))
+            daemon.write(text, "/write?precision=ms", packed=i % 2 == 0)
+        daemon.write("bad line\n" + totals(99, begin) + f"cpu,host=x usage=1 {begin}\n", status=400)
+        self.settles(lambda: self.count("once") == 50 * 20 + 1, f"{self.count('once')} points arrived", 60)
+        got = self.influx.query("SELECT cputime FROM vm_totals WHERE VMID='7'", "once")[0]["values"]
+        self.assertEqual(got[3][0], (begin // 10**6 + 3 * 1000) * 10**6)
+        self.assertEqual(self.influx.query("SELECT count(usage) FROM cpu", "once")[0]["values"][0][1], 1)
+        self.assertEqual(daemon.json("status")["feed"]["relayed_lines"], 1002)
+
+    def test_outage(self):
+        """relaying: while our sink is down lines wait, status says so, and they arrive when it is back"""
+        port = free_port()
+        self.influx.create("outage")
+        daemon = self.relay("outage", url=f"http://127.0.0.1:{port}")
+        for i in range(5):
+            daemon.write(totals(83, now_ns() + i))
+        waits = self.settles(lambda: (s := daemon.json("status")["forwarding"]["sinks"][0])["failures"] and s, "no trouble told")
+        self.assertGreater(waits["queued_batches"], 0)
+        told = daemon.json("diagnostic")
+        self.assertEqual(told["influx"]["status"], "error")
+        self.assertEqual(daemon.vms()[83]["telemetry"] in ("ok", "warming_up"), True)
+        daemon.sections["sink influx"]["url"] = self.influx.url
+        daemon.reload()
+        subprocess.run([args.build / "hooks" / "forward", "--config", daemon.conf, "--flush", "--timeout", "60"],
+                       check=True, timeout=90, capture_output=True)
+        self.assertEqual(self.count("outage"), 5)
+
+    def test_unwritable_spool(self):
+        """relaying: where lines can't be queued the writer is told to keep them (503), and nothing else suffers"""
+        daemon = self.relay("unwritable")
+        daemon.write(totals(83, now_ns()))
+        spool = self.scratch / "spool-unwritable"
+        aside = spool.with_name("aside")
+        self.settles(lambda: self.count("unwritable") == 1, "the first did not arrive")
+        time.sleep(1.5)
+        spool.rename(aside)
+        spool.symlink_to(aside)
+        got, headers, body = daemon.ask("POST", "/write?precision=ns", totals(84, now_ns()))
+        self.assertEqual(got, 503, body)
+        self.assertIn("Retry-After", headers)
+        self.assertIn("sinks", json.loads(body)["detail"])
+        self.assertIn(84, daemon.vms())  # it is shown all the same
+        spool.unlink()
+        aside.rename(spool)
+        daemon.write(totals(84, now_ns()))
+
+    def test_forwarder_to_endpoint(self):
+        """relaying: a forwarder with telemetryd as its sink, which relays: the last point arrives"""
+        daemon = self.relay("chain")
+        conf = self.scratch / "chain.conf"
+        spool = self.scratch / "chain-spool"
+        conf.write_text(f"[spool]\ndir = {spool}\n[forward]\nlinger = 0\n[sink td]\ntype = telemetryd\nurl = {daemon.url}\n")
+        texts = batches(20)
+        fleet.fill(spool, "td", [(now_ns() + i, text) for i, text in enumerate(texts)])
+        done = subprocess.run([args.build / "hooks" / "forward", "--config", conf, "--flush", "--timeout", "60"],
+                              timeout=90, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = sum(text.count("\n") for text in texts)
+        self.assertEqual(daemon.json("status")["feed"]["lines"], lines)
+        self.settles(lambda: daemon.json("status")["forwarding"]["sinks"][0]["sent_lines"] >= lines, "not all relayed", 60)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What was: history and events from SQLite, over kill -9 and damage, and from a real InfluxDB 1; and the stream of what
+is."""
+import contextlib
+import signal
+import socket
+import sqlite3
+import time
+
+from databases import Influxd
+from harness import main
+from telemetryd import SECOND, EndpointCase, Events, now_ns, totals
+
+MINUTE = 60 * SECOND
+
+
+def usage(vm_id, time_ns, percent, host="kvm1"):
+    return (f"vm_totals,VMID={vm_id},host={host},name=one-{vm_id},uuid=u-{vm_id} state=1i,cputime=1i,"
+            f"cpu_usage_percent={percent:.1f},memory_usage_percent=5.0,net_rxbytes_per_sec=7.5 {time_ns}\n")
+
+
+class History(EndpointCase):
+    def points(self, daemon, query):
+        return daemon.json(f"history/83?{query}")["series"][0]["points"]
+
+    def filled(self, hours=5, step_s=10, **sections):
+        """A VM with so many hours behind it, the percentage being the minute of the hour."""
+        daemon = self.daemon(**sections)
+        end = now_ns() // (15 * MINUTE) * 15 * MINUTE
+        begin = end - hours * 3600 * SECOND
+        text = []
+        for at in range(begin, end, step_s * SECOND):
+            text.append(usage(83, at, at // MINUTE % 60))
+            if len(text) == 2000:
+                daemon.write("".join(text))
+                text = []
+        daemon.write("".join(text))
+        self.settles(lambda: daemon.json("status")["history"]["queued"] == 0, "not written")
+        return daemon, begin, end
+
+    def test_tiers_and_steps(self):
+        """history: samples, minutes and quarters of an hour; steps; by min, mean and max"""
+        daemon, begin, end = self.filled()
+        got = daemon.json(f"history/83?metric=cpu_usage_percent&from={(end - 30 * MINUTE) // SECOND}&to={end // SECOND}")
+        series = got["series"][0]
+        self.assertEqual((got["tier"], got["source"], series["metric"], series["unit"]), ("raw", "sqlite", "cpu_usage_percent", "%"))
+        self.assertEqual(len(series["points"]), 180)
+        got = daemon.json(f"history/83?from={begin // SECOND}&to={end // SECOND}&step=5m")
+        points = got["series"][0]["points"]
+        self.assertEqual((len(points), got["step_seconds"]), (60, 300.0))
+        for stamp, mean, low, high in points:
+            self.assertTrue(low <= mean <= high and high - low == 4.0, (stamp, mean, low, high))
+            minute = int(stamp[14:16])
+            self.assertEqual((minute % 5, low, round(mean, 6)), (0, minute, minute + 2.0), stamp)
+        got = daemon.json(f"history/83?from={begin // SECOND}&to={end // SECOND}&step=15m")
+        self.assertEqual((got["tier"], len(got["series"][0]["points"])), ("15m", 20))
+        got = daemon.json("history/one-83?metric=cpu_usage_percent,network_rx_bytes,memory_usage_percent&from=-10m")
+        self.assertEqual([one["metric"] for one in got["series"]],
+                         ["cpu_usage_percent", "network_rx_per_sec", "memory_usage_percent"])
+        self.assertEqual({point[1] for point in got["series"][1]["points"]}, {7.5})
+        self.assertLessEqual(len(self.points(daemon, f"from={begin // SECOND}")), 1001)
+
+    def test_kill(self):
+        """history: kill -9 loses nothing that was flushed; a restart knows the VMs and goes on"""
+        daemon, begin, end = self.filled(hours=1)
+        query = f"from={begin // SECOND}&to={end // SECOND}&step=1m"
+        before = self.points(daemon, query)
+        self.assertEqual(len(before), 60)
+        for _ in range(3):
+            daemon.restart(signal.SIGKILL)
+            self.assertEqual(self.points(daemon, query), before)
+        self.assertEqual(daemon.json("monitored-vms")["count"], 1)
+        daemon.write(usage(83, end, 50))
+        self.settles(lambda: len(self.points(daemon, f"from={begin // SECOND}&step=1m")) >= 61, "not written")
+
+    def test_damage(self):
+        """history: a damaged file is set aside, loudly, and a new one begun; what is, is served"""
+        for how in ("no database", "cut", "holes", "other tables"):
+            daemon, begin, end = self.filled(hours=1)
+            daemon.stop()
+            file = daemon.state / "history.sqlite"
+            for more in ("-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    file.with_name(file.name + more).unlink()
+            data = bytearray(file.read_bytes())
+            if how == "no database":
+                data[:] = b"this is no database" * 1000
+            elif how == "cut":
+                del data[4096 * 2 + 100:]
+            elif how == "holes":
+                for at in range(4096, len(data), 4096):
+                    data[at:at + 512] = b"\xa5" * 512
+            file.write_bytes(data)
+            if how == "other tables":
+                file.write_bytes(b"")
+                with contextlib.closing(sqlite3.connect(file)) as db:
+                    db.execute("CREATE TABLE raw(something_else)")
+                    db.commit()
+            daemon.start()
+            with contextlib.suppress(Exception):
+                self.points(daemon, f"from={begin // SECOND}")
+            daemon.write(usage(83, now_ns(), 42))
+            self.settles(lambda: [p[1] for p in self.points(daemon, "from=-5m")][-1:] == [42.0], f"{how}: not written")
+            aside = list(daemon.state.glob("history.sqlite.*"))
+            self.assertTrue([path for path in aside if "damaged" in path.name], f"{how}: {aside}")
+            self.assertRegex(daemon.log_text(), "is damaged.*a new one is begun", how)
+            self.assertIn("damaged", daemon.json("status")["history"]["set_aside"], how)
+
+    def test_wrong_parameters(self):
+        """history: wrong parameters are told what was expected; nothing of them reaches a database"""
+        daemon = self.daemon()
+        daemon.write(usage(83, now_ns(), 5))
+        for query, word in (("metric=bogus", "metric"), ("metric=cputime)%20FROM%20x--", "metric"), ("metric=state", "metric"),
+                            ("from=yesterday", "from"), ("to=2026-13-45T00:00:00Z", "to"), ("from=2026-11-26T08:00:00", "from"),
+                            ("from=now&to=-1h", "before"), ("step=0", "step"), ("step=-5m", "step"), ("step=5y", "step"),
+                            ("source=mysql", "source"), ("source=influx", "database"),
+                            ("metric=" + ",".join(["cpu_usage_percent"] * 40), "at most")):
+            status = 404 if query == "source=influx" else 400
+            got = daemon.json(f"history/83?{query}", status=status)
+            self.assertIn(word, got["detail"], query)
+        for vm in ("83'%20OR%20'1'='1", "x", "one-", "-1", "99999999999"):
+            self.assertIn("is no VM", daemon.json(f"history/{vm}", status=400)["detail"])
+        self.assertEqual(daemon.json("history/84", status=404)["error"], "not_found")
+        for query, word in (("vm_id=x", "no VM"), ("limit=0", "limit"), ("limit=99999999", "limit"), ("from=x", "from")):
+            self.assertIn(word, daemon.json(f"events?{query}", status=400)["detail"])
+
+    def test_retention(self):
+        """history: what is older than its tier keeps goes, and the file stays within its size"""
+        daemon, _, end = self.filled(hours=5, history={"keep_raw": "1h", "max_size": "1M"})
+        for i in range(20):
+            daemon.write("".join(usage(vm, end + i * SECOND, i) for vm in range(1000, 1500)))
+        self.settles(lambda: daemon.json("status")["history"]["bytes"] < 4 << 20, daemon.json("status")["history"], 60)
+        self.settles(lambda: (daemon.json("status")["history"]["tiers"]["raw"]["oldest"] or "9") > "2000", "no oldest", 60)
+
+    def test_events(self):
+        """history: events newest first, of one VM or all, by time, and over a restart"""
+        daemon = self.daemon()
+        begin = now_ns() - 100 * SECOND
+        for i in range(5):
+            daemon.write(f'vm_events,VMID={80 + i % 2},state=ACTIVE,lcm_state={i} name="n{i}" {begin + i * SECOND}\n')
+        def told(query=""):
+            return [e["vm_name"] for e in daemon.json(f"events{query}")["events"] if e["source"] == "opennebula"]
+        self.settles(lambda: len(told()) == 5, "not written")
+        self.assertEqual(told(), ["n4", "n3", "n2", "n1", "n0"])
+        self.assertEqual(told("?vm_id=one-81"), ["n3", "n1"])
+        self.assertEqual(told("?limit=2"), ["n4", "n3"])
+        self.assertEqual(told(f"?from={begin // SECOND + 3}"), ["n4", "n3"])
+        daemon.restart(signal.SIGKILL)
+        self.assertEqual(told(), ["n4", "n3", "n2", "n1", "n0"])
+        daemon.write(f'vm_events,VMID=80,state=ACTIVE,lcm_state=0 name="n0" {begin}\n')
+        time.sleep(0.3)
+        self.assertEqual(len(told()), 5)  # the same once more
+
+    def test_influx(self):
+        """history: from a real InfluxDB 1, the number bound as a parameter; it is away: 502, and the rest goes on"""
+        influx = Influxd(self.scratch / "influxd", user="admin", password="pa'ss\"w")
+        self.cleanup(influx.kill)
+        influx.create("one")
+        begin = now_ns() // MINUTE * MINUTE - 60 * MINUTE
+        text = "".join(usage(vm, begin + i * 30 * SECOND, vm + i % 2) for i in range(120) for vm in (83, 84))
+        influx.request("POST", "/write?db=one&precision=ns", text.encode())
+        daemon = self.daemon(sink__db={"type": "influxdb1", "url": influx.url, "database": "one", "user": "admin",
+                                       "password_file": self.secret("pa'ss\"w")},
+                             history={"influx": "db"}, spool={"dir": self.scratch / "spool-influx"},
+                             forward={"program": "/bin/true"})
+        got = daemon.json(f"history/83?metric=cpu_usage_percent,net_rxbytes&from={begin // SECOND}&step=1m")
+        self.assertEqual((got["source"], got["step_seconds"]), ("influx", 60.0))
+        points = got["series"][0]["points"]
+        self.assertEqual(len(points), 60)
+        self.assertEqual({tuple(point[1:]) for point in points}, {(83.5, 83.0, 84.0)})
+        self.assertEqual({point[1] for point in got["series"][1]["points"]}, {7.5})
+        self.assertEqual(daemon.json("history/99?from=-2h")["series"][0]["points"], [])
+        self.assertEqual(daemon.json("history/83?from=-2h&source=sqlite", status=404)["error"], "not_found")
+        influx.kill()
+        got = daemon.json("history/83?from=-2h", status=502)
+        self.assertIn("sink db: cannot connect", got["detail"])
+        self.assertEqual(daemon.vms(), {})
+
+
+class Stream(EndpointCase):
+    def test_each_sample(self):
+        """stream: first all there is, then one event for each sample, as vm-telemetry has it"""
+        daemon = self.daemon()
+        daemon.write(totals(83, now_ns()))
+        with Events(daemon) as events:
+            self.assertEqual(events.answer.headers["Content-Type"].split(";")[0], "text/event-stream")
+            _, event, data = events.next()
+            self.assertEqual((event, data["count"], data["vms"][0]["vm_id"]), ("snapshot", 1, 83))
+            for i in range(5):
+                daemon.write(totals(83, now_ns(), cpu_s=2 + i) + totals(84, now_ns(), cpu_s=i, host="other"))
+                seen = [events.until("sample")[2] for _ in range(2)]
+                self.assertEqual([one["host"] for one in seen], ["kvm1", "other"])
+                self.assertEqual(seen[0]["vms"][0]["cputime"], (2 + i) * SECOND)
+            self.assertEqual(set(seen[0]["vms"][0]), set(daemon.vms()[83]))
+
+    def test_resume(self):
+        """stream: who comes back with Last-Event-ID gets what was missed; after too much, or a restart, all anew"""
+        daemon = self.daemon()
+        with Events(daemon) as events:
+            events.next()
+            daemon.write(totals(83, now_ns(), cpu_s=1))
+            last = events.until("sample")[0]
+        for i in range(3):
+            daemon.write(totals(83, now_ns(), cpu_s=2 + i))
+        with Events(daemon, last) as events:
+            seen = [events.until("sample")[2]["vms"][0]["cputime"] for _ in range(3)]
+            self.assertEqual(seen, [2 * SECOND, 3 * SECOND, 4 * SECOND])
+        for wrong in ("x", "00000000-1", last + "9", "-1", "%00"):
+            with Events(daemon, wrong) as events:
+                self.assertEqual(events.next()[1], "snapshot", wrong)
+        with Events(daemon, last) as events:
+            events.next()
+            daemon.restart(signal.SIGTERM)
+            with contextlib.suppress(OSError):
+                while events.next():
+                    pass
+        with Events(daemon, last) as events:
+            self.assertEqual(events.next()[1], "snapshot")
+
+    def test_many_clients(self):
+        """stream: many clients, some of whom read nothing; the others get every sample; more than the limit get 503"""
+        daemon = self.daemon(server={"streams": 40, "send_timeout": 3})
+        with contextlib.ExitStack() as stack:
+            good = [stack.enter_context(Events(daemon)) for _ in range(30)]
+            for _ in range(10):
+                lazy = stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
+                lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                lazy.sendall(b"GET /api/telemetry/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for events in good:
+                self.assertEqual(events.next()[1], "snapshot")
+            self.settles(lambda: daemon.ask("GET", "/api/telemetry/stream", timeout=2)[0] == 503
+                         if self.is_full(daemon) else False, "no limit")
+            for i in range(20):
+                stamp = now_ns()
+                daemon.write("".join(totals(vm, stamp, cpu_s=i) for vm in range(1, 101)))
+            for events in good:
+                for i in range(20):
+                    self.assertEqual(events.until("sample")[2]["vms"][99]["cputime"], i * SECOND)
+        self.assertEqual(len(daemon.vms()), 100)
+
+    @staticmethod
+    def is_full(daemon):
+        try:
+            with contextlib.closing(daemon.connect(2)) as connection:
+                connection.request("GET", "/api/telemetry/stream")
+                return connection.getresponse().status == 503
+        except OSError:
+            return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""telemetryd's own life: configuration, start, readiness, reload, end; what Prometheus makes of it; and a build with
+ThreadSanitizer under load."""
+import concurrent.futures
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from databases import DatabaseError, find
+from harness import ROOT, args, main
+from replayed import FLEET, at, lines
+from telemetryd import API, EndpointCase, Events, Telemetryd, now_ns, totals
+
+
+def run(program, *words, env=None):
+    return subprocess.run([program, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, env={**os.environ, **(env or {})}, check=False)
+
+
+class Life(EndpointCase):
+    @property
+    def program(self):
+        return args.build / "serve" / "telemetryd"
+
+    def conf(self, text):
+        type(self).hosts += 1
+        path = self.scratch / f"conf-{self.hosts}"
+        path.write_text(text)
+        return path
+
+    def test_check_config(self):
+        """life: --check-config says what is right, or where and what is wrong"""
+        good = self.conf("[server]\nport = 4300\n[collector]\nenabled = yes\n[sink a]\nurl = http://x:1\ndatabase = d\n")
+        got = run(self.program, "--config", good, "--check-config")
+        self.assertEqual((got.returncode, got.stderr), (0, ""))
+        self.assertRegex(got.stdout, rf"^{good}: fine\. Listens on 127\.0\.0\.1 port 4300, no token needed; .*1 sink to relay")
+        for text, words in (("[server]\nprot = 1\n", r"conf-\d+:2: \[server\] prot = 1: unknown key"),
+                            ("[server]\nport = 99999\n", r"conf-\d+:2: \[server\] port = 99999: expected a whole number"),
+                            ("[server]\nlisten = 0.0.0.0\n", "read_token_file and write_token_file are needed"),
+                            ("[server]\nread_token_file = /nowhere\n", r"\[server\] read_token_file: .*/nowhere"),
+                            ("[sink a]\nurl = ftp://x\n", r"\[sink a\]"), ("[collector]\ninterval = 0.5\n", "seconds from 1")):
+            got = run(self.program, "--config", self.conf(text), "--check-config")
+            self.assertEqual((got.returncode, got.stdout), (2, ""), text)
+            self.assertRegex(got.stderr, f"telemetryd: .*{words}", text)
+            self.assertEqual(run(self.program, "--config", self.conf(text)).returncode, 2, text)
+        self.assertEqual(run(self.program, "--config", "/nowhere/at/all").returncode, 2)
+        self.assertEqual(run(self.program, "--bogus").returncode, 2)
+        self.assertEqual(run(self.program, "word").returncode, 2)
+        self.assertIn("telemetryd (one-telemetry)", run(self.program, "--version").stdout)
+        dumped = run(self.program, "--config", good, "--dump-config").stdout
+        self.assertIn("port = 4300", dumped)
+        self.assertEqual(run(self.program, "--config", self.conf(dumped), "--check-config").returncode, 0)
+
+    def test_one_at_a_time(self):
+        """life: a second one for the same directory, or the same port, is refused, and says why"""
+        daemon = self.daemon()
+        got = run(self.program, "--config", daemon.conf, "--port", "1")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("another telemetryd works here", got.stderr)
+        got = run(self.program, "--config", daemon.conf, "--state-dir", self.scratch / "other")
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stderr, rf"127\.0\.0\.1.*{daemon.port}.*in use")
+        self.assertEqual(daemon.vms(), {})
+
+    def test_notify(self):
+        """life: it tells systemd when it is ready, reloads and stops, and feeds the watchdog"""
+        path = self.scratch / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.bind(str(path))
+            heard.settimeout(30)
+            conf = self.conf(f"[server]\nport = {self.free_port()}\nstate_dir = {self.scratch / 'notified'}\n")
+            process = subprocess.Popen([self.program, "--config", conf], stderr=subprocess.PIPE, text=True,
+                                       env={**os.environ, "NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "5000000"})
+            self.cleanup(process.kill)
+            def until(word):
+                while word not in (got := heard.recv(1000).decode()):
+                    pass
+                return got
+            self.assertRegex(until("READY=1"), r"STATUS=listens on 127\.0\.0\.1 port")
+            until("WATCHDOG=1")
+            process.send_signal(signal.SIGHUP)
+            self.assertRegex(until("RELOADING=1"), r"MONOTONIC_USEC=\d+")
+            until("READY=1")
+            process.send_signal(signal.SIGTERM)
+            until("STOPPING=1")
+            _, err = process.communicate(timeout=30)
+            self.assertEqual(process.returncode, 0, err)
+
+    @staticmethod
+    def free_port():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    def test_reload(self):
+        """life: SIGHUP: what is right takes effect, what is wrong leaves all as it was; nothing known is lost"""
+        daemon = self.daemon()
+        daemon.write(totals(83, now_ns()))
+        daemon.sections["telemetry"] = {"degrees_bytes": "2M", "stale_after": "2s"}
+        daemon.reload()
+        self.settles(lambda: daemon.vms()[83]["telemetry"] == "stale", "not stale")
+        daemon.sections["server"]["write_token_file"] = self.secret("writing-token-1")
+        log = daemon.reload()
+        self.assertIn("read again", log)
+        self.assertEqual(daemon.ask("POST", "/write", totals(84, now_ns()))[0], 401)
+        daemon.token = "writing-token-1"
+        daemon.write(totals(84, now_ns()))
+        self.assertEqual(sorted(daemon.vms()), [83, 84])
+        good = daemon.conf.read_text()
+        for wrong, word in (("[server]\nport = x\n", "port"), ("[nothing]\n", "nothing"), ("[server]\nlisten = 0.0.0.0\n", "needed")):
+            before = len(daemon.log_text())
+            daemon.conf.write_text(wrong)
+            daemon.process.send_signal(signal.SIGHUP)
+            self.settles(lambda: "the one before stays in effect" in daemon.log_text()[before:], "not told")
+            self.assertIn(word, daemon.log_text()[before:])
+            self.assertEqual(sorted(daemon.vms()), [83, 84])
+        daemon.conf.write_text(good)
+
+    def test_end(self):
+        """life: SIGTERM: requests under way are answered, streams end, what was taken is in the history"""
+        daemon = self.daemon()
+        daemon.write(totals(83, now_ns(), cpu_s=1))
+        daemon.write(totals(83, now_ns(), cpu_s=1))
+        with Events(daemon) as events, contextlib.closing(daemon.connect()) as slow:
+            events.next()
+            text = totals(84, now_ns()).encode()
+            slow.putrequest("POST", "/write?precision=ns")
+            slow.putheader("Content-Length", str(len(text)))
+            slow.endheaders()
+            slow.send(text[:10])
+            time.sleep(0.2)
+            daemon.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            slow.send(text[10:])
+            self.assertEqual(slow.getresponse().status, 204)
+            with contextlib.suppress(OSError):
+                while events.next():
+                    pass
+        self.assertEqual(daemon.process.wait(30), 0)
+        daemon.start()
+        self.assertEqual(sorted(daemon.vms()), [83, 84])
+
+    def test_metrics(self):
+        """life: promtool accepts /metrics, of none, three and many VMs; stale ones have no figures there"""
+        daemon = self.daemon(telemetry={"stale_after": "2s"})
+        promtool = find("promtool")
+        def check(label):
+            _, _, body = daemon.ask("GET", "/metrics")
+            got = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=60, check=False)
+            self.assertEqual((got.returncode, got.stderr, got.stdout), (0, b"", b""), label)
+            return body.decode()
+        self.assertIn("one_telemetryd_info", check("none"))
+        probe = args.build / "probes" / "vm_monitor"
+        text = check("fleet") if daemon.write(at(lines(probe, *FLEET), now_ns())) else check("fleet")
+        self.assertRegex(text, r'one_vm_cpu_usage_ratio\{vm_id="\d+"')
+        self.assertRegex(text, r'one_nic_receive_bytes_total\{')
+        odd = 'a\\"b\\\\ <script> \\u202e'
+        daemon.write(f'vm_info,VMID=7 vm_name="{odd}" {now_ns()}\n' + "".join(totals(vm, now_ns()) for vm in range(1000, 2000)))
+        text = check("many")
+        self.assertEqual(len(re.findall(r"^one_vm_telemetry\{", text, re.M)), len(daemon.vms()))
+        self.settles(lambda: {vm["telemetry"] for vm in daemon.vms().values()} <= {"stale", "missing"}, "not stale")
+        text = check("stale")
+        self.assertNotRegex(text, r"(?m)^one_vm_cpu_seconds_total\{")
+        self.assertRegex(text, r'(?m)^one_vm_telemetry\{.*telemetry="stale"\} 1')
+
+
+class Threads(EndpointCase):
+    SECONDS = 12
+
+    def test_thread_sanitizer(self):
+        """life: under ThreadSanitizer, with writers, readers, streams, reloads, start and stop at once: no race"""
+        made = subprocess.run(["make", "-j2", "SANITIZE=thread", "build/thread/serve/telemetryd"], cwd=ROOT, capture_output=True,
+                              text=True, timeout=600, check=False)
+        self.assertEqual(made.returncode, 0, made.stderr[-2000:])
+        Instrumented = type("Instrumented", (Telemetryd,), {"environment": {
+            "G_SLICE": "always-malloc", "TSAN_OPTIONS": f"suppressions={ROOT / 'tests/tsan/suppressions'}"}})
+        daemon = Instrumented(self.scratch / "tsan", ROOT / "build/thread/serve/telemetryd",
+                            collector={"uris": "test:///default", "interval": 1})
+        self.addCleanup(self.end, daemon)
+        stop = threading.Event()
+
+        def loop(work):
+            count = 0
+            while not stop.is_set():
+                with contextlib.suppress(OSError, DatabaseError, ValueError):
+                    work()
+                    count += 1
+            return count
+
+        def stream():
+            with Events(daemon, timeout=2) as events:
+                for _ in range(20):
+                    events.next()
+
+        def control():
+            daemon.post("start")
+            daemon.post("stop")
+            time.sleep(0.1)
+
+        def reload():
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+
+        def read():
+            for path in ("vm-telemetry", "live-vms", "monitored-vms", "vm-stats/5", "status", "diagnostic", "config", "events",
+                         "history/5?from=-1h"):
+                daemon.ask("GET", f"{API}/{path}")
+            daemon.ask("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+
+        def write():
+            daemon.write("".join(totals(vm, now_ns()) for vm in range(1, 200)))
+            daemon.write(f'vm_events,VMID=5,state=ACTIVE,lcm_state=3 name="x" {now_ns()}\n')
+
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            jobs = [pool.submit(loop, work) for work in (write, write, read, read, stream, stream, control, reload)]
+            time.sleep(self.SECONDS)
+            stop.set()
+            counts = [job.result(60) for job in jobs]
+        self.assertTrue(all(counts[:4]), counts)
+        daemon.stop()
+        self.assertNotIn("WARNING: ThreadSanitizer", daemon.log_text(), daemon.log_text()[-9000:])
+        self.assertEqual(daemon.process.returncode, 0, daemon.log_text()[-3000:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
