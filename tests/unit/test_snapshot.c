@@ -162,13 +162,13 @@ static void test_share(void **state)
     g_autoptr(Snapshot) snapshot = make(&source);
     gint64 begun_us = now_us(&source);
     check_version(snapshot_get(snapshot), 1);
-    for (guint i = 0; i < 200 || renderings(&source) < 3; i++) {
+    for (guint i = 0; i < 300 || renderings(&source) < 3; i++) {
         Rendering *rendering = snapshot_get(snapshot);
         assert_non_null(rendering);
         rendering_unref(rendering);
         change(&source);
-        pass(&source, 10 * MS);
-        g_usleep(500);
+        pass(&source, 2 * MS); /* about as fast as real time, by which the thread looks */
+        g_usleep(2000);
     }
     gint64 spent_us = (gint64)renderings(&source) * source.cost_us, all_us = now_us(&source) - begun_us;
     CHECK(spent_us <= all_us / SNAPSHOT_SHARE + 2 * source.cost_us, "%u renderings in %" G_GINT64_FORMAT " ms",
