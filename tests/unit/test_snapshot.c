@@ -15,6 +15,7 @@ typedef struct {
     guint renderings;
     guint status;
     gint detached;
+    gint inside; /* renderings under way */
 } Source;
 
 static gint64 now_us(gpointer data)
@@ -46,12 +47,15 @@ static Reply *render(gpointer data)
 {
     Source *source = data;
     gint64 cost_us = __atomic_load_n(&source->cost_us, __ATOMIC_SEQ_CST);
+    assert_int_equal(g_atomic_int_add(&source->inside, 1), 0); /* never two at a time */
     GString *text = g_string_new(NULL);
     g_string_printf(text, "version %" G_GUINT64_FORMAT " ", version_of(source));
     while (text->len < source->size)
         g_string_append_c(text, 'x');
     pass(source, cost_us);
     __atomic_add_fetch(&source->renderings, 1, __ATOMIC_SEQ_CST);
+    g_thread_yield();
+    g_atomic_int_add(&source->inside, -1);
     return reply_json(source->status ? source->status : 200, text);
 }
 
