@@ -155,12 +155,12 @@ void server_watch_stop(Server *server);
 /* Ends the connection from outside of libmicrohttpd's threads. Under clients_lock, which keeps the descriptor alive. */
 void server_shut(Client *client);
 
-/* --- server_request.c: what libmicrohttpd calls --- */
+/* --- server_request.c: what libmicrohttpd calls; `data` is the server --- */
 
-void *server_on_target(void *server, const char *target, struct MHD_Connection *connection);
-MhdResult server_on_request(void *server, struct MHD_Connection *connection, const char *url, const char *method,
+void *server_on_target(void *data, const char *target, struct MHD_Connection *connection);
+MhdResult server_on_request(void *data, struct MHD_Connection *connection, const char *url, const char *method,
                             const char *version, const char *body, size_t *length, void **state);
-void server_on_completed(void *server, struct MHD_Connection *connection, void **state,
+void server_on_completed(void *data, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode how);
 void exchange_clear(Exchange *exchange);
 

@@ -76,7 +76,7 @@ int server_listen(const char *address, guint port, GError **error)
 
 guint server_bound_port(int fd)
 {
-    SocketAddress address;
+    SocketAddress address = {0};
     socklen_t length = sizeof address;
     if (getsockname(fd, &address.any, &length) != 0)
         return 0;

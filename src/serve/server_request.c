@@ -151,10 +151,10 @@ static MhdResult begin(Exchange *exchange, const char *method, const char *versi
     exchange->begun = true;
     exchange->method = method;
     MHD_get_connection_values(exchange->client->connection, MHD_HEADER_KIND, take_header, &exchange->head);
-    if (!head_check(&exchange->head, version, &exchange->reply))
-        exchange->closes = true;
-    else if ((exchange->reply = check(exchange)) && head_has_body(&exchange->head))
-        exchange->closes = true;
+    bool well = head_check(&exchange->head, version, &exchange->reply);
+    if (well)
+        exchange->reply = check(exchange);
+    exchange->closes = !well || (exchange->reply && head_has_body(&exchange->head));
     return exchange->closes ? server_send_reply(exchange) : MHD_YES;
 }
 
@@ -268,6 +268,7 @@ static MhdResult finish(Exchange *exchange)
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): these parameters are libmicrohttpd's */
 MhdResult server_on_request(void *data, struct MHD_Connection *connection, const char *url, const char *method,
                             const char *version, const char *body, size_t *length, void **state)
 {

@@ -12,6 +12,7 @@ typedef struct {
 
     guint64 version;                /* atomic */
     gsize size;                     /* bytes of a snapshot */
+    gulong cost_us;                 /* of rendering it */
     gint renderings, reads, writes; /* calls; atomic */
     GMutex lock;
     GCond change;

@@ -15,6 +15,7 @@ typedef struct {
     guint renderings;
     guint status;
     gint detached;
+    gint inside; /* renderings under way */
 } Source;
 
 static gint64 now_us(gpointer data)
@@ -46,12 +47,15 @@ static Reply *render(gpointer data)
 {
     Source *source = data;
     gint64 cost_us = __atomic_load_n(&source->cost_us, __ATOMIC_SEQ_CST);
+    assert_int_equal(g_atomic_int_add(&source->inside, 1), 0); /* never two at a time */
     GString *text = g_string_new(NULL);
     g_string_printf(text, "version %" G_GUINT64_FORMAT " ", version_of(source));
     while (text->len < source->size)
         g_string_append_c(text, 'x');
     pass(source, cost_us);
     __atomic_add_fetch(&source->renderings, 1, __ATOMIC_SEQ_CST);
+    g_thread_yield();
+    g_atomic_int_add(&source->inside, -1);
     return reply_json(source->status ? source->status : 200, text);
 }
 
@@ -162,13 +166,13 @@ static void test_share(void **state)
     g_autoptr(Snapshot) snapshot = make(&source);
     gint64 begun_us = now_us(&source);
     check_version(snapshot_get(snapshot), 1);
-    for (guint i = 0; i < 200 || renderings(&source) < 3; i++) {
+    for (guint i = 0; i < 300 || renderings(&source) < 3; i++) {
         Rendering *rendering = snapshot_get(snapshot);
         assert_non_null(rendering);
         rendering_unref(rendering);
         change(&source);
-        pass(&source, 10 * MS);
-        g_usleep(500);
+        pass(&source, 2 * MS); /* about as fast as real time, by which the thread looks */
+        g_usleep(2000);
     }
     gint64 spent_us = (gint64)renderings(&source) * source.cost_us, all_us = now_us(&source) - begun_us;
     CHECK(spent_us <= all_us / SNAPSHOT_SHARE + 2 * source.cost_us, "%u renderings in %" G_GINT64_FORMAT " ms",
