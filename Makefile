@@ -5,6 +5,8 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 MANDIR   ?= $(PREFIX)/share/man
 DATADIR  ?= $(PREFIX)/share/one-telemetry
+SBINDIR  ?= $(PREFIX)/sbin
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
 DOCDIR   ?= $(PREFIX)/share/doc/one-telemetry
 REMOTES  ?= /var/lib/one/remotes
 PYTHON   ?= python3
@@ -60,6 +62,7 @@ FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC  := $(wildcard tests/bench/*.c)
 CONF_PAGE  := share/man/one-telemetry.conf.5
 DASHBOARD  := share/grafana/one-telemetry.json
+UNIT       := share/systemd/one-telemetryd.service
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
 C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
@@ -204,7 +207,7 @@ docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, con
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).
-install: all ## into DESTDIR: probe and forwarder into the remotes tree, man pages, docs, dashboard, sample configuration
+install: all ## into DESTDIR: probe and forwarder into the remotes tree, telemetryd, man pages, docs, dashboard, configuration
 	for tree in kvm qemu; do \
 	  install -d $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor && \
 	  install -m 755 $(BUILD)/probes/vm_monitor $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry && \
@@ -215,6 +218,11 @@ install: all ## into DESTDIR: probe and forwarder into the remotes tree, man pag
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
 	install -m 755 $(BUILD)/hooks/forward $(DESTDIR)$(REMOTES)/hooks/telemetry/forward
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
+	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR)
+	install -m 755 $(BUILD)/serve/telemetryd $(DESTDIR)$(SBINDIR)/telemetryd
+	sed 's|/usr/local/sbin|$(SBINDIR)|' $(UNIT) > $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
+	chmod 644 $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
 # A configuration that somebody has written in is not ours to throw away.
@@ -223,7 +231,8 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  conf=$(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; \
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
-	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
+	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
+	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
 	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR) $(DOCDIR); do \

@@ -124,15 +124,16 @@ def docs(args, tally):
 
 
 def arguments_in_man_page(args, tally):
-    """Every option of --help has its place in the probe's man page."""
-    got = run([args.build / "probes" / "vm_monitor", "--help"])
-    page = (ROOT / "share" / "man" / "vm_monitor.1").read_text().replace("\\-", "-")
-    wanted = set(re.findall(r"--([a-z-]+)", got.stdout)) - {"see"}
-    missing = sorted(word for word in wanted if word not in page)
-    if got.returncode or missing or not wanted:
-        tally.fail("docs: vm_monitor.1 names every option", "missing: " + ", ".join(missing) + got.stderr)
-    else:
-        tally.ok("docs: vm_monitor.1 names every option")
+    """Every option of --help has its place in the program's man page."""
+    for program, name in (("probes/vm_monitor", "vm_monitor.1"), ("serve/telemetryd", "telemetryd.8")):
+        got = run([args.build / program, "--help"])
+        page = (ROOT / "share" / "man" / name).read_text().replace("\\-", "-")
+        wanted = set(re.findall(r"--([a-z-]+)", got.stdout)) - {"see", "help"}
+        missing = sorted(word for word in wanted if word not in page)
+        if got.returncode or missing or not wanted:
+            tally.fail(f"docs: {name} names every option", "missing: " + ", ".join(missing) + got.stderr)
+        else:
+            tally.ok(f"docs: {name} names every option")
 
 
 def options_in_man_page(args, tally):

@@ -100,8 +100,8 @@ const char *config_text(const Config *config, ConfigOption option);
 gint64 config_integer(const Config *config, ConfigOption option); /* INTEGER, CHOICE, BOOL, SIZE, SPAN */
 double config_seconds(const Config *config, ConfigOption option); /* SECONDS, NUMBER */
 
-/* Any option's value as one would write it in the file, and where that is from (default, FILE:LINE, command line); owned
- * by config. */
+/* Any option's value as one would write it in the file, and where that is from (default, FILE:LINE, command line);
+ * owned by config. */
 const char *config_written(const Config *config, ConfigOption option);
 const char *config_origin(const Config *config, ConfigOption option);
 

@@ -29,7 +29,9 @@ class Install(Case):
                     *(f"{REMOTES}/im/{tree}-probes.d/vm/monitor/telemetry" for tree in ("kvm", "qemu"))}
         pages = {f"usr/local/share/man/man{path.suffix[1:]}/{path.name}" for path in (ROOT / "share" / "man").iterdir()}
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-        dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json"}
+        programs.add("usr/local/sbin/telemetryd")
+        dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
+                     "usr/local/lib/systemd/system/one-telemetryd.service"}
         self.assertEqual(self.found(), confs | programs | pages | docs | dashboard)
         self.assertTrue(all(os.access(self.dest / path, os.X_OK) for path in programs))
         for path in pages:
