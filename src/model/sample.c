@@ -104,7 +104,9 @@ static bool same_value(const MetricRow *a, const MetricRow *b, Metric m)
         return false;
     if (metric_info[m].kind == KIND_TEXT)
         return strcmp(row_text(a, m), row_text(b, m)) == 0;
-    return memcmp(&a->value[row_slot(a, m)], &b->value[row_slot(b, m)], sizeof a->value[0]) == 0;
+    if (metric_info[m].kind == KIND_REAL)
+        return row_real(a, m) == row_real(b, m);
+    return row_u64(a, m) == row_u64(b, m);
 }
 
 bool metric_row_merge(MetricRow *row, const MetricRow *from, bool absent_only)

@@ -256,6 +256,6 @@ Reply *route_events(Service *service, const Request *request)
                                       ? history_events(service->history, vm_id, from_ns, to_ns, limit, &error)
                                       : store_events(service->store, vm_id, limit);
     if (!events)
-        return reply_error(503, "the history can't be read: %s", error->message);
+        return reply_error(503, "the history can't be read: %s", error ? error->message : "");
     return reply_json(200, answer_events(events));
 }

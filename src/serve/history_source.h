@@ -13,4 +13,4 @@ typedef enum {
 
 #define HISTORY_SOURCE_MS 10000 /* an answer has to be there by then */
 
-HistoryAnswer *history_source_ask(const SinkSettings *sink, const HistoryQuery *query, GError **error);
+HistoryAnswer *history_source_ask(const SinkSettings *settings, const HistoryQuery *query, GError **error);

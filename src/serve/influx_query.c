@@ -28,7 +28,7 @@ gint64 influx_step_ns(const HistoryQuery *query)
     const gint64 span_ns = query->to_ns - query->from_ns;
     const gint64 seconds = query->step_ns / NS_PER_S;
     const gint64 least = span_ns / NS_PER_S / HISTORY_POINTS_WANTED + 1;
-    const gint64 most = HISTORY_POINTS_MAX / (gint64)query->n_metrics;
+    const gint64 most = HISTORY_POINTS_MAX / (gint64)MAX(query->n_metrics, 1);
     if (seconds == 0)
         return least * NS_PER_S;
     return MAX(seconds, span_ns / NS_PER_S / most + 1) * NS_PER_S;
@@ -167,7 +167,7 @@ static void add_point(GArray *series, gint64 time_ns, const cJSON *const *column
 static bool take_row_v1(HistoryAnswer *answer, const cJSON *row)
 {
     const cJSON *cell = cJSON_IsArray(row) ? row->child : NULL;
-    if (!cJSON_IsNumber(cell) || !(cell->valuedouble >= 0 && cell->valuedouble <= 7e18))
+    if (!cell || !cJSON_IsNumber(cell) || !(cell->valuedouble >= 0 && cell->valuedouble <= 7e18))
         return false;
     const gint64 time_ns = (gint64)(round(cell->valuedouble / 1e9) * 1e9);
     for (guint i = 0; i < answer->n_series; i++) {

@@ -70,8 +70,11 @@ static bool read_seconds(const char *text, gint64 *ret_ns)
         if (c == begin)
             return false;
     }
-    *ret_ns = seconds * NS_PER_S + fraction;
-    return *c == '\0' && fits(*ret_ns);
+    const gint64 ns = seconds * NS_PER_S + fraction;
+    if (*c != '\0' || !fits(ns))
+        return false;
+    *ret_ns = ns;
+    return true;
 }
 
 /* GLib's reader is lenient about what has no zone, and takes it for local time. */

@@ -154,9 +154,10 @@ static char *aside_name(const HistoryFile *file)
 char *history_file_set_aside(const HistoryFile *file, GError **error)
 {
     g_autofree char *aside = aside_name(file);
-    for (guint i = G_N_ELEMENTS(companions); aside && i-- > 0;) {
-        g_autofree char *from = g_strconcat(file->name, companions[i], NULL);
-        g_autofree char *to = g_strconcat(aside, companions[i], NULL);
+    for (guint i = 0; aside && i < G_N_ELEMENTS(companions); i++) {
+        const char *companion = companions[G_N_ELEMENTS(companions) - 1 - i];
+        g_autofree char *from = g_strconcat(file->name, companion, NULL);
+        g_autofree char *to = g_strconcat(aside, companion, NULL);
         if (renameat(file->dir_fd, from, file->dir_fd, to) == 0 || errno == ENOENT)
             continue;
         g_set_error(error, HISTORY_ERROR, HISTORY_ERROR_OPEN, "%s: cannot be set aside: %s", file->path,

