@@ -3,6 +3,7 @@
 """telemetryd and real guests: by its own collector, and by the probe and forwarder as OpenNebula runs them."""
 import signal
 
+from databases import Influxd
 from forwarding import Sink
 from harness import RigCase, args, main
 from rig.core import FLEET
@@ -162,6 +163,27 @@ class Guests(EndpointCase, RigCase):
         self.assertEqual(sorted(known), [IDLE, DISK, BUSY])
         self.assertEqual({vm["telemetry"] for vm in known.values()}, {"missing"})
         self.assertEqual(daemon.json("monitored-vms")["count"], 3)
+
+    def test_collector_to_sinks(self):
+        """endpoint: what the collector sees goes to our own sinks, as the probe's lines do: every series, each point once"""
+        influx = Influxd(self.scratch / "influxd")
+        self.cleanup(influx.kill)
+        influx.create("one")
+        daemon = self.collecting(sink__influx={"type": "influxdb1", "url": influx.url, "database": "one"},
+                                 spool={"dir": self.scratch / "spool-collector"},
+                                 forward={"program": args.build / "hooks" / "forward", "linger": 1})
+        self.all_ok(daemon)
+
+        def count(what, series):
+            got = influx.query(f"SELECT count({what}) FROM {series} WHERE host='kvm1'", "one")
+            return got[0]["values"][0][1] if got else 0
+        self.settles(lambda: count("cputime", "vm_totals") >= 9, "vm_totals did not come", 60)
+        for what, series in (("rxbytes", "vm_devices"), ("cputime", "vm_vcpus"), ("vm_name", "vm_info"), ("domains", "host_totals")):
+            self.assertGreater(count(what, series), 0, series)
+        daemon.post("stop")
+        self.settles(lambda: daemon.json("status")["forwarding"]["sinks"][0]["queued_batches"] == 0, "something waits", 60)
+        collections = daemon.json("status")["total_collections"]
+        self.assertEqual(count("cputime", "vm_totals"), 3 * collections)
 
     def test_probe_and_forwarder(self):
         """endpoint: fed by the probe and its forwarder the same figures come; with the collector nothing is double"""

@@ -3,9 +3,13 @@
 """What was: history and events from SQLite, over kill -9 and damage, and from a real InfluxDB 1; and the stream of what
 is."""
 import contextlib
+import http.server
+import json
+import re
 import signal
 import socket
 import sqlite3
+import threading
 import time
 
 from databases import Influxd
@@ -178,7 +182,73 @@ class History(EndpointCase):
         self.assertEqual(daemon.vms(), {})
 
 
+    def test_influx3(self):
+        """history: from InfluxDB 3, as far as its stand-in is strict: path, token, parameters, statement"""
+        seen = []
+
+        class Standin(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, answer = judge(self.path, self.headers, body)
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        def judge(path, headers, body):
+            try:
+                asked = json.loads(body)
+            except ValueError:
+                return 400, {"error": "no JSON"}
+            seen.append(asked)
+            if path != "/api/v3/query_sql" or headers["Content-Type"] != "application/json":
+                return 404, {"error": "not found"}
+            if headers["Authorization"] != "Bearer the-v3-token":
+                return 401, {"error": "unauthorized"}
+            if set(asked) != {"db", "q", "params", "format"} or asked["db"] != "one" or asked["format"] != "json":
+                return 400, {"error": "wrong members"}
+            names = set(re.findall(r"\$(\w+)", asked["q"]))
+            if names != set(asked["params"]) or not re.fullmatch(r"SELECT date_bin\(.*\) AS t(, \w+\(\"\w+\"\) AS [abc]\d+)+ "
+                                                                 r"FROM vm_totals WHERE .* GROUP BY t ORDER BY t", asked["q"]):
+                return 400, {"error": "unbound parameter or unknown statement"}
+            return 200, [{"t": "2026-11-26T08:00:00", "a0": 1.5, "b0": 1.0, "c0": 2.0}]
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Standin)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        token = self.secret("the-v3-token")
+        daemon = self.daemon(sink__db={"type": "influxdb3", "url": f"http://127.0.0.1:{server.server_port}", "database": "one",
+                                       "token_file": token},
+                             history={"influx": "db"}, spool={"dir": self.scratch / "spool-influx3"},
+                             forward={"program": "/bin/true"})
+        got = daemon.json("history/83?from=-2h&step=1m")
+        self.assertEqual((got["source"], got["series"][0]["points"]), ("influx", [["2026-11-26T08:00:00.000Z", 1.5, 1.0, 2.0]]))
+        self.assertEqual(seen[-1]["params"], {"vm": "83"})
+        self.assertNotIn("83", seen[-1]["q"].split("WHERE")[0])
+        token.write_text("another-token\n")
+        got = daemon.json("history/83?from=-2h", status=502)
+        self.assertIn("401", got["detail"])
+        self.assertNotIn("another-token", got["detail"])
+
+
 class Stream(EndpointCase):
+    def test_heartbeat(self):
+        """stream: while nothing happens comments come, so that a dead connection is noticed"""
+        daemon = self.daemon()
+        with Events(daemon) as events:
+            events.next()
+            line = events.answer.readline()
+            while line == b"\n":
+                line = events.answer.readline()
+            self.assertTrue(line.startswith(b":"), line)
+
     def test_each_sample(self):
         """stream: first all there is, then one event for each sample, as vm-telemetry has it"""
         daemon = self.daemon()

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What writers send, from the request to the store and the answer, without a socket. */
+#include "deliver/spool.h"
+#include "gather_helpers.h"
+#include "serve/routes.h"
+
+#include <string.h>
+
+typedef struct {
+    Service service;
+    const char *coding; /* Content-Encoding */
+} Case;
+
+static const char *header_of(gconstpointer connection, const char *name)
+{
+    const Case *c = connection;
+    return g_ascii_strcasecmp(name, "Content-Encoding") == 0 ? c->coding : NULL;
+}
+
+static int set_up(void **state)
+{
+    static const StoreOptions options = {90000, 3600000, 7200000, 100};
+    Case *c = g_new0(Case, 1);
+    g_rw_lock_init(&c->service.lock);
+    c->service.store = store_new(&options);
+    c->service.stream = stream_new();
+    c->service.feed = feed_new(c->service.store, NULL, c->service.stream);
+    c->service.max_body_plain = 4096;
+    *state = c;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Case *c = *state;
+    feed_free(c->service.feed);
+    stream_free(c->service.stream);
+    store_free(c->service.store);
+    g_rw_lock_clear(&c->service.lock);
+    g_free(c);
+    return 0;
+}
+
+static Reply *write_to(Case *c, RouteHandler handler, const char *target, const char *body, gsize length)
+{
+    g_autoptr(Target) parsed = target_parse(target, NULL);
+    assert_non_null(parsed);
+    const Request request = {
+        .method = "POST", .target = parsed, .header = header_of, .connection = c, .body = body, .length = length};
+    return handler(&c->service, &request);
+}
+
+static bool says(const Reply *reply, const char *words)
+{
+    gsize length;
+    const char *data = reply->body ? g_bytes_get_data(reply->body, &length) : NULL;
+    g_autofree char *text = data ? g_strndup(data, length) : g_strdup("");
+    return strstr(text, words) != NULL;
+}
+
+#define GOOD "vm_totals,VMID=83,host=h cputime=5i 1700000000\n"
+
+static const struct {
+    const char *label, *target, *coding, *body;
+    RouteHandler handler;
+    guint status;
+    const char *words; /* of the answer */
+} rows[] = {
+    {"good", "/write?precision=s", NULL, GOOD, route_write_v1, 204, ""},
+    {"identity", "/write?precision=s", "identity", GOOD, route_write_v1, 204, ""},
+    {"nothing", "/write", NULL, "", route_write_v1, 204, ""},
+    {"none of v1's", "/write?precision=second", NULL, GOOD, route_write_v1, 400, "ns, u, ms, s, m or h"},
+    {"none of v2's", "/api/v2/write?precision=u", NULL, GOOD, route_write_v2, 400, "ns, us, ms or s"},
+    {"v2", "/api/v2/write?precision=s", NULL, GOOD, route_write_v2, 204, ""},
+    {"v3", "/api/v3/write_lp?precision=second", NULL, GOOD, route_write_v3, 204, ""},
+    {"v3, by its size", "/api/v3/write_lp", NULL, GOOD, route_write_v3, 204, ""},
+    {"none of v3's", "/api/v3/write_lp?precision=h", NULL, GOOD, route_write_v3, 400, "auto, nanosecond"},
+    {"a bad line", "/write?precision=s", NULL, GOOD "bad\n", route_write_v1, 400,
+     "partial write: unable to parse 'bad'"},
+    {"its number", "/api/v2/write?precision=s", NULL, GOOD "bad\n", route_write_v2, 400, "\"line\":2"},
+    {"v3's words", "/api/v3/write_lp", NULL, "bad\n", route_write_v3, 400, "partial write of line protocol occurred"},
+    {"no gzip", "/write", "gzip", "text", route_write_v1, 400, "damaged"},
+    {"another coding", "/write", "br", "text", route_write_v1, 415, "expected gzip"},
+};
+
+static void requests_and_answers(void **state)
+{
+    Case *c = *state;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        c->coding = rows[i].coding;
+        Reply *reply = write_to(c, rows[i].handler, rows[i].target, rows[i].body, strlen(rows[i].body));
+        CHECK(reply->status == rows[i].status, "%s: %u", rows[i].label, reply->status);
+        CHECK(says(reply, rows[i].words), "%s", rows[i].label);
+        CHECK(reply->status == 204 || (says(reply, "\"error\":") && says(reply, "\"detail\":")), "%s", rows[i].label);
+        reply_free(reply);
+    }
+    VmView view;
+    assert_true(store_find(c->service.store, 83, service_clock(), &view));
+    assert_true(view.record->time_ns == G_GINT64_CONSTANT(1700000000000000000));
+    vm_record_unref(view.record);
+    FeedStatus status;
+    feed_status(c->service.feed, &status);
+    assert_true(status.refused_lines == 3 && status.lines == 7);
+}
+
+static void unpacked_it_may_be_too_large(void **state)
+{
+    Case *c = *state;
+    gsize length;
+    g_autofree char *large = g_strnfill(5000, '#');
+    g_autofree char *packed = spool_compress(large, 5000, &length);
+    c->coding = "gzip";
+    Reply *reply = write_to(c, route_write_v1, "/write", packed, length);
+    assert_int_equal(reply->status, 413);
+    assert_true(says(reply, "max_lines_size"));
+    reply_free(reply);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(requests_and_answers), TEST(unpacked_it_may_be_too_large)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
