@@ -163,22 +163,15 @@ static Reply *ask_influx(const SinkSettings *sink, const HistoryQuery *query)
     return reply_error(late ? 504 : 502, "sink %s: %s", sink->name, error->message);
 }
 
-typedef struct {
-    const HistoryQuery *query;
-    const char *name; /* of the sink */
-    Reply *reply;
-} AskingSink;
-
-static void ask_sink(const Spooling *spooling, gpointer data)
+/* `sinks`: of SinkSettings; NULL none. */
+static Reply *ask_sink(const GPtrArray *sinks, const char *name, const HistoryQuery *query)
 {
-    AskingSink *asking = data;
-    for (guint i = 0; spooling && i < spooling->sinks->len; i++) {
-        const SinkSettings *sink = g_ptr_array_index(spooling->sinks, i);
-        if (strcmp(sink->name, asking->name) == 0)
-            asking->reply = ask_influx(sink, asking->query);
+    for (guint i = 0; sinks && i < sinks->len; i++) {
+        const SinkSettings *sink = g_ptr_array_index(sinks, i);
+        if (strcmp(sink->name, name) == 0)
+            return ask_influx(sink, query);
     }
-    if (!asking->reply)
-        asking->reply = reply_error(404, "there is no sink called %s to ask ([history] influx)", asking->name);
+    return reply_error(404, "there is no sink called %s to ask ([history] influx)", name);
 }
 
 static bool is_known(Service *service, guint64 vm_id)
@@ -195,16 +188,15 @@ static Reply *ask(Service *service, const Request *request, const HistoryQuery *
     const char *source = target_parameter(request->target, "source");
     g_rw_lock_reader_lock(&service->lock);
     g_autofree char *influx = g_strdup(config_text(service->config, CONFIG_history_influx));
+    /* Of our own: a reload does not wait for a database that is slow. */
+    g_autoptr(GPtrArray) sinks = *influx ? sinks_from_config(service->config, NULL) : NULL;
     g_rw_lock_reader_unlock(&service->lock);
     if (source && strcmp(source, "sqlite") != 0 && strcmp(source, "influx") != 0)
         return reply_error(400, "source=%.80s: expected sqlite or influx", source);
     if (source && strcmp(source, "influx") == 0 && !*influx)
         return reply_error(404, "no database is configured to be asked ([history] influx)");
-    if (*influx && !(source && strcmp(source, "sqlite") == 0)) {
-        AskingSink asking = {.query = query, .name = influx};
-        feed_use_spooling(service->feed, ask_sink, &asking);
-        return asking.reply;
-    }
+    if (*influx && !(source && strcmp(source, "sqlite") == 0))
+        return ask_sink(sinks, influx, query);
     if (!is_known(service, query->vm_id))
         return reply_error(404, "VM %" G_GUINT64_FORMAT " was never seen", query->vm_id);
     return ask_file(service, query);

@@ -5,7 +5,7 @@
 #include "serve/service.h"
 
 typedef enum { ACCESS_OPEN, ACCESS_READ, ACCESS_WRITE } RouteAccess;
-typedef enum { WHERE_SNAPSHOT, WHERE_INLINE, WHERE_WORKER, WHERE_STREAM } RouteWhere;
+typedef enum { WHERE_SNAPSHOT, WHERE_INLINE, WHERE_WORKER, WHERE_REMOTE, WHERE_STREAM } RouteWhere;
 
 /* Never NULL but of route_stream, which the server does itself. Called from any thread. */
 typedef Reply *(*RouteHandler)(Service *service, const Request *request);

@@ -106,7 +106,7 @@ struct Server {
 
     GMutex work_lock;
     bool no_more_work;
-    GThreadPool *pools[2]; /* of Exchange: reading, writing */
+    GThreadPool *pools[3]; /* of Exchange: reading, writing, waiting for others */
 
     GMutex readers_lock;
     GQueue readers; /* of StreamReader */

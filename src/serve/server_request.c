@@ -262,6 +262,7 @@ static MhdResult finish(Exchange *exchange)
         call_handler(exchange);
         return server_send_reply(exchange);
     case WHERE_WORKER:
+    case WHERE_REMOTE:
         return hand_over(exchange, work);
     default:
         return server_send_stream(exchange);

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two pools, so that lines that come in never wait for somebody's history, nor the other way round. */
+ * Pools of their own for what reads, what writes, and what may wait for a database: none of them waits for another. */
 #include "serve/server_internal.h"
 
-enum { POOL_READING, POOL_WRITING };
+enum { POOL_READING, POOL_WRITING, POOL_REMOTE };
+
+static guint pool_of(const Route *route)
+{
+    if (route->where == WHERE_REMOTE)
+        return POOL_REMOTE;
+    return route->access == ACCESS_WRITE ? POOL_WRITING : POOL_READING;
+}
 
 /* While requests under way still have their time, their work is done. */
 static bool is_too_late(Server *server)
@@ -46,7 +53,7 @@ bool server_work(Exchange *exchange, void (*job)(Exchange *exchange))
     bool taken = false;
     exchange->job = job;
     g_mutex_lock(&server->work_lock);
-    GThreadPool *pool = server->pools[exchange->route->access == ACCESS_WRITE ? POOL_WRITING : POOL_READING];
+    GThreadPool *pool = server->pools[pool_of(exchange->route)];
     if (!server->no_more_work && g_thread_pool_unprocessed(pool) < QUEUE_MAX) {
         client_set_phase(exchange->client, PHASE_WORKING);
         MHD_suspend_connection(exchange->client->connection);

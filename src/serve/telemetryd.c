@@ -41,6 +41,7 @@ typedef struct {
     Service service;
     Server *server;
     int lock_fd, signal_fd;
+    bool fell_back;  /* the server is told what the settings before said: the next reload starts it anew */
     GThread *ending; /* waits for the end of a collector that a reload has replaced; NULL: none does */
     guint64 ticks;
 } Daemon;
@@ -298,19 +299,19 @@ static bool start_service(Daemon *daemon, GError **error)
 
 /* --- reload --- */
 
-static bool restart_server(Daemon *daemon, const Settings *settings)
+static void restart_server(Daemon *daemon, const Settings *settings)
 {
     g_autoptr(GError) error = NULL;
     server_stop(daemon->server, DRAIN_MS);
     daemon->server = server_start(&daemon->service, &settings->server, &error);
+    daemon->fell_back = !daemon->server;
     if (daemon->server)
-        return true;
+        return;
     log_error("%s; it goes on as before", error->message);
     g_clear_error(&error);
     daemon->server = server_start(&daemon->service, &daemon->settings->server, &error);
     if (!daemon->server)
         log_error("nor can it go on as before: %s", error->message);
-    return false;
 }
 
 static void tell_of_what_waits(const Settings *before, const Settings *after)
@@ -331,7 +332,7 @@ static void apply(Daemon *daemon, Loaded *loaded)
     feed_set(service->feed, g_steal_pointer(&loaded->spooling), &after->answers);
     if (!same_collector(before, after))
         replace_collector(daemon, after);
-    if (!settings_same_server(before, after))
+    if (daemon->fell_back || !settings_same_server(before, after))
         restart_server(daemon, after);
     g_rw_lock_writer_lock(&service->lock);
     Config *config = daemon->config;

@@ -83,10 +83,10 @@ static RouteHandler handlers[N_ROUTES];
 static void fill_handlers(void)
 {
     for (guint i = 0; i < N_ROUTES; i++)
-        handlers[i] = routes[i].where == WHERE_SNAPSHOT  ? answer_snapshot
-                      : routes[i].access == ACCESS_WRITE ? answer_write
-                      : routes[i].where == WHERE_WORKER  ? answer_in_worker
-                                                         : answer_read;
+        handlers[i] = routes[i].where == WHERE_SNAPSHOT                                    ? answer_snapshot
+                      : routes[i].access == ACCESS_WRITE                                   ? answer_write
+                      : routes[i].where == WHERE_WORKER || routes[i].where == WHERE_REMOTE ? answer_in_worker
+                                                                                           : answer_read;
     handlers[ROUTE_openapi] = answer_big;
 }
 
