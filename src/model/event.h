@@ -22,6 +22,8 @@ typedef struct {
     char *vm_name, *owner, *previous_state, *previous_lcm_state, *reason;
 } VmEvent;
 
+#define EVENTS_OF_ALL G_MAXUINT64 /* in place of a VM's number, which may be 0 */
+
 VmEvent *vm_event_new(EventSource source, guint64 vm_id, gint64 time_ns);
 VmEvent *vm_event_copy(const VmEvent *event);
 void vm_event_free(VmEvent *event);

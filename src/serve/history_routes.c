@@ -92,7 +92,21 @@ static bool read_step(const Request *request, gint64 *ret_step_ns, Reply **ret_r
 
 /* --- the answer --- */
 
-static void append_points(JsonWriter *json, const GArray *points)
+/* The number with the fewest digits that the same float is kept of: 12.3 and not 12.300000190734863. */
+static double shortest_of_float(double value)
+{
+    static const char *const formats[] = {"%.6g", "%.7g", "%.8g"};
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+        double shorter = g_ascii_strtod(g_ascii_formatd(text, sizeof text, formats[i], value), NULL);
+        if ((float)shorter == (float)value)
+            return shorter;
+    }
+    return value;
+}
+
+/* `floats`: they were kept as such. */
+static void append_points(JsonWriter *json, const GArray *points, bool floats)
 {
     json_next_member(json, "points");
     json_begin(json, '[');
@@ -104,13 +118,14 @@ static void append_points(JsonWriter *json, const GArray *points)
         g_string_append_printf(json->out, "[\"%s\"", time);
         for (guint k = 0; k < G_N_ELEMENTS(values); k++) {
             g_string_append_c(json->out, ',');
-            json_append_real(json->out, values[k]);
+            json_append_real(json->out, floats ? shortest_of_float(values[k]) : values[k]);
         }
         g_string_append_c(json->out, ']');
     }
     json_end(json, ']');
 }
 
+/* `tier`: of our own file; NULL: a database has answered. */
 static GString *write_answer(const HistoryQuery *query, const HistoryAnswer *answer, const char *source,
                              const char *tier)
 {
@@ -131,7 +146,7 @@ static GString *write_answer(const HistoryQuery *query, const HistoryAnswer *ans
         json_text_member(&json, "metric", info->json);
         json_text_member(&json, "field", info->line);
         json_text_member(&json, "unit", unit_name(info->unit));
-        append_points(&json, answer->series[i]);
+        append_points(&json, answer->series[i], tier != NULL);
         json_end(&json, '}');
     }
     json_end(&json, ']');
@@ -234,10 +249,22 @@ static bool read_limit(const Request *request, guint *ret_limit, Reply **ret_rep
     return false;
 }
 
+static GPtrArray *events_of_store(Store *store, guint64 vm_id, gint64 from_ns, gint64 to_ns, guint limit)
+{
+    GPtrArray *events = store_events(store, vm_id, STORE_EVENTS_MAX);
+    for (guint i = events->len; i-- > 0;) {
+        const VmEvent *event = g_ptr_array_index(events, i);
+        if (event->time_ns < from_ns || event->time_ns >= to_ns)
+            g_ptr_array_remove_index(events, i);
+    }
+    g_ptr_array_set_size(events, (gint)MIN(events->len, limit));
+    return events;
+}
+
 Reply *route_events(Service *service, const Request *request)
 {
     Reply *reply = NULL;
-    guint64 vm_id = 0;
+    guint64 vm_id = EVENTS_OF_ALL;
     guint limit = EVENTS_STANDARD;
     gint64 from_ns = 0, to_ns = LINE_TIME_MAX_NS;
     if (!read_vm_id(target_parameter(request->target, "vm_id"), &vm_id, &reply) ||
@@ -246,7 +273,7 @@ Reply *route_events(Service *service, const Request *request)
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) events = service->history
                                       ? history_events(service->history, vm_id, from_ns, to_ns, limit, &error)
-                                      : store_events(service->store, vm_id, limit);
+                                      : events_of_store(service->store, vm_id, from_ns, to_ns, limit);
     if (!events)
         return reply_error(503, "the history can't be read: %s", error ? error->message : "");
     return reply_json(200, answer_events(events));

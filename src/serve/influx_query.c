@@ -13,6 +13,9 @@
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 #define WORDS_MAX 300 /* bytes of the database's own words */
 #define COLUMNS 3     /* mean, min, max of each metric */
+/* Commas and brackets of an answer: what stands between them takes a hundred bytes of memory each when it is read. A
+ * row, its time and three columns for every point that may be asked for, and some around. */
+#define ITEMS_MAX (5 * (HISTORY_POINTS_MAX + HISTORY_POINTS_WANTED))
 
 G_DEFINE_QUARK(one_telemetry_influx_query, influx_query_error)
 
@@ -239,10 +242,22 @@ static bool take_v3(HistoryAnswer *answer, const cJSON *json, GError **error)
     return true;
 }
 
+static bool is_too_much(const char *text)
+{
+    guint items = 0;
+    for (; *text; text++)
+        items += *text == ',' || *text == '[' || *text == '{';
+    return items > ITEMS_MAX;
+}
+
 HistoryAnswer *influx_read_answer(SinkType type, const HistoryQuery *query, const char *body, gsize length,
                                   GError **error)
 {
     g_autofree char *text = g_strndup(body, length);
+    if (is_too_much(text)) {
+        refuse(error, "the answer has more points than were asked for");
+        return NULL;
+    }
     cJSON *json = cJSON_ParseWithOpts(text, NULL, 1);
     g_autoptr(HistoryAnswer) answer = answer_new(query);
     bool taken = json ? (type == SINK_INFLUXDB3 ? take_v3(answer, json, error) : take_v1(answer, json, error))

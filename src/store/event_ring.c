@@ -57,7 +57,7 @@ GPtrArray *event_ring_list(const EventRing *ring, guint64 vm_id, guint most)
     GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)vm_event_free);
     for (const GList *link = ring->events.tail; link && list->len < most; link = link->prev) {
         const VmEvent *event = link->data;
-        if (vm_id == 0 || event->vm_id == vm_id)
+        if (vm_id == EVENTS_OF_ALL || event->vm_id == vm_id)
             g_ptr_array_add(list, vm_event_copy(event));
     }
     return list;

@@ -91,7 +91,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HistoryAnswer, history_answer_free)
  * with a step that does. A step that would give more than HISTORY_POINTS_MAX points in all is widened; the answer says
  * which it became. What was added within the last flush_ms may be missing. */
 HistoryAnswer *history_query(History *history, const HistoryQuery *query, GError **error);
-/* Newest first; vm_id 0: of all. Of VmEvent. */
+/* Newest first, of one VM or EVENTS_OF_ALL. Of VmEvent. */
 GPtrArray *history_events(History *history, guint64 vm_id, gint64 from_ns, gint64 to_ns, guint most, GError **error);
 
 typedef struct {

@@ -136,6 +136,13 @@ bool history_db_number(HistoryDb *db, gint64 otherwise, gint64 *ret_number, GErr
     return true;
 }
 
+void history_db_checkpoint(HistoryDb *db)
+{
+    sqlite3_busy_timeout(db->handle, 0); /* readers are not waited for: it is done again at the next flush */
+    sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, WRITER_WAIT_MS);
+}
+
 guint history_db_changes(HistoryDb *db)
 {
     return (guint)sqlite3_changes(db->handle);

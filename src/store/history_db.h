@@ -72,6 +72,8 @@ bool history_db_run(HistoryDb *db, GError **error, Sql sql, const char *types, .
 /* Its first column of the first row; `otherwise` where there is no row, or it is NULL. */
 bool history_db_number(HistoryDb *db, gint64 otherwise, gint64 *ret_number, GError **error, Sql sql, const char *types,
                        ...);
+/* Puts what is in the log into the file and gives the log's room back, unless somebody reads. */
+void history_db_checkpoint(HistoryDb *db);
 guint history_db_changes(HistoryDb *db); /* rows that the last statement changed */
 
 gint64 history_db_i64(sqlite3_stmt *statement, int column);

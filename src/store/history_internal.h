@@ -11,8 +11,8 @@
 #include "store/rollup.h"
 
 #define FLUSH_SAMPLES_MAX 20000                 /* of one transaction */
-#define SETTLE_AFTER_US (300 * G_USEC_PER_SEC)  /* from a VM's first pending sample on */
-#define PENDING_BYTES_MAX (20 * 1024 * 1024)    /* of all VMs' pending samples; above it they are settled earlier */
+#define SETTLE_AFTER_US (600 * G_USEC_PER_SEC)  /* from a VM's first pending sample on */
+#define PENDING_BYTES_MAX (28 * 1024 * 1024)    /* of all VMs' pending samples; above it they are settled earlier */
 #define EVENTS_MAX 1000000                      /* in the file */
 #define HISTORY_SWEEP_START (-1)                /* before any VM */
 #define AHEAD_MAX_NS (86400 * HISTORY_NS_PER_S) /* what says it is of a later time than that is not kept */

@@ -198,8 +198,9 @@ GPtrArray *history_events(History *history, guint64 vm_id, gint64 from_ns, gint6
     if (!db)
         return NULL;
     sqlite3_stmt *statement =
-        vm_id ? history_db_bind(db, SQL_EVENT_LIST_VM, "iiii", (gint64)vm_id, from_ns, to_ns, (gint64)most)
-              : history_db_bind(db, SQL_EVENT_LIST, "iii", from_ns, to_ns, (gint64)most);
+        vm_id == EVENTS_OF_ALL
+            ? history_db_bind(db, SQL_EVENT_LIST, "iii", from_ns, to_ns, (gint64)most)
+            : history_db_bind(db, SQL_EVENT_LIST_VM, "iiii", (gint64)vm_id, from_ns, to_ns, (gint64)most);
     while (history_db_next(db, statement, &reason))
         g_ptr_array_add(events, event_of(statement));
     history_reader_give(history, db, generation, reason);
@@ -211,7 +212,7 @@ GPtrArray *history_events(History *history, guint64 vm_id, gint64 from_ns, gint6
 
 GPtrArray *history_load_events(History *history, guint most, GError **error)
 {
-    GPtrArray *events = history_events(history, 0, G_MININT64, G_MAXINT64, most, error);
+    GPtrArray *events = history_events(history, EVENTS_OF_ALL, G_MININT64, G_MAXINT64, most, error);
     for (guint i = 0; events && i < events->len / 2; i++) { /* newest first: turned round */
         gpointer *first = &events->pdata[i], *last = &events->pdata[events->len - 1 - i];
         gpointer swap = *first;

@@ -56,17 +56,14 @@ static bool survey_tier(Reading *reading, HistoryTier tier, GError **error)
     return true;
 }
 
-/* It has what there is since `from`: its own begin is not later, or no tier's is by more than one of that one's
- * steps. */
+/* It has what there is since `from`: it begins at most one step of any other tier later than that one would. */
 static bool reaches(const Reading *reading, HistoryTier tier)
 {
     if (reading->oldest[tier] == G_MAXINT64)
         return false;
-    if (reading->oldest[tier] <= reading->query->from_ns)
-        return true;
     for (HistoryTier other = 0; other < N_TIERS; other++)
         if (reading->oldest[other] != G_MAXINT64 &&
-            reading->oldest[tier] - history_tier_step(other) > reading->oldest[other])
+            reading->oldest[tier] - history_tier_step(other) > MAX(reading->oldest[other], reading->query->from_ns))
             return false;
     return true;
 }

@@ -159,14 +159,20 @@ static bool cut_more(History *history)
     return true;
 }
 
-/* Pages that are free go back to the file system while the file itself is above its limit. */
+/* While the file with its log is above its limit, pages that are free go back to the file system. */
 static bool give_back(History *history, guint64 max_bytes, GError **error)
 {
     gint64 free_pages;
     if (history_file_bytes(&history->file) <= max_bytes)
         return true;
-    return history_db_number(history->db, 0, &free_pages, error, SQL_PAGES_FREE, "") &&
-           (free_pages == 0 || history_db_run(history->db, error, SQL_GIVE_BACK, ""));
+    history_db_checkpoint(history->db);
+    if (history_file_bytes(&history->file) <= max_bytes)
+        return true;
+    if (!history_db_number(history->db, 0, &free_pages, error, SQL_PAGES_FREE, "") ||
+        (free_pages > 0 && !history_db_run(history->db, error, SQL_GIVE_BACK, "")))
+        return false;
+    history_db_checkpoint(history->db);
+    return true;
 }
 
 bool history_trim(History *history, GError **error)
@@ -183,7 +189,8 @@ bool history_trim(History *history, GError **error)
     if (!trim_journal(history, error) || !sweep(history, share, &limits, &over, error) ||
         !used_bytes(history, &used, error))
         return false;
-    while (max_bytes > 0 && used > max_bytes && g_get_monotonic_time() < until_us) {
+    const guint64 most = max_bytes - max_bytes / 8; /* the rest is for the log, and for pages that will be used again */
+    while (max_bytes > 0 && used > most && g_get_monotonic_time() < until_us) {
         if ((over || !history->squeezing) && !cut_more(history) && over)
             break; /* what is left is no tier's */
         history->squeezing = true;
@@ -191,7 +198,7 @@ bool history_trim(History *history, GError **error)
         if (!sweep(history, SWEEP_BATCH, &limits, &over, error) || !used_bytes(history, &used, error))
             return false;
     }
-    if (used <= max_bytes)
+    if (used <= most)
         history->squeezing = false;
     return max_bytes == 0 || give_back(history, max_bytes, error);
 }

@@ -84,7 +84,7 @@ void store_restore(Store *store, VmRecord *record, StoreClock now);
 
 GPtrArray *store_hosts(Store *store, StoreClock now); /* of HostView, by name */
 
-/* The last events, newest first, of one VM (0: of all), at most `most`. Of VmEvent. The store keeps
+/* The last events, newest first, of one VM (EVENTS_OF_ALL), at most `most`. Of VmEvent. The store keeps
  * STORE_EVENTS_MAX. */
 #define STORE_EVENTS_MAX 10000
 GPtrArray *store_events(Store *store, guint64 vm_id, guint most);

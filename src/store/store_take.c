@@ -9,9 +9,8 @@
 
 #define NS_PER_S 1e9
 #define AHEAD_NS (G_GINT64_CONSTANT(300) * 1000000000) /* clocks may differ by so much */
-#define CHANGE_MAX_NS                                                                                                  \
-    (G_GINT64_CONSTANT(3600) * 1000000000) /* as RATES_MAX_INTERVAL_NS: longer is no change of now                     \
-                                            */
+/* As RATES_MAX_INTERVAL_NS: longer is no change of now. */
+#define CHANGE_MAX_NS (G_GINT64_CONSTANT(3600) * 1000000000)
 
 /* --- a sample's VMs --- */
 

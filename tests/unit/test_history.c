@@ -317,7 +317,7 @@ static void test_events(void **state)
     assert_null(first->reason);
     assert_true(first->source == EVENT_OPENNEBULA);
 
-    g_autoptr(GPtrArray) some = history_events(history, 0, begin + S, begin + 5 * S, 3, NULL);
+    g_autoptr(GPtrArray) some = history_events(history, EVENTS_OF_ALL, begin + S, begin + 5 * S, 3, NULL);
     assert_int_equal(some->len, 3);
     assert_string_equal(((VmEvent *)g_ptr_array_index(some, 0))->state, "state 4");
     g_autoptr(GPtrArray) loaded = history_load_events(history, 4, NULL);
