@@ -60,7 +60,7 @@ class History(EndpointCase):
             self.assertEqual((minute % 5, low, round(mean, 6)), (0, minute, minute + 2.0), stamp)
         got = daemon.json(f"history/83?from={begin // SECOND}&to={end // SECOND}&step=15m")
         self.assertEqual((got["tier"], len(got["series"][0]["points"])), ("15m", 20))
-        got = daemon.json("history/one-83?metric=cpu_usage_percent,network_rx_bytes,memory_usage_percent&from=-10m")
+        got = daemon.json("history/one-83?metric=cpu_usage_percent,network_rx_bytes,memory_usage_percent&from=-30m")
         self.assertEqual([one["metric"] for one in got["series"]],
                          ["cpu_usage_percent", "network_rx_per_sec", "memory_usage_percent"])
         self.assertEqual({point[1] for point in got["series"][1]["points"]}, {7.5})

@@ -211,6 +211,27 @@ static void test_places(void **state)
     assert_true(g_error_matches(error, HISTORY_ERROR, HISTORY_ERROR_OPEN));
 }
 
+/* Killed between settling a sample and taking it out of the journal: it does not count twice. There is no tier of
+ * samples that could tell. */
+static void test_settled_and_in_journal(void **state)
+{
+    (void)state;
+    PLACE(place);
+    const HistoryOptions buckets = {.keep_s = {0, 315360000, 315360000}, .flush_ms = 3600000};
+    const gint64 quarter = some_hours_ago(3);
+    for (guint round = 0; round < 3; round++) {
+        g_autoptr(History) history = open_with(&place, &buckets);
+        if (round == 0)
+            add_many(history, 7, quarter, 10 * S, 3);
+        history_flush(history, round > 0);
+        g_autoptr(HistoryAnswer) minute = ask(history, 7, quarter, quarter + HOUR, MINUTE);
+        check_point(minute, 0, (HistoryPoint){quarter, 0, 1, 2, 3});
+        g_clear_pointer(&history, history_close);
+        execute(place.path, round == 0 ? "CREATE TABLE kept AS SELECT * FROM journal"
+                                       : "INSERT OR REPLACE INTO journal SELECT * FROM kept");
+    }
+}
+
 /* --- while it runs --- */
 
 static void test_damage_while_running(void **state)
@@ -306,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_sound),
         cmocka_unit_test(test_few_are_kept),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_settled_and_in_journal),
         cmocka_unit_test(test_damage_while_running),
         cmocka_unit_test(test_gone_while_running),
         cmocka_unit_test(test_other_metrics),
