@@ -520,8 +520,9 @@ static void daemon_clear(Daemon *daemon)
     settings_free(daemon->settings);
     config_free(daemon->config);
     g_rw_lock_clear(&daemon->service.lock);
-    char *texts[] = {arguments->config_path, arguments->listen, arguments->port,
-                     arguments->state_dir,   daemon->program,   daemon->service.config_file};
+    char *texts[] = {arguments->config_path,   arguments->listen, arguments->port,
+                     arguments->state_dir,     daemon->program,   daemon->service.config_file,
+                     daemon->service.state_dir};
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
 }

@@ -353,6 +353,7 @@ class Abuse(EndpointCase):
                     sock.connect(("127.0.0.1", self.server.port))
                     socks.append(sock)
             served = 0
+            time.sleep(1)  # until all were taken, or not
             for sock in socks:
                 with contextlib.suppress(OSError):
                     sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
