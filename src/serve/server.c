@@ -133,10 +133,11 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 
 /* --- start --- */
 
-static struct MHD_Daemon *start_daemon(Server *server, int fd)
+static struct MHD_Daemon *start_daemon(Server *server)
 {
     const ServerOptions *options = &server->options;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+                     MHD_USE_NO_LISTEN_SOCKET;
     struct MHD_OptionItem more[5] = {{MHD_OPTION_END, 0, NULL}};
     guint n = 0;
     if (options->threads > 1)
@@ -148,13 +149,12 @@ static struct MHD_Daemon *start_daemon(Server *server, int fd)
         more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (char *)(guintptr)PRIORITIES};
     }
     more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    return MHD_start_daemon(flags, 0, on_accept, server, server_on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log,
-                            server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, server_on_target, server,
-                            MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-                            on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
-                            options->connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->max_header + HEAD_ROOM,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, on_accept, server, server_on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, server,
+        MHD_OPTION_URI_LOG_CALLBACK, server_on_target, server, MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        options->max_header + HEAD_ROOM, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
 
 static Server *new_server(Service *service, const ServerOptions *options, const ServerParts *parts)
@@ -203,10 +203,14 @@ Server *server_start_with(Service *service, const ServerOptions *options, const 
     Server *server = new_server(service, options, parts);
     server->port = server_bound_port(fd);
     server_work_start(server);
-    server->daemon = start_daemon(server, fd);
-    if (!server->daemon) {
+    server->listen_fd = fd;
+    server->daemon = start_daemon(server);
+    if (!server->daemon)
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "cannot serve on %s:%u: %s", options->address,
                     server->port, server->complaint ? server->complaint : "libmicrohttpd does not say why");
+    if (!server->daemon || !server_accept_start(server, error)) {
+        if (server->daemon)
+            MHD_stop_daemon(server->daemon);
         close(fd);
         server_work_stop(server);
         free_server(server);
@@ -236,7 +240,7 @@ void server_stop(Server *server, gint64 drain_ms)
 {
     if (!server)
         return;
-    MHD_socket fd = MHD_quiesce_daemon(server->daemon);
+    server_accept_stop(server);
     g_atomic_int_set(&server->stopping, 1);
     server_streams_stop(server);
     server_streams_wake(server, server_now_ms());
@@ -245,8 +249,6 @@ void server_stop(Server *server, gint64 drain_ms)
     server_streams_wake(server, server_now_ms());
     server_watch_stop(server);
     MHD_stop_daemon(server->daemon);
-    if (fd != MHD_INVALID_SOCKET)
-        close(fd);
     free_server(server);
 }
 

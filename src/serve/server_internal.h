@@ -3,6 +3,7 @@
  *
  *   server.c           options, start and stop
  *   server_listen.c    the listening socket, and enough descriptors
+ *   server_accept.c    connections as they come
  *   server_client.c    connections: who is connected, in which phase, and since when
  *   server_watch.c     closes those that take too long
  *   server_request.c   a request from its first line to its answer
@@ -85,6 +86,8 @@ struct Server {
     ServerParts parts;
     Access *access;
     struct MHD_Daemon *daemon;
+    int listen_fd, accept_wake; /* of the acceptor; the latter an eventfd that ends it */
+    GThread *acceptor;
     guint port;
     GMutex log_lock;
     char *complaint; /* libmicrohttpd's last while it starts */
@@ -132,6 +135,11 @@ int server_listen(const char *address, guint port, GError **error);
 guint server_bound_port(int fd);
 /* Raises the limit of descriptors; a warning where it can't be enough for so many connections. */
 void server_raise_descriptors(guint connections);
+
+/* --- server_accept.c --- */
+
+bool server_accept_start(Server *server, GError **error);
+void server_accept_stop(Server *server); /* no more are taken; the listening socket is closed */
 
 /* --- server_client.c --- */
 
