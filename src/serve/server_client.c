@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#define ARRIVAL_MS 1000
+
 /* --- phases --- */
 
 gint64 server_now_ms(void)
@@ -100,6 +102,15 @@ static bool make_room(Server *server)
     return longest != NULL;
 }
 
+/* Admitted, and not yet with the thread that is to serve them. Whoever is not there after a while will not come: it
+ * went before, or there was no memory. With the lock held. */
+static guint arriving(Server *server)
+{
+    if (server_now_ms() - server->admitted_ms > ARRIVAL_MS)
+        server->arriving = 0;
+    return server->arriving;
+}
+
 bool server_admits(Server *server, const struct sockaddr *address)
 {
     const ServerOptions *options = &server->options;
@@ -109,8 +120,12 @@ bool server_admits(Server *server, const struct sockaddr *address)
         const AddressCount *count = count_of(server, address);
         admitted = !count || count->n < options->connections_per_address;
     }
-    if (admitted && server->clients.length - server->n_shut >= options->connections)
+    if (admitted && server->clients.length - server->n_shut + arriving(server) >= options->connections)
         admitted = make_room(server);
+    if (admitted) {
+        server->arriving++;
+        server->admitted_ms = server_now_ms();
+    }
     g_mutex_unlock(&server->clients_lock);
     if (!admitted)
         COUNT(server, refused_connections);
@@ -130,6 +145,7 @@ Client *server_client_new(Server *server, struct MHD_Connection *connection, int
     client_set_phase(client, PHASE_READING);
     g_mutex_lock(&server->clients_lock);
     g_queue_push_tail_link(&server->clients, &client->link);
+    server->arriving -= server->arriving > 0;
     count_in(server, (const struct sockaddr *)&client->address);
     g_mutex_unlock(&server->clients_lock);
     return client;

@@ -100,6 +100,8 @@ struct Server {
     GQueue clients;        /* of Client; links are in them */
     GHashTable *addresses; /* of AddressCount, by itself */
     guint n_shut;
+    guint arriving;     /* admitted, and not yet among the clients */
+    gint64 admitted_ms; /* monotonic: when the last of them was */
 
     GThread *watch;
     bool watching;

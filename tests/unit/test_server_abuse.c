@@ -350,7 +350,7 @@ static void test_busy_connections_stay(void **state)
     for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
         http_send_text(fds[i], "Host: x\r\n\r\n");
         g_autoptr(HttpAnswer) answer = http_read(fds[i], true);
-        CHECK(answer && answer->status == 200, "%u", i);
+        CHECK(answer && answer->status == 200, "%u: %u", i, answer ? answer->status : 0);
         close(fds[i]);
     }
     ServerStatus status;
