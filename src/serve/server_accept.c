@@ -11,12 +11,18 @@
 #include <unistd.h>
 
 #define PAUSE_US 20000 /* when there is no descriptor to be had */
+/* Connections on the way to their threads: so far the limits of an address may be exceeded, which is counted by those
+ * that have arrived. */
+#define ARRIVING_MAX 16
+#define ARRIVAL_US 100
 
 /* false: there is none at the moment. */
 static bool take_one(Server *server)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
+    while (server_n_arriving(server) >= ARRIVING_MAX)
+        g_usleep(ARRIVAL_US);
     int fd = accept4(server->listen_fd, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address,

@@ -111,6 +111,14 @@ static guint arriving(Server *server)
     return server->arriving;
 }
 
+guint server_n_arriving(Server *server)
+{
+    g_mutex_lock(&server->clients_lock);
+    const guint n = arriving(server);
+    g_mutex_unlock(&server->clients_lock);
+    return n;
+}
+
 bool server_admits(Server *server, const struct sockaddr *address)
 {
     const ServerOptions *options = &server->options;

@@ -154,6 +154,7 @@ GHashTable *server_addresses_new(void);
 /* Whether one more may connect: false above a limit, and counted. Where there is no room, the client that has waited
  * the longest for its next request makes some. */
 bool server_admits(Server *server, const struct sockaddr *address);
+guint server_n_arriving(Server *server); /* admitted, and not yet among the clients */
 Client *server_client_new(Server *server, struct MHD_Connection *connection, int fd, const struct sockaddr *address);
 void server_client_free(Client *client);
 guint server_n_clients(Server *server);

@@ -358,7 +358,7 @@ class Abuse(EndpointCase):
                 with contextlib.suppress(OSError):
                     sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     served += b"200" in sock.recv(100)
-            self.assertLessEqual(served, 300)
+            self.assertLessEqual(served, 300 + 16)  # so many may be on their way at a time
             self.assertGreater(served, 100)
             self.assertEqual(self.server.json("vm-telemetry")["count"], 1)
 
