@@ -39,7 +39,8 @@ typedef struct {
     gint references;
     const HypervisorApi *api;
     char *uri;
-    GMutex lock; /* for all that follows */
+    CollectCount *count; /* may be NULL */
+    GMutex lock;         /* for all that follows */
     GCond changed;
     bool opened, planned;
     Hypervisor *first; /* connection of the workers; NULL when the last of them has closed it */
@@ -53,6 +54,45 @@ typedef struct {
     gint64 patience_us;
     bool over; /* answers are no longer wanted */
 } Collection;
+
+/* --- counts: owned by who made them and by each collection --- */
+
+struct CollectCount {
+    gint references, threads;
+};
+
+CollectCount *collect_count_new(void)
+{
+    CollectCount *count = g_new0(CollectCount, 1);
+    count->references = 1;
+    return count;
+}
+
+static CollectCount *count_ref(CollectCount *count)
+{
+    if (count)
+        g_atomic_int_inc(&count->references);
+    return count;
+}
+
+void collect_count_unref(CollectCount *count)
+{
+    if (count && g_atomic_int_dec_and_test(&count->references))
+        g_free(count);
+}
+
+guint collect_count_threads(CollectCount *count)
+{
+    return (guint)g_atomic_int_get(&count->threads);
+}
+
+static void count_add(CollectCount *count, gint threads)
+{
+    if (count)
+        g_atomic_int_add(&count->threads, threads);
+}
+
+/* --- what threads share --- */
 
 static void free_target(gpointer data)
 {
@@ -81,6 +121,7 @@ static void collection_unref(Collection *collection)
     g_mutex_clear(&collection->lock);
     g_cond_clear(&collection->changed);
     g_free(collection->uri);
+    collect_count_unref(collection->count);
     g_free(collection);
 }
 
@@ -90,6 +131,7 @@ static Collection *collection_new(const CollectOptions *options)
     collection->references = 1;
     collection->api = options->api;
     collection->uri = g_strdup(options->uri);
+    collection->count = count_ref(options->count);
     g_mutex_init(&collection->lock);
     g_cond_init(&collection->changed);
     collection->targets = g_ptr_array_new_with_free_func(free_target);
@@ -114,6 +156,7 @@ static void start_thread(Collection *collection, const char *name, GThreadFunc f
         return;
     }
     collection->threads++;
+    count_add(collection->count, 1);
     g_atomic_int_inc(&threads_of_all);
     g_thread_unref(thread);
 }
@@ -139,6 +182,7 @@ static gpointer end_thread(Collection *collection)
 {
     g_mutex_lock(&collection->lock);
     collection->threads--;
+    count_add(collection->count, -1);
     g_cond_broadcast(&collection->changed);
     g_mutex_unlock(&collection->lock);
     collection_unref(collection);

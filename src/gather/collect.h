@@ -9,12 +9,20 @@
 
 #include "gather/hypervisor.h"
 
+/* Counts the threads of all collections that are given it, those left behind too: who collects again and again stops
+ * while there are many. May be asked and given back while such threads run. */
+typedef struct CollectCount CollectCount;
+CollectCount *collect_count_new(void);
+void collect_count_unref(CollectCount *count);
+guint collect_count_threads(CollectCount *count);
+
 typedef struct {
     const HypervisorApi *api; /* &libvirt_api */
     const char *uri;
     gint64 deadline_ms; /* from the call of collect_sample on */
     guint workers;
     const Sample *previous; /* for what is read once per domain start; may be NULL */
+    CollectCount *count;    /* may be NULL */
 } CollectOptions;
 
 #define COLLECT_ERROR collect_error_quark()
@@ -26,6 +34,5 @@ typedef enum { COLLECT_ERROR_LIBVIRT, COLLECT_ERROR_DEADLINE } CollectErrorCode;
  * are still blocked in libvirt, so the process should leave by _exit. */
 Sample *collect_sample(const CollectOptions *options, bool *ret_abandoned, GError **error);
 
-/* Threads of this process's collections that run now, those left behind too: a program that collects again and again
- * stops while there are many. */
+/* The same of all collections of this process. */
 guint collect_threads(void);

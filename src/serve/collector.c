@@ -8,8 +8,10 @@
 
 #include <string.h>
 
-/* Threads that may hang in libvirt, of collections that were given up: above that none is begun. */
-#define THREADS_MAX 64
+/* Threads that may hang in libvirt, of collections that were given up: above that none is begun. Of one URI, so that it
+ * holds up no other; and of all, since a reload begins to count a URI's anew. */
+#define THREADS_OF_URI_MAX 64
+#define THREADS_MAX 1024
 #define REMIND_US                                                                                                      \
     (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC) /* between two words to the log about trouble that lasts                \
                                                 */
@@ -19,6 +21,7 @@ G_DEFINE_QUARK(one_telemetry_collector, collector_error)
 /* One URI. */
 typedef struct {
     char *uri, *host;
+    CollectCount *threads;
     bool ok;
     char *error;    /* NULL: the last collection went well, or there was none */
     gint64 told_us; /* monotonic: when the log last heard of the trouble; 0: there is none */
@@ -81,6 +84,7 @@ static void target_free(gpointer data)
     Target *target = data;
     g_free(target->uri);
     g_free(target->host);
+    collect_count_unref(target->threads);
     g_free(target->error);
     g_free(target);
 }
@@ -100,6 +104,7 @@ Collector *collector_new(const CollectorOptions *options)
         Target *target = g_new0(Target, 1);
         target->uri = g_strdup(*uri);
         target->host = host_of(options, *uri);
+        target->threads = collect_count_new();
         g_ptr_array_add(collector->targets, target);
     }
     return collector;
@@ -107,20 +112,29 @@ Collector *collector_new(const CollectorOptions *options)
 
 /* --- one collection --- */
 
+/* The message stays the same while it lasts, so that the log hears of it once. */
+static bool may_collect(const Target *target, GError **error)
+{
+    const bool hangs = collect_count_threads(target->threads) > THREADS_OF_URI_MAX;
+    if (!hangs && collect_threads() <= THREADS_MAX)
+        return true;
+    g_set_error(error, COLLECTOR_ERROR, 0,
+                "libvirt at %s: %s have not come back, so no more are made until they do: is libvirtd hanging?",
+                target->uri, hangs ? "too many calls" : "too many calls, of all connections together,");
+    return false;
+}
+
 static Sample *collect(const Collector *collector, const Target *target, const Sample *previous, GError **error)
 {
-    if (collect_threads() > THREADS_MAX) {
-        g_set_error(error, COLLECTOR_ERROR, 0,
-                    "%u calls to libvirt have not come back, so no more are made: is libvirtd hanging?",
-                    collect_threads());
+    if (!may_collect(target, error))
         return NULL;
-    }
     const CollectOptions options = {
         .api = collector->options.api,
         .uri = target->uri,
         .deadline_ms = collector->options.deadline_ms,
         .workers = collector->options.workers,
         .previous = previous,
+        .count = target->threads,
     };
     Sample *sample = collect_sample(&options, NULL, error);
     if (!sample)

@@ -14,7 +14,7 @@
 static struct {
     GMutex lock;
     GCond changed;
-    bool fails, hangs;
+    bool fails, hangs, one_hangs; /* the last: where the URI has "stuck" in it */
     guint64 calls;
 } fake;
 
@@ -33,7 +33,7 @@ static void free_domain(gpointer data)
 static Hypervisor *fake_open(const char *uri, GError **error)
 {
     g_mutex_lock(&fake.lock);
-    while (fake.hangs)
+    while (fake.hangs || (fake.one_hangs && strstr(uri, "stuck")))
         g_cond_wait(&fake.changed, &fake.lock);
     const bool fails = fake.fails || strstr(uri, "broken");
     g_mutex_unlock(&fake.lock);
@@ -100,16 +100,17 @@ typedef struct {
     GMutex lock;
     GCond changed;
     guint taken, failed, with_previous, with_rates;
+    guint refused, healed; /* failures as too much hangs; samples of a URI with "stuck" in it */
     char *host;
 } Case;
 
 static void on_take(const char *uri, Sample *sample, const Sample *previous, gpointer data)
 {
     Case *c = data;
-    (void)uri;
     const VmSample *vm = g_ptr_array_index(sample->vms, 0);
     g_mutex_lock(&c->lock);
     c->taken++;
+    c->healed += strstr(uri, "stuck") != NULL;
     c->with_previous += previous != NULL;
     c->with_rates += row_has(vm->row, METRIC_VM_CPU_USAGE_PERCENT);
     g_free(c->host);
@@ -125,6 +126,7 @@ static void on_fail(const char *uri, const GError *error, gpointer data)
     assert_non_null(error);
     g_mutex_lock(&c->lock);
     c->failed++;
+    c->refused += g_error_matches(error, COLLECTOR_ERROR, 0);
     g_cond_broadcast(&c->changed);
     g_mutex_unlock(&c->lock);
 }
@@ -154,17 +156,18 @@ static void set_fake(bool fails, bool hangs)
     g_mutex_lock(&fake.lock);
     fake.fails = fails;
     fake.hangs = hangs;
+    fake.one_hangs = false;
     g_cond_broadcast(&fake.changed);
     g_mutex_unlock(&fake.lock);
 }
 
-static void begin(Case *c, const char *const *uris)
+static void begin_every(Case *c, const char *const *uris, gint64 interval_ms, gint64 deadline_ms)
 {
     const CollectorOptions options = {.api = &fake_api,
                                       .uris = uris,
                                       .host = "kvm1",
-                                      .interval_ms = 120, /* rates need 100 */
-                                      .deadline_ms = 500,
+                                      .interval_ms = interval_ms,
+                                      .deadline_ms = deadline_ms,
                                       .workers = 1,
                                       .take = on_take,
                                       .fail = on_fail,
@@ -173,6 +176,11 @@ static void begin(Case *c, const char *const *uris)
     g_mutex_init(&c->lock);
     g_cond_init(&c->changed);
     c->collector = collector_new(&options);
+}
+
+static void begin(Case *c, const char *const *uris)
+{
+    begin_every(c, uris, 120, 500); /* rates need 100 */
 }
 
 static void end(Case *c)
@@ -263,6 +271,27 @@ static void one_uri_does_not_hold_up_another(void **state)
     end(&c);
 }
 
+/* What a URI has left behind in libvirt is bounded, told of, and no other URI's trouble. */
+static void a_hanging_uri_is_left_alone_and_the_others_are_not(void **state)
+{
+    (void)state;
+    static const char *const uris[] = {"fake://stuck.example.net/system", "fake://kvm9.example.net/system", NULL};
+    Case c = {0};
+    begin_every(&c, uris, 20, 25);
+    g_mutex_lock(&fake.lock);
+    fake.one_hangs = true;
+    g_mutex_unlock(&fake.lock);
+    collector_start(c.collector);
+    wait_for(&c, &c.refused, 5, "refused");
+    const guint stuck = collect_threads();
+    wait_for(&c, &c.refused, value(&c, &c.refused) + 20, "refused further on");
+    wait_for(&c, &c.taken, value(&c, &c.taken) + 20, "the good one meanwhile");
+    CHECK(collect_threads() <= stuck + 8, "%u threads, before %u", collect_threads(), stuck);
+    set_fake(false, false);
+    wait_for(&c, &c.healed, 1, "the stuck one, when it is back");
+    end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +299,7 @@ int main(void)
         cmocka_unit_test(it_heals),
         cmocka_unit_test(a_hanging_one_can_be_stopped_and_started),
         cmocka_unit_test(one_uri_does_not_hold_up_another),
+        cmocka_unit_test(a_hanging_uri_is_left_alone_and_the_others_are_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
