@@ -170,3 +170,17 @@ char *text_count(guint64 number, const char *one, const char *many)
 {
     return g_strdup_printf("%" G_GUINT64_FORMAT " %s", number, number == 1 ? one : many);
 }
+
+char *text_without_users(const char *text)
+{
+    GString *out = g_string_new(NULL);
+    for (const char *scheme; (scheme = strstr(text, "://"));) {
+        const char *place = scheme + 3, *at = memrchr(place, '@', strcspn(place, " \t\r\n,"));
+        g_string_append_len(out, text, place - text);
+        if (at)
+            g_string_append(out, "***");
+        text = at ? at : place;
+    }
+    g_string_append(out, text);
+    return g_string_free(out, FALSE);
+}

@@ -36,5 +36,9 @@ void text_append_dec2(GString *out, double value);
  * "8 h 20 min", "3 d"; below zero: "0 s". */
 char *text_bytes(guint64 bytes);
 char *text_span(gint64 seconds);
+/* With *** for user and password of each URL and URI in it: for what stands between :// and the last @ of the word.
+ * Owned by the caller. */
+char *text_without_users(const char *text);
+
 /* "1 batch", "3 batches". Owned by the caller. */
 char *text_count(guint64 number, const char *one, const char *many);

@@ -95,8 +95,10 @@ static void uris_member(JsonWriter *json, const CollectorStatus *status)
         const CollectorUri *uri = g_ptr_array_index(status->uris, i);
         json_next_element(json);
         json_begin(json, '{');
-        json_text_member(json, "uri", uri->uri);
-        verdict(json, status->running ? uri->error : NULL, advice_libvirt);
+        g_autofree char *place = text_without_users(uri->uri);
+        g_autofree char *problem = status->running && uri->error ? text_without_users(uri->error) : NULL;
+        json_text_member(json, "uri", place);
+        verdict(json, problem, advice_libvirt);
         json_time_member(json, "last_collection", uri->last_ns);
         json_u64_member(json, "vms", uri->vms);
         json_real_member(json, "collect_ms", uri->collect_ms);
@@ -206,16 +208,9 @@ Reply *route_status(Service *service, const Request *request)
 
 /* --- /config --- */
 
-/* A user or password in a URL or URI, and what an address may carry behind ?, is nobody's business. */
-static char *masked(const char *text)
-{
-    g_autoptr(GRegex) user = g_regex_new("(://)[^/@\\s]*@", 0, 0, NULL);
-    return g_regex_replace_literal(user, text, -1, 0, "\\1***@", 0, NULL);
-}
-
 static void option_member(JsonWriter *json, const Config *config, ConfigOption option)
 {
-    g_autofree char *value = masked(config_written(config, option));
+    g_autofree char *value = text_without_users(config_written(config, option));
     begin_object(json, option_info[option].key);
     json_text_member(json, "value", value);
     json_text_member(json, "origin", config_origin(config, option));
@@ -254,7 +249,7 @@ static void old_members(JsonWriter *json, const Config *config)
 {
     const char *const *sinks = config_names(config, "sink");
     const Config *sink = *sinks ? config_named(config, "sink", *sinks) : NULL;
-    g_autofree char *uri = masked(config_text(config, CONFIG_collector_uris));
+    g_autofree char *uri = text_without_users(config_text(config, CONFIG_collector_uris));
     json_text_member(json, "libvirt_uri", uri);
     json_text_or_null_member(json, "influx_url", sink ? config_text(sink, CONFIG_sink_url) : NULL);
     json_text_member(json, "influx_db", sink ? config_text(sink, CONFIG_sink_database) : "");
@@ -291,7 +286,7 @@ static char *kvm_problem(const CollectorStatus *status)
     for (guint i = 0; status->running && i < status->uris->len; i++) {
         const CollectorUri *uri = g_ptr_array_index(status->uris, i);
         if (uri->error)
-            return g_strdup(uri->error);
+            return text_without_users(uri->error);
     }
     return NULL;
 }

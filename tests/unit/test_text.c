@@ -143,6 +143,31 @@ static void counts_for_people(void **state)
     }
 }
 
+static void users_are_hidden(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"", ""},
+        {"qemu:///system", "qemu:///system"},
+        {"qemu+ssh://kvm1/system", "qemu+ssh://kvm1/system"},
+        {"qemu+ssh://me@kvm1:22/system", "qemu+ssh://***@kvm1:22/system"},
+        {"x://me:pass@h/", "x://***@h/"},
+        {"x://me:p@ss@h/", "x://***@h/"},
+        {"x://me:p/w?#@h/", "x://***@h/"},
+        {"a://u@h1/s b://h2/s,c://v:w@h3/s", "a://***@h1/s b://h2/s,c://***@h3/s"},
+        {"libvirt at x://u:p@h/s: no x://u:p@h/s", "libvirt at x://***@h/s: no x://***@h/s"},
+        {"a@b, not x:// c@d", "a@b, not x:// c@d"},
+        {"x://", "x://"},
+        {"x://@h", "x://***@h"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = text_without_users(cases[i].text);
+        assert_string_equal(text, cases[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_any_text_as_glib_reads_it),
         cmocka_unit_test(test_reads_what_was_written),
         cmocka_unit_test(counts_for_people),
+        cmocka_unit_test(users_are_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
