@@ -17,10 +17,12 @@ static bool set_running(Service *service, bool running)
 static Reply *control(Service *service, bool running, const char *done, const char *was_so, const char *message)
 {
     g_autoptr(GError) error = NULL;
-    const bool changed = set_running(service, running);
+    g_mutex_lock(&service->control_lock);
+    const bool changed = set_running(service, running), noted = running_save(service->state_dir, running, &error);
+    g_mutex_unlock(&service->control_lock);
     if (changed)
         log_info("the collector is %s, as was asked for through the API", done);
-    if (!running_save(service->state_dir, running, &error))
+    if (!noted)
         return reply_error(500, "the collector is %s, but that will not be known after a restart: %s", done,
                            error->message);
     JsonWriter json = {.out = g_string_new(NULL)};

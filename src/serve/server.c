@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #define SPARE_CONNECTIONS 64 /* that libmicrohttpd takes beyond ours: who is refused has to be accepted first */
-#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3"
-#define HEAD_ROOM 4096 /* beside a request's head: for what libmicrohttpd makes of it, and the answer's head */
+#define HEAD_ROOM 4096       /* beside a request's head: for what libmicrohttpd makes of it, and the answer's head */
 #define DRAIN_STEP_US 5000
 #define COMPLAINT_MAX 512
 

@@ -28,6 +28,9 @@ typedef struct {
     guint64 (*version)(Service *service); /* of what the snapshots show; quick, from any thread */
 } ServerParts;
 
+/* Whether a server can be started with that certificate and its key, PEM texts. Errors: G_FILE_ERROR, one line. */
+bool server_check_tls(const char *cert, const char *key, GError **error);
+
 /* Copies the options. Errors: G_FILE_ERROR (address in use …), one line. */
 Server *server_start(Service *service, const ServerOptions *options, GError **error);
 Server *server_start_with(Service *service, const ServerOptions *options, const ServerParts *parts, GError **error);

@@ -15,6 +15,8 @@ typedef struct {
     char *state_dir;   /* stays what it was at the start */
     gint64 started_ns; /* realtime */
 
+    GMutex control_lock; /* while the collector is started or stopped and that is noted down, one after the other */
+
     GRWLock lock; /* for the rest, which a reload changes */
     Collector *collector;
     const Config *config;

@@ -86,7 +86,13 @@ static bool read_secrets(const Config *config, Settings *settings, GError **erro
         g_prefix_error(error, "[server] cert_file: ");
         return false;
     }
-    return read_secret(config, CONFIG_server_key_file, &settings->key, error);
+    if (!read_secret(config, CONFIG_server_key_file, &settings->key, error))
+        return false;
+    if (!*cert || server_check_tls(settings->cert, settings->key, error))
+        return true;
+    g_prefix_error(error, "[server] cert_file = %s, key_file = %s: ", cert,
+                   config_text(config, CONFIG_server_key_file));
+    return false;
 }
 
 /* --- the server --- */

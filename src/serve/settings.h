@@ -19,7 +19,7 @@ typedef struct {
 } Settings;
 
 /* Reads tokens, certificate and key. NULL: the error is one line that names section and option, and says what to do.
- * Errors: CONFIG_ERROR_VALUE, FILE_ERROR. */
+ * Errors: CONFIG_ERROR_VALUE, FILE_ERROR, those of server_check_tls. */
 Settings *settings_new(const Config *config, GError **error);
 void settings_free(Settings *settings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)

@@ -139,7 +139,7 @@ static bool load(const Daemon *daemon, Loaded *loaded, GError **error)
     return false;
 }
 
-static int check_config(const Loaded *loaded)
+static void say_fine(const Loaded *loaded)
 {
     const Settings *settings = loaded->settings;
     guint sinks = loaded->spooling ? loaded->spooling->sinks->len : 0;
@@ -152,7 +152,24 @@ static int check_config(const Loaded *loaded)
                                                          : "no token needed",
            settings->state_dir, settings->collector_enabled ? "on at first start" : "off until it is started", sinks,
            sinks == 1 ? "" : "s");
-    return EXIT_DONE;
+}
+
+/* Sinks and the rest are looked at each for itself: what is wrong with one does not hide what is with the other. */
+static int check_config(const Daemon *daemon)
+{
+    Loaded loaded = {0};
+    g_autoptr(GError) of_config = NULL, of_sinks = NULL, of_rest = NULL;
+    const bool read = load_config(daemon, &loaded, &of_config);
+    const bool right_sinks = read && load_spooling(daemon, &loaded, &of_sinks);
+    const bool right_rest = read && (loaded.settings = settings_new(loaded.config, &of_rest)) != NULL;
+    const GError *problems[] = {of_config, of_sinks, of_rest};
+    for (guint i = 0; i < G_N_ELEMENTS(problems); i++)
+        if (problems[i])
+            log_error("%s", problems[i]->message);
+    if (right_sinks && right_rest)
+        say_fine(&loaded);
+    loaded_clear(&loaded);
+    return right_sinks && right_rest ? EXIT_DONE : EXIT_USAGE;
 }
 
 /* --- the state directory --- */
@@ -345,7 +362,8 @@ static void apply(Daemon *daemon, Loaded *loaded)
     settings_free(before);
     config_free(config);
     g_free(config_file);
-    log_info("the configuration was read again and is in effect");
+    log_info("the configuration was read again and is in effect%s",
+             daemon->fell_back ? ", but for the server's: see above" : "");
 }
 
 /* The one before stays where the new one is wrong. */
@@ -488,6 +506,8 @@ static int start(Daemon *daemon, int argc, char **argv)
         puts("telemetryd (one-telemetry) " ONE_TELEMETRY_VERSION);
         return EXIT_DONE;
     }
+    if (daemon->arguments.check_config)
+        return check_config(daemon);
     if (!load(daemon, &loaded, &error)) {
         log_error("%s", error->message);
         loaded_clear(&loaded);
@@ -497,8 +517,6 @@ static int start(Daemon *daemon, int argc, char **argv)
     if (daemon->arguments.dump_config) {
         g_autofree char *text = config_dump(loaded.config);
         printf("# In effect: state in %s\n\n%s", loaded.settings->state_dir, text);
-    } else if (daemon->arguments.check_config) {
-        status = check_config(&loaded);
     } else {
         LogTarget targets = g_getenv("JOURNAL_STREAM") ? LOG_TO_STDERR : LOG_TO_STDERR | LOG_TO_SYSLOG;
         log_init("telemetryd", targets, (LogLevel)config_integer(loaded.config, CONFIG_log_level));
@@ -520,6 +538,7 @@ static void daemon_clear(Daemon *daemon)
     settings_free(daemon->settings);
     config_free(daemon->config);
     g_rw_lock_clear(&daemon->service.lock);
+    g_mutex_clear(&daemon->service.control_lock);
     char *texts[] = {arguments->config_path,   arguments->listen, arguments->port,
                      arguments->state_dir,     daemon->program,   daemon->service.config_file,
                      daemon->service.state_dir};
@@ -534,6 +553,7 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
     Daemon daemon = {.program = g_file_read_link("/proc/self/exe", NULL), .lock_fd = -1, .signal_fd = -1};
     g_rw_lock_init(&daemon.service.lock);
+    g_mutex_init(&daemon.service.control_lock);
     int status = start(&daemon, argc, argv);
     daemon_clear(&daemon);
     return status;

@@ -34,6 +34,9 @@ class Life(EndpointCase):
         path.write_text(text)
         return path
 
+    def no_certificate(self):
+        return f"[server]\ncert_file = {self.secret('garbage')}\nkey_file = {self.secret('garbage')}\n"
+
     def test_check_config(self):
         """life: --check-config says what is right, or where and what is wrong"""
         good = self.conf("[server]\nport = 4300\n[collector]\nenabled = yes\n[sink a]\nurl = http://x:1\ndatabase = d\n")
@@ -43,12 +46,15 @@ class Life(EndpointCase):
         for text, words in (("[server]\nprot = 1\n", r"conf-\d+:2: \[server\] prot = 1: unknown key"),
                             ("[server]\nport = 99999\n", r"conf-\d+:2: \[server\] port = 99999: expected a whole number"),
                             ("[server]\nlisten = 0.0.0.0\n", "read_token_file and write_token_file are needed"),
+                            (self.no_certificate(), "expected a certificate in PEM format and the key"),
                             ("[server]\nread_token_file = /nowhere\n", r"\[server\] read_token_file: .*/nowhere"),
                             ("[sink a]\nurl = ftp://x\n", r"\[sink a\]"), ("[collector]\ninterval = 0.5\n", "seconds from 1")):
             got = run(self.program, "--config", self.conf(text), "--check-config")
             self.assertEqual((got.returncode, got.stdout), (2, ""), text)
             self.assertRegex(got.stderr, f"telemetryd: .*{words}", text)
             self.assertEqual(run(self.program, "--config", self.conf(text)).returncode, 2, text)
+        twice = run(self.program, "--config", self.conf("[server]\nlisten = 0.0.0.0\n[sink a]\nurl = ftp://x\n"), "--check-config")
+        self.assertRegex(twice.stderr, r"(?s)\[sink a\].*\n.*write_token_file are needed", "each problem")
         self.assertEqual(run(self.program, "--config", "/nowhere/at/all").returncode, 2)
         self.assertEqual(run(self.program, "--bogus").returncode, 2)
         self.assertEqual(run(self.program, "word").returncode, 2)
@@ -113,7 +119,8 @@ class Life(EndpointCase):
         daemon.write(totals(84, now_ns()))
         self.assertEqual(sorted(daemon.vms()), [83, 84])
         good = daemon.conf.read_text()
-        for wrong, word in (("[server]\nport = x\n", "port"), ("[nothing]\n", "nothing"), ("[server]\nlisten = 0.0.0.0\n", "needed")):
+        for wrong, word in (("[server]\nport = x\n", "port"), ("[nothing]\n", "nothing"), ("[server]\nlisten = 0.0.0.0\n", "needed"),
+                            (self.no_certificate(), "certificate")):
             before = len(daemon.log_text())
             daemon.conf.write_text(wrong)
             daemon.process.send_signal(signal.SIGHUP)
@@ -121,6 +128,27 @@ class Life(EndpointCase):
             self.assertIn(word, daemon.log_text()[before:])
             self.assertEqual(sorted(daemon.vms()), [83, 84])
         daemon.conf.write_text(good)
+
+    def test_start_and_stop_at_once(self):
+        """life: many who start and stop it at the same time are all answered, and what is noted down is how it ended"""
+        daemon = self.daemon(collector={"uris": "test:///default", "interval": 3600}, server={"workers": 8})
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for _ in range(40):
+                words = ("start", "stop") * 4
+                got = list(pool.map(lambda word: daemon.ask("POST", f"{API}/{word}", "")[0], words))
+                self.assertEqual(set(got), {200})
+                noted = (daemon.state / "collector").read_text()
+                self.assertEqual(noted, "running\n" if daemon.json("status")["running"] else "stopped\n")
+
+    def test_users_are_hidden(self):
+        """life: no answer shows the user or password of a connection"""
+        uris = "qemu+tcp://me:pa@ssword@127.0.0.1:1/system,qemu+tcp://me:pass/word@127.0.0.1:1/system"
+        daemon = self.daemon(collector={"uris": uris, "interval": 1, "enabled": "yes"})
+        self.settles(lambda: daemon.json("status")["total_errors"] >= 2, "it does not fail")
+        for path in ("status", "config", "diagnostic"):
+            text = daemon.ask("GET", f"{API}/{path}")[2].decode()
+            self.assertNotRegex(text, r"me:|pa@|ssword|pass/|\\\\1", path)
+            self.assertIn("qemu+tcp://***@127.0.0.1:1/system", text)
 
     def test_end(self):
         """life: SIGTERM: requests under way are answered, streams end, what was taken is in the history"""

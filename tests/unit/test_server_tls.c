@@ -123,11 +123,32 @@ static void test_no_tls(void **state)
     }
 }
 
+/* Before a server is started with them. */
+static void test_what_is_no_certificate(void **state)
+{
+    Setting *setting = *state;
+    run_openssl(setting->dir, "ecparam -name prime256v1 -genkey -noout -out other.key");
+    g_autofree char *other = read_file(setting->dir, "other.key");
+    const struct {
+        const char *cert, *key;
+        bool good;
+    } rows[] = {
+        {setting->cert, setting->key, true}, {setting->cert, other, false},        {"garbage", setting->key, false},
+        {setting->cert, "garbage", false},   {setting->key, setting->cert, false}, {"", "", false},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        CHECK(server_check_tls(rows[i].cert, rows[i].key, &error) == rows[i].good, "row %u", i);
+        CHECK((error == NULL) == rows[i].good, "row %u", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_tls, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_no_certificate, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,7 @@ static const struct {
     {"[server]\ncert_file = read\n", "go together"},
     {"[server]\nkey_file = read\n", "go together"},
     {"[server]\ncert_file = read\nkey_file = open\n", "[server] key_file"},
+    {"[server]\ncert_file = read\nkey_file = write\n", "expected a certificate in PEM format"},
     {"[collector]\nuris =\n", "[collector] uris"},
     {"[telemetry]\nstale_after = 1h\ngone_after = 1h\n", "gone_after has to be longer"},
     {"[telemetry]\nstale_after = 5s\n[collector]\nenabled = yes\ninterval = 5\n",
