@@ -7,7 +7,6 @@
 #define TIME_SECONDS_BELOW G_GINT64_CONSTANT(5000000000)  /* as InfluxDB 3 takes stamps without a unit */
 #define TIME_MS_BELOW G_GINT64_CONSTANT(5000000000000)    /* year 2128, in ms */
 #define TIME_US_BELOW G_GINT64_CONSTANT(5000000000000000) /* likewise, in us */
-#define VMS_MAX 100000                                    /* of one text */
 
 /* --- names of fields --- */
 
@@ -135,6 +134,8 @@ typedef struct {
     LineSamples *read;
     GHashTable *samples; /* of Sample, by "time host" */
     GHashTable *vms;     /* of VmSample, by Place */
+    GHashTable *rows;    /* of MetricRow of devices and vCPUs, by Part */
+    guint things;        /* made so far */
     Sample *last;        /* the sample of the point before: nearly always this one's too */
     VmSample *last_vm;   /* likewise */
     gint64 unit_ns, now_ns;
@@ -170,13 +171,13 @@ static Sample *sample_of(Reading *reading, const char *host, gint64 time_ns)
         sample->realtime_ns = time_ns;
         g_ptr_array_add(reading->read->samples, sample);
         g_hash_table_insert(reading->samples, g_steal_pointer(&key), sample);
+        reading->things++;
     }
     reading->last = sample;
     reading->last_vm = NULL;
     return sample;
 }
 
-/* NULL: there are too many. */
 static VmSample *vm_of(Reading *reading, Sample *sample, guint64 vm_id, const char *uuid)
 {
     VmSample *vm = reading->last_vm;
@@ -185,14 +186,13 @@ static VmSample *vm_of(Reading *reading, Sample *sample, guint64 vm_id, const ch
     Place place = {sample, vm_id};
     vm = g_hash_table_lookup(reading->vms, &place);
     if (!vm) {
-        if (g_hash_table_size(reading->vms) >= VMS_MAX)
-            return NULL;
         g_autofree char *name = g_strdup_printf("one-%" G_GUINT64_FORMAT, vm_id);
         vm = vm_sample_new(name);
         g_ptr_array_add(sample->vms, vm);
         Place *kept = g_new(Place, 1);
         *kept = place;
         g_hash_table_insert(reading->vms, kept, vm);
+        reading->things++;
     }
     if (!vm->uuid)
         vm->uuid = g_strdup(uuid);
@@ -221,6 +221,66 @@ static VmSample *vm_of_point(Reading *reading, const LinePoint *point, gint64 ti
     return vm_of(reading, sample, vm_id, tag(point, "uuid"));
 }
 
+/* --- rows of a VM --- */
+
+/* A device or vCPU. Found by hash, as one VM may have thousands, and a text may name each of them again and again. */
+typedef struct {
+    const VmSample *vm;
+    Scope scope;
+    guint index;        /* of a vCPU; else 0 */
+    const char *device; /* name of a NIC or disk; of a vCPU "" */
+} Part;
+
+static guint part_hash(gconstpointer data)
+{
+    const Part *part = data;
+    return (g_direct_hash(part->vm) * 31 + g_str_hash(part->device)) * 31 + part->index * 4 + (guint)part->scope;
+}
+
+static gboolean part_equal(gconstpointer a, gconstpointer b)
+{
+    const Part *left = a, *right = b;
+    return left->vm == right->vm && left->scope == right->scope && left->index == right->index &&
+           strcmp(left->device, right->device) == 0;
+}
+
+static void part_free(gpointer data)
+{
+    Part *part = data;
+    g_free((gpointer)(guintptr)part->device); /* the table's own copy */
+    g_free(part);
+}
+
+/* The row with that number, where it is new: vm_sample_row would look through all that there are. */
+static MetricRow *row_of(Reading *reading, const Part *part, guint number)
+{
+    MetricRow *row = g_hash_table_lookup(reading->rows, part);
+    GPtrArray *rows = vm_sample_rows(part->vm, part->scope);
+    if (row || rows->len >= SAMPLE_DEVICES_MAX)
+        return row;
+    row = metric_row_new(part->scope, number);
+    g_ptr_array_add(rows, row);
+    Part *kept = g_new(Part, 1);
+    *kept = *part;
+    kept->device = g_strdup(part->device);
+    g_hash_table_insert(reading->rows, kept, row);
+    reading->things++;
+    return row;
+}
+
+/* The device of that name, made where there is none yet. NULL above the limit. */
+static MetricRow *device_row(Reading *reading, const VmSample *vm, Scope scope, const char *device)
+{
+    const Part part = {.vm = vm, .scope = scope, .device = device};
+    return row_of(reading, &part, vm_sample_rows(vm, scope)->len);
+}
+
+static MetricRow *vcpu_row(Reading *reading, const VmSample *vm, guint number)
+{
+    const Part part = {.vm = vm, .scope = SCOPE_VCPU, .index = number, .device = ""};
+    return row_of(reading, &part, number);
+}
+
 /* --- series --- */
 
 /* false: it is none of ours after all. */
@@ -234,16 +294,6 @@ static bool take_totals(Reading *reading, const LinePoint *point, gint64 time_ns
     return vm != NULL;
 }
 
-/* The device of that name, made where there is none yet. NULL above the limit. */
-static MetricRow *device_row(VmSample *vm, Scope scope, const char *device)
-{
-    GPtrArray *rows = vm_sample_rows(vm, scope);
-    for (guint i = rows->len; i-- > 0;)
-        if (g_strcmp0(row_device_name(g_ptr_array_index(rows, i)), device) == 0)
-            return g_ptr_array_index(rows, i);
-    return rows->len < SAMPLE_DEVICES_MAX ? vm_sample_row(vm, scope, rows->len) : NULL;
-}
-
 static bool take_device(Reading *reading, const LinePoint *point, gint64 time_ns)
 {
     const char *type = tag(point, "devtype"), *device = tag(point, "device");
@@ -251,7 +301,7 @@ static bool take_device(Reading *reading, const LinePoint *point, gint64 time_ns
     if (!device || (!is_nic && g_strcmp0(type, "disk") != 0))
         return false;
     VmSample *vm = vm_of_point(reading, point, time_ns);
-    MetricRow *row = vm ? device_row(vm, is_nic ? SCOPE_NIC : SCOPE_DISK, device) : NULL;
+    MetricRow *row = vm ? device_row(reading, vm, is_nic ? SCOPE_NIC : SCOPE_DISK, device) : NULL;
     if (!row)
         return false;
     set_tags(row, point);
@@ -265,7 +315,7 @@ static bool take_vcpu(Reading *reading, const LinePoint *point, gint64 time_ns)
     if (!number || strlen(number) > 5 || number[strspn(number, "0123456789")])
         return false;
     VmSample *vm = vm_of_point(reading, point, time_ns);
-    MetricRow *row = vm ? vm_sample_row(vm, SCOPE_VCPU, (guint)g_ascii_strtoull(number, NULL, 10)) : NULL;
+    MetricRow *row = vm ? vcpu_row(reading, vm, (guint)g_ascii_strtoull(number, NULL, 10)) : NULL;
     if (row)
         set_fields(row, point);
     return row != NULL;
@@ -287,17 +337,21 @@ static bool take_event(Reading *reading, const LinePoint *point, gint64 time_ns)
     event->previous_lcm_state = g_strdup(text_field(point, "previous_lcm_state"));
     event->reason = g_strdup(text_field(point, "reason"));
     g_ptr_array_add(reading->read->events, event);
+    reading->things++;
     return true;
 }
 
-static MetricRow *sink_row(Sample *sample, const char *name)
+static MetricRow *sink_row(Reading *reading, Sample *sample, const char *name)
 {
     for (guint i = 0; i < sample->sinks->len; i++) {
         SinkSample *sink = g_ptr_array_index(sample->sinks, i);
         if (strcmp(sink->name, name) == 0)
             return sink->row;
     }
-    return sample->sinks->len < LINE_SINKS_MAX ? sample_add_sink(sample, name) : NULL;
+    if (sample->sinks->len >= LINE_SINKS_MAX)
+        return NULL;
+    reading->things++;
+    return sample_add_sink(sample, name);
 }
 
 static bool take_host(Reading *reading, const LinePoint *point, gint64 time_ns)
@@ -306,7 +360,7 @@ static bool take_host(Reading *reading, const LinePoint *point, gint64 time_ns)
     if (!host)
         return false;
     Sample *sample = sample_of(reading, host, time_ns);
-    MetricRow *row = name ? sink_row(sample, name) : sample->row;
+    MetricRow *row = name ? sink_row(reading, sample, name) : sample->row;
     if (row)
         set_fields(row, point);
     return row != NULL;
@@ -392,6 +446,7 @@ LineSamples *line_samples_read(const char *text, gsize length, gint64 unit_ns, g
         .read = read,
         .samples = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .vms = g_hash_table_new_full(place_hash, place_equal, g_free, NULL),
+        .rows = g_hash_table_new_full(part_hash, part_equal, part_free, NULL),
         .unit_ns = unit_ns,
         .now_ns = now_ns,
     };
@@ -405,9 +460,11 @@ LineSamples *line_samples_read(const char *text, gsize length, gint64 unit_ns, g
             take_line(&reading, reader, &point);
         else if (result == LINE_BAD)
             refuse(&reading, reader, error->message);
-    } while (result != LINE_END);
+        read->too_many = reading.things > LINE_THINGS_MAX;
+    } while (result != LINE_END && !read->too_many);
     g_hash_table_unref(reading.samples);
     g_hash_table_unref(reading.vms);
+    g_hash_table_unref(reading.rows);
     return read;
 }
 

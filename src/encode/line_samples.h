@@ -23,9 +23,13 @@ typedef struct {
     guint refused;       /* lines, all of them */
     guint points;        /* lines that are line protocol */
     guint foreign;       /* of those, none of ours, or without what tells which VM they speak of */
+    bool too_many;       /* it speaks of more than LINE_THINGS_MAX, and was read no further: to be refused as a whole */
 } LineSamples;
 #define LINE_REFUSALS_MAX 100
 #define LINE_SINKS_MAX 64 /* of one host */
+/* Samples, VMs, devices, vCPUs, sinks and events of one text in all, as each takes far more memory than its line. A
+ * forwarder's has some thousands. */
+#define LINE_THINGS_MAX 100000
 
 /* `unit_ns`: what the time stamps count (1, 1,000, 1,000,000, 1,000,000,000 …; 0: by their size, as InfluxDB 3's
  * "auto" has it). `now_ns`: time of points without one. Fields are filed under the metric that has that line-protocol

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Line protocol that comes in, as InfluxDB 1, 2 and 3 take it and answer. What is good of a body is always taken. */
+ * Line protocol that comes in, as InfluxDB 1, 2 and 3 take it and answer. What is good of a body is always taken,
+ * unless it is too large: then it has to come in pieces. */
 #include "base/log.h"
 #include "deliver/spool.h"
 #include "encode/json_writer.h"
@@ -150,6 +151,9 @@ static Reply *take(Service *service, const Request *request, WriteApi api)
     gsize length;
     const char *text = g_bytes_get_data(body, &length);
     g_autoptr(LineSamples) read = line_samples_read(text ? text : "", length, unit_ns, service_clock().real_ns);
+    if (read->too_many)
+        return reply_error(413, "the lines speak of more than %d samples, VMs, devices and events: send fewer at once",
+                           LINE_THINGS_MAX);
     g_autoptr(GError) error = NULL;
     if (!feed_lines(service->feed, read, text ? text : "", length, unit_ns, &error)) {
         reply = reply_error(503, "the lines can't be passed on to the configured sinks: %s", error->message);

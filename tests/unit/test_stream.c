@@ -46,8 +46,7 @@ static void readers_go_at_their_own_pace(void **state)
     check_next(stream, &place, "(nothing)");
     add(stream, "{1}\n");
     add(stream, "{2}");
-    StreamPlace back = stream_place(stream, id); /* nothing but the snapshot has been seen */
-    (void)back;
+    assert_true(stream_place(stream, id).next == 0); /* it has seen a snapshot of nothing: it gets another */
     check_next(stream, &place, "event: sample\ndata: {1}\n\n");
     check_next(stream, &place, "event: sample\ndata: {2}\n\n");
     check_next(stream, &place, "(nothing)");
@@ -131,10 +130,51 @@ static void count_news(gpointer data)
     g_atomic_int_inc((gint *)data);
 }
 
+#define WRITERS 2
+#define READERS 3
+#define EACH 2000 /* events of a writer: more than the ring holds */
+
+typedef struct {
+    Stream *stream;
+    guint64 last;     /* number of the last event or snapshot */
+    guint events;     /* that came one by one */
+    bool out_of_turn; /* an event was not the one after the last */
+} Reader;
+
 static gpointer write_on(gpointer stream)
 {
-    for (guint i = 0; i < 2000; i++)
+    for (guint i = 0; i < EACH; i++)
         add(stream, "{}");
+    return NULL;
+}
+
+/* The number in "LIFE-NUMBER". */
+static guint64 number_in(const char *id)
+{
+    return g_ascii_strtoull(strchr(id, '-') + 1, NULL, 10);
+}
+
+/* Until it has seen the last that is written; each event has to be the one after that before, or after a snapshot. */
+static gpointer read_on(gpointer data)
+{
+    Reader *reader = data;
+    StreamPlace place = {0};
+    while (reader->last < WRITERS * EACH) {
+        GBytes *text = NULL;
+        StreamStep step = stream_next(reader->stream, &place, &text);
+        if (step == STREAM_GAP) {
+            g_autofree char *id = stream_skip(reader->stream, &place);
+            reader->last = number_in(id);
+        } else if (step == STREAM_EVENT) {
+            const guint64 number = number_in(g_bytes_get_data(text, NULL));
+            reader->out_of_turn |= number != reader->last + 1;
+            reader->last = number;
+            reader->events++;
+            g_bytes_unref(text);
+        } else {
+            g_thread_yield();
+        }
+    }
     return NULL;
 }
 
@@ -144,22 +184,20 @@ static void writers_and_readers_at_once(void **state)
     gint news = 0;
     g_autoptr(Stream) stream = stream_new();
     stream_set_listener(stream, count_news, &news);
-    GThread *threads[2] = {g_thread_new("writer", write_on, stream), g_thread_new("writer", write_on, stream)};
-    StreamPlace place = {0};
-    guint got = 0;
-    while (g_atomic_int_get(&news) < 4000) {
-        GBytes *text = NULL;
-        StreamStep step = stream_next(stream, &place, &text);
-        if (step == STREAM_GAP)
-            g_free(stream_skip(stream, &place));
-        got += step == STREAM_EVENT;
-        if (text)
-            g_bytes_unref(text);
+    Reader readers[READERS] = {{0}};
+    GThread *threads[READERS + WRITERS];
+    for (guint i = 0; i < READERS; i++) {
+        readers[i].stream = stream;
+        threads[i] = g_thread_new("reader", read_on, &readers[i]);
     }
-    for (guint i = 0; i < 2; i++)
+    for (guint i = 0; i < WRITERS; i++)
+        threads[READERS + i] = g_thread_new("writer", write_on, stream);
+    for (guint i = 0; i < READERS + WRITERS; i++)
         g_thread_join(threads[i]);
-    assert_int_equal(news, 4000);
-    assert_true(got <= 4000);
+    assert_int_equal(news, WRITERS * EACH);
+    for (guint i = 0; i < READERS; i++)
+        CHECK(!readers[i].out_of_turn && readers[i].last == WRITERS * EACH, "reader %u, %u events", i,
+              readers[i].events);
 }
 
 int main(void)
