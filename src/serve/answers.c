@@ -142,8 +142,7 @@ static void rates(Writer *w, const AnswerOptions *options)
         figure(w, byte_rates[i].metric, metric_info[byte_rates[i].metric].json);
 }
 
-/* What no old client asks for: there only where it is known. */
-static const Metric more[] = {
+const Metric answer_more[ANSWER_MORE] = {
     METRIC_VM_CPU_STEAL_PERCENT, METRIC_VM_DISK_RD_LATENCY,   METRIC_VM_DISK_WR_LATENCY,   METRIC_VM_DISK_RD_REQS_RATE,
     METRIC_VM_DISK_WR_REQS_RATE, METRIC_VM_NET_RX_DROPS_RATE, METRIC_VM_NET_TX_DROPS_RATE, METRIC_VM_LOCKED,
 };
@@ -168,8 +167,8 @@ void answer_append_vm(JsonWriter *json, const VmView *view, const AnswerOptions 
     figure(&w, METRIC_VM_NET_TX_BYTES, "network_tx_bytes");
     rates(&w, options);
     text(&w, METRIC_VM_MEMORY_SOURCE, "memory_source");
-    for (guint i = 0; i < G_N_ELEMENTS(more); i++)
-        figure_if_known(&w, more[i], metric_info[more[i]].json);
+    for (guint i = 0; i < ANSWER_MORE; i++)
+        figure_if_known(&w, answer_more[i], metric_info[answer_more[i]].json);
     telemetry_members(&w);
     json_text_member(json, "source", store_source_name(view->record->source));
     json_next_member(json, "missing");

@@ -17,6 +17,9 @@ double answer_degrees(double rate, double r45);
 /* {"count","timestamp","vms":[…]} with the shape of design §8. `views`: of VmView, live ones. Text owned by the caller;
  * likewise the rest. */
 GString *answer_vm_telemetry(const GArray *views, const AnswerOptions *options, gint64 now_ns);
+/* What a VM of it has besides, under the metric's JSON name, where it is known: no old client asks for it. */
+#define ANSWER_MORE 8
+extern const Metric answer_more[ANSWER_MORE];
 /* One VM of it, for the stream too. */
 void answer_append_vm(JsonWriter *json, const VmView *view, const AnswerOptions *options);
 /* {"count","source","vms":[…]}; source "libvirt" where our collector speaks for all, else "probes". */

@@ -3,14 +3,16 @@
 
 #include "base/log.h"
 #include "deliver/enqueue.h"
+#include "deliver/sinks.h"
+#include "deliver/spool_place.h"
 #include "serve/relay_text.h"
 #include "serve/service.h"
 
 #include <string.h>
 
-#define REMIND_US                                                                                                      \
-    (G_GINT64_CONSTANT(600) * G_USEC_PER_SEC) /* between two words to the log about trouble that lasts                 \
-                                               */
+/* Between two words to the log about trouble that lasts, and two looks whether something waits for a sink. */
+#define REMIND_US (G_GINT64_CONSTANT(600) * G_USEC_PER_SEC)
+#define LOOK_US (G_GINT64_CONSTANT(15) * G_USEC_PER_SEC)
 
 struct Feed {
     Store *store;
@@ -19,7 +21,8 @@ struct Feed {
     GRWLock lock; /* for the next two */
     Spooling *spooling;
     AnswerOptions answers;
-    gint forwarder_due; /* atomic: something was queued */
+    gint forwarder_due; /* atomic: something was queued, or waits */
+    gint64 looked_us;   /* monotonic: when the queues were last looked at; of feed_tick alone */
     GMutex status_lock; /* for the rest */
     FeedStatus status;
     /* Monotonic: when the log last heard of trouble that lasts; 0: there is none. */
@@ -326,6 +329,31 @@ bool feed_lines(Feed *feed, LineSamples *read, const char *text, gsize length, g
 
 /* --- time --- */
 
+static bool something_waits(const Spooling *spooling)
+{
+    g_autoptr(Spool) spool = spool_open_existing(spooling->path, NULL);
+    for (guint i = 0; spool && i < spooling->sinks->len; i++) {
+        const SinkSettings *sink = g_ptr_array_index(spooling->sinks, i);
+        SpoolWaiting waiting;
+        if (spool_count(spool, sink->name, &waiting, NULL) && waiting.count.batches > 0)
+            return true;
+    }
+    return false;
+}
+
+/* A forwarder leaves while its sink is away. Whoever queues starts the next; when nobody does, what waits is ours. */
+static void look_at_queues(Feed *feed)
+{
+    const gint64 now_us = g_get_monotonic_time();
+    if (now_us - feed->looked_us < LOOK_US)
+        return;
+    feed->looked_us = now_us;
+    g_rw_lock_reader_lock(&feed->lock);
+    if (feed->spooling && something_waits(feed->spooling))
+        g_atomic_int_set(&feed->forwarder_due, 1);
+    g_rw_lock_reader_unlock(&feed->lock);
+}
+
 static void start_forwarder(Feed *feed)
 {
     g_autoptr(GError) error = NULL;
@@ -347,6 +375,7 @@ void feed_tick(Feed *feed)
     if (changed && change->ended->len == 0 && stream_is_wanted(feed->stream))
         stream_all(feed);
     store_change_free(change);
+    look_at_queues(feed);
     start_forwarder(feed);
 }
 

@@ -2,11 +2,10 @@
  * The API's description, made from the tables of routes and metrics. */
 #include "encode/json_writer.h"
 #include "encode/prometheus.h"
+#include "serve/openapi_schemas.h"
 #include "serve/routes.h"
 
 #include <string.h>
-
-/* --- parts of a schema --- */
 
 static void begin_object(JsonWriter *json, const char *name)
 {
@@ -20,226 +19,51 @@ static void begin_array(JsonWriter *json, const char *name)
     json_begin(json, '[');
 }
 
-/* "name": {"type": …, "description": …} */
-static void property(JsonWriter *json, const char *name, const char *type, const char *description)
-{
-    begin_object(json, name);
-    json_text_member(json, "type", type);
-    json_text_member(json, "description", description);
-    json_end(json, '}');
-}
-
-static void reference(JsonWriter *json, const char *schema)
-{
-    g_autofree char *path = g_strconcat("#/components/schemas/", schema, NULL);
-    json_text_member(json, "$ref", path);
-}
-
-static void array_property(JsonWriter *json, const char *name, const char *schema)
-{
-    begin_object(json, name);
-    json_text_member(json, "type", "array");
-    begin_object(json, "items");
-    reference(json, schema);
-    json_end(json, '}');
-    json_end(json, '}');
-}
-
-static void begin_schema(JsonWriter *json, const char *name)
-{
-    begin_object(json, name);
-    json_text_member(json, "type", "object");
-    begin_object(json, "properties");
-}
-
-static void end_schema(JsonWriter *json)
-{
-    json_end(json, '}');
-    json_end(json, '}');
-}
-
-/* --- schemas --- */
-
-static void metric_property(JsonWriter *json, Metric m, const char *name)
-{
-    static const char *const types[] = {"integer", "integer", "number", "string"}; /* by Kind */
-    const MetricInfo *info = &metric_info[m];
-    const char *unit = unit_name(info->unit);
-    begin_object(json, name);
-    json_text_member(json, "type", types[info->kind]);
-    json_text_member(json, "description", info->help);
-    if (*unit)
-        json_text_member(json, "x-unit", unit);
-    json_end(json, '}');
-}
-
-/* One thing with all its figures, by their JSON names. */
-static void row_schema(JsonWriter *json, const char *name, Scope scope)
-{
-    begin_schema(json, name);
-    if (scope == SCOPE_VCPU)
-        property(json, "vcpu", "integer", "Number of the vCPU");
-    for (guint i = 0; i < metric_count(scope); i++) {
-        Metric m = metric_first(scope) + i;
-        if (metric_info[m].json)
-            metric_property(json, m, metric_info[m].json);
-    }
-    end_schema(json);
-}
-
-typedef struct {
-    const char *name, *type, *description;
-} Field;
-
-static void properties(JsonWriter *json, const Field *fields, guint n)
-{
-    for (guint i = 0; i < n; i++)
-        property(json, fields[i].name, fields[i].type, fields[i].description);
-}
-
-static const Field identity[] = {
-    {"id", "integer", "libvirt's number of this run of the domain; 0 and named in missing where it is unknown"},
-    {"vm_id", "integer", "OpenNebula's number of the VM"},
-    {"name", "string", "The domain's name, one-<vm_id>"},
-    {"vm_name", "string", "The VM's name in OpenNebula"},
-    {"uuid", "string", "The domain's UUID"},
-    {"host", "string", "The host it runs on"},
-    {"state", "string", "running, blocked, paused, shutdown, shutoff, crashed, suspended, no state or unknown"},
-    {"cpu_count", "integer", "vCPUs"},
-    {"memory_max", "integer", "KiB it can have at most"},
-    {"memory_used", "integer", "KiB it has now"},
-    {"cputime", "integer", "Host CPU time it has used, ns"},
+/* What a route answers when all is well. */
+static const struct {
+    guint status;
+    const char *media, *type; /* NULL: no content; type: as openapi_type takes it */
+} answers[N_ROUTES] = {
+    [ROUTE_vm_telemetry] = {200, TYPE_JSON, "VmTelemetry"},
+    [ROUTE_live_vms] = {200, TYPE_JSON, "LiveVms"},
+    [ROUTE_monitored_vms] = {200, TYPE_JSON, "MonitoredVms"},
+    [ROUTE_vms] = {200, TYPE_JSON, "MonitoredVms"},
+    [ROUTE_vm_stats] = {200, TYPE_JSON, "VmStats"},
+    [ROUTE_status] = {200, TYPE_JSON, "Status"},
+    [ROUTE_config] = {200, TYPE_JSON, "ConfigAnswer"},
+    [ROUTE_diagnostic] = {200, TYPE_JSON, "Diagnostic"},
+    [ROUTE_start] = {200, TYPE_JSON, "Control"},
+    [ROUTE_stop] = {200, TYPE_JSON, "Control"},
+    [ROUTE_history] = {200, TYPE_JSON, "History"},
+    [ROUTE_events] = {200, TYPE_JSON, "Events"},
+    [ROUTE_stream] = {200, "text/event-stream; charset=utf-8", "string"},
+    [ROUTE_openapi] = {200, TYPE_JSON, "object"},
+    [ROUTE_metrics] = {200, PROMETHEUS_CONTENT_TYPE, "string"},
+    [ROUTE_healthz] = {200, TYPE_JSON, "Healthz"},
+    [ROUTE_write_v1] = {204, NULL, NULL},
+    [ROUTE_write_v2] = {204, NULL, NULL},
+    [ROUTE_write_v3] = {204, NULL, NULL},
+    [ROUTE_ping] = {204, NULL, NULL},
+    [ROUTE_health] = {200, TYPE_JSON, "Health"},
 };
 
-static const Field telemetry[] = {
-    {"cpu_usage_percent", "number", "0 to 100, of all its vCPUs"},
-    {"memory_usage_percent", "number", "0 to 100; memory_source says of what"},
-    {"disk_read_bytes", "integer", "Read from all disks since the domain started"},
-    {"disk_write_bytes", "integer", "Written to all disks"},
-    {"network_rx_bytes", "integer", "Received on all interfaces"},
-    {"network_tx_bytes", "integer", "Sent on all interfaces"},
-    {"cpu_rate", "number", "Change of cpu_usage_percent, in degrees: atan(cpu_per_sec / r45), -90 to 90"},
-    {"memory_rate", "number", "Change of memory_usage_percent, in degrees"},
-    {"disk_read_rate", "number", "Change of disk_read_bytes, in degrees"},
-    {"disk_write_rate", "number", "Change of disk_write_bytes, in degrees"},
-    {"network_rx_rate", "number", "Change of network_rx_bytes, in degrees"},
-    {"network_tx_rate", "number", "Change of network_tx_bytes, in degrees"},
-    {"cpu_per_sec", "number", "Percentage points per second"},
-    {"memory_per_sec", "number", "Percentage points per second"},
-    {"disk_read_per_sec", "number", "Bytes per second"},
-    {"disk_write_per_sec", "number", "Bytes per second"},
-    {"network_rx_per_sec", "number", "Bytes per second"},
-    {"network_tx_per_sec", "number", "Bytes per second"},
-    {"telemetry", "string", "ok, warming_up (one sample so far), stale (the figures are old) or missing (none came)"},
-    {"sample_age_seconds", "number", "Age of the figures"},
-    {"memory_source", "string", "guest: its own report; balloon: what it was given"},
-};
-
-static const Field monitored[] = {
-    {"id", "string", "The domain's name"},        {"vm_id", "integer", "OpenNebula's number"},
-    {"name", "string", "The domain's name"},      {"uuid", "string", "The domain's UUID"},
-    {"host", "string", "Where it was last seen"}, {"source", "string", "libvirt or probes"},
-    {"last_seen", "string", "ISO 8601 UTC"},
-};
-
-static void vm_schemas(JsonWriter *json)
-{
-    begin_schema(json, "LiveVm");
-    properties(json, identity, G_N_ELEMENTS(identity));
-    end_schema(json);
-    begin_schema(json, "Vm");
-    properties(json, identity, G_N_ELEMENTS(identity));
-    properties(json, telemetry, G_N_ELEMENTS(telemetry));
-    begin_object(json, "missing");
-    json_text_member(json, "type", "array");
-    json_text_member(json, "description", "Names of figures that are unknown, and therefore 0");
-    begin_object(json, "items");
-    json_text_member(json, "type", "string");
-    json_end(json, '}');
-    json_end(json, '}');
-    end_schema(json);
-    begin_schema(json, "MonitoredVm");
-    properties(json, monitored, G_N_ELEMENTS(monitored));
-    end_schema(json);
-}
-
-static void stats_schema(JsonWriter *json)
-{
-    begin_schema(json, "VmStats");
-    property(json, "vm_id", "integer", "OpenNebula's number");
-    begin_object(json, "metrics");
-    json_text_member(json, "type", "object");
-    begin_object(json, "properties");
-    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
-        Metric m = metric_first(SCOPE_VM) + i;
-        if (metric_info[m].line && m != METRIC_VM_STATE)
-            metric_property(json, m, metric_info[m].line);
-    }
-    json_end(json, '}');
-    json_end(json, '}');
-    array_property(json, "nics", "Nic");
-    array_property(json, "disks", "Disk");
-    array_property(json, "vcpus", "Vcpu");
-    end_schema(json);
-}
-
-static void list_schema(JsonWriter *json, const char *name, const char *of)
-{
-    begin_schema(json, name);
-    property(json, "count", "integer", "Length of vms");
-    array_property(json, "vms", of);
-    end_schema(json);
-}
-
-static void schemas(JsonWriter *json)
-{
-    static const Field error[] = {{"error", "string", "The kind, as one word"},
-                                  {"detail", "string", "What is wrong, and what was expected"}};
-    begin_object(json, "schemas");
-    begin_schema(json, "Error");
-    properties(json, error, G_N_ELEMENTS(error));
-    end_schema(json);
-    vm_schemas(json);
-    stats_schema(json);
-    row_schema(json, "Nic", SCOPE_NIC);
-    row_schema(json, "Disk", SCOPE_DISK);
-    row_schema(json, "Vcpu", SCOPE_VCPU);
-    list_schema(json, "VmTelemetry", "Vm");
-    list_schema(json, "LiveVms", "LiveVm");
-    list_schema(json, "MonitoredVms", "MonitoredVm");
-    json_end(json, '}');
-}
-
-/* --- routes --- */
-
-/* What a route answers when all is well; without a row: a JSON object. */
+/* What goes wrong with some routes alone. */
 static const struct {
     RouteId route;
-    guint status;
-    const char *type, *schema; /* NULL: no content; any object */
-} answers[] = {
-    {ROUTE_vm_telemetry, 200, TYPE_JSON, "VmTelemetry"},
-    {ROUTE_live_vms, 200, TYPE_JSON, "LiveVms"},
-    {ROUTE_monitored_vms, 200, TYPE_JSON, "MonitoredVms"},
-    {ROUTE_vms, 200, TYPE_JSON, "MonitoredVms"},
-    {ROUTE_vm_stats, 200, TYPE_JSON, "VmStats"},
-    {ROUTE_stream, 200, "text/event-stream; charset=utf-8", NULL},
-    {ROUTE_metrics, 200, PROMETHEUS_CONTENT_TYPE, NULL},
-    {ROUTE_write_v1, 204, NULL, NULL},
-    {ROUTE_write_v2, 204, NULL, NULL},
-    {ROUTE_write_v3, 204, NULL, NULL},
-    {ROUTE_ping, 204, NULL, NULL},
+    const char *status, *description;
+} own_errors[] = {
+    {ROUTE_history, "502", "The database that was asked is away, or refuses"},
+    {ROUTE_history, "504", "The database that was asked did not answer in time"},
+    {ROUTE_start, "500", "It runs, but that will not be known after a restart"},
+    {ROUTE_stop, "500", "It is stopped, but that will not be known after a restart"},
 };
 
-static void content(JsonWriter *json, const char *type, const char *schema)
+static void content(JsonWriter *json, const char *media, const char *type)
 {
     begin_object(json, "content");
-    begin_object(json, type);
+    begin_object(json, media);
     begin_object(json, "schema");
-    if (schema)
-        reference(json, schema);
-    else
-        json_text_member(json, "type", strcmp(type, TYPE_JSON) == 0 ? "object" : "string");
+    openapi_type(json, type);
     json_end(json, '}');
     json_end(json, '}');
     json_end(json, '}');
@@ -247,47 +71,45 @@ static void content(JsonWriter *json, const char *type, const char *schema)
 
 static void good_answer(JsonWriter *json, const Route *route)
 {
-    guint status = 200;
-    const char *type = TYPE_JSON, *schema = NULL;
-    for (guint i = 0; i < G_N_ELEMENTS(answers); i++)
-        if (&routes[answers[i].route] == route) {
-            status = answers[i].status;
-            type = answers[i].type;
-            schema = answers[i].schema;
-        }
+    const RouteId id = (RouteId)(route - routes);
     char number[12];
-    g_snprintf(number, sizeof number, "%u", status);
+    g_snprintf(number, sizeof number, "%u", answers[id].status);
     begin_object(json, number);
     json_text_member(json, "description", route->help);
-    if (type)
-        content(json, type, schema);
+    if (answers[id].media)
+        content(json, answers[id].media, answers[id].type);
     json_end(json, '}');
 }
 
-static void error_answer(JsonWriter *json, const char *status, const char *description)
+static void error_answer(JsonWriter *json, const char *status, const char *description, const char *type)
 {
     begin_object(json, status);
     json_text_member(json, "description", description);
-    content(json, TYPE_JSON, "Error");
+    content(json, TYPE_JSON, type);
     json_end(json, '}');
 }
 
 static void responses(JsonWriter *json, const Route *route)
 {
+    const bool is_write = strstr(route->path, "write") != NULL;
     begin_object(json, "responses");
     good_answer(json, route);
-    error_answer(json, "400", "A parameter, the path or the body is wrong");
+    error_answer(json, "400", "A parameter, the path or the body is wrong", is_write ? "WriteError" : "Error");
     if (route->access != ACCESS_OPEN) {
-        error_answer(json, "401", "No token, or a wrong one");
-        error_answer(json, "403", "The token does not allow it, or a page of another site asks");
+        error_answer(json, "401", "No token, or a wrong one", "Error");
+        error_answer(json, "403", "The token does not allow it, or a page of another site asks", "Error");
     }
     if (strstr(route->path, "{vm_id}"))
-        error_answer(json, "404", "The VM was never seen");
-    if (strstr(route->path, "write")) {
-        error_answer(json, "413", "The body is too large");
-        error_answer(json, "415", "The body is packed in a way that is not known");
+        error_answer(json, "404", "The VM was never seen, or there is nothing to ask", "Error");
+    if (is_write) {
+        error_answer(json, "413", "The body is too large", "Error");
+        error_answer(json, "415", "The body is packed in a way that is not known", "Error");
     }
-    error_answer(json, "503", "Not now: busy, or something it needs is away");
+    for (guint i = 0; i < G_N_ELEMENTS(own_errors); i++)
+        if (&routes[own_errors[i].route] == route)
+            error_answer(json, own_errors[i].status, own_errors[i].description, "Error");
+    error_answer(json, "503", "Not now: busy, or something it needs is away", "Error");
+    error_answer(json, "default", "Anything else that is wrong with a request", "Error");
     json_end(json, '}');
 }
 
@@ -334,7 +156,7 @@ static void body_of_write(JsonWriter *json)
 {
     begin_object(json, "requestBody");
     json_text_member(json, "description", "InfluxDB line protocol, plain or with Content-Encoding: gzip");
-    content(json, "text/plain; charset=utf-8", NULL);
+    content(json, "text/plain; charset=utf-8", "string");
     json_end(json, '}');
 }
 
@@ -385,7 +207,7 @@ GString *openapi_write(void)
         operation(&json, &routes[i]);
     json_end(&json, '}');
     begin_object(&json, "components");
-    schemas(&json);
+    openapi_schemas(&json);
     security_schemes(&json);
     json_end(&json, '}');
     json_end(&json, '}');

@@ -14,6 +14,7 @@ import ssl
 import time
 
 from databases import DatabaseError, Server
+from described import Description
 from harness import Case, args
 
 API = "/api/telemetry"
@@ -246,6 +247,18 @@ class EndpointCase(Case):
         log = daemon.log_text()
         self.assertEqual(daemon.process.returncode, 0, log[-3000:])
         self.assertNotRegex(log, "ERROR: .*Sanitizer|runtime error|WARNING: ThreadSanitizer", log[-3000:])
+
+    def assert_described(self, daemon):
+        """All that it answers is as its own openapi.json says, member by member. Returns {path: answer}."""
+        description, answers = Description(daemon.json("/api/openapi.json")), {}
+        for path, methods in description.paths.items():
+            schema = description.answer("GET", path, min(methods["get"]["responses"])) if "get" in methods else None
+            if schema is None or schema.get("type") in ("string", "object"):
+                continue  # no JSON of ours
+            answers[path] = daemon.json(path.replace("{vm_id}", "83"))
+            self.assertEqual(description.problems(answers[path], schema, path), [])
+        self.assertGreater(len(answers), 10)
+        return answers
 
     def secret(self, text, mode=0o600):
         type(self).hosts += 1

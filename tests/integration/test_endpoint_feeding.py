@@ -5,6 +5,7 @@ our own sinks, and VMs that several speak for."""
 import gzip
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -43,7 +44,10 @@ class Feeding(EndpointCase):
                 if wrong:
                     got = daemon.write(totals(1, 1), f"{path}{'&' if '?' in path else '?'}precision={wrong}", status=400)
                     self.assertIn("precision", got["detail"])
-        daemon.write(totals(900, now_ns()).encode() + b"", "/write")
+        daemon.write(totals(900, now_ns()), "/write")
+        for precision, unit in (("n", 1), ("m", 60 * SECOND), ("h", 3600 * SECOND)):
+            daemon.write(totals(901, now_ns() // unit), f"/write?precision={precision}")
+            self.assertLess(daemon.vms()[901]["sample_age_seconds"], unit // SECOND + 60, precision)
 
     def test_what_is_refused(self):
         """feeding: what is good of a body is taken, what is not is named; damaged and too large bodies are refused"""
@@ -178,6 +182,35 @@ class Relaying(EndpointCase):
         subprocess.run([args.build / "hooks" / "forward", "--config", daemon.conf, "--flush", "--timeout", "60"],
                        check=True, timeout=90, capture_output=True)
         self.assertEqual(self.count("outage"), 5)
+
+    def test_outage_ends(self):
+        """relaying: our sink comes back: what waits arrives by itself, nobody writes, reloads or runs anything"""
+        influx = Influxd(self.scratch / "influxd-away")
+        self.addCleanup(influx.kill)
+        influx.create("away")
+        daemon = self.relay("away", url=influx.url)
+        daemon.write(totals(83, now_ns()))
+        self.settles(lambda: daemon.json("status")["forwarding"]["sinks"][0]["sent_lines"] == 1, "the first did not arrive")
+        influx.stop()
+        for _ in range(5):
+            daemon.write(totals(83, now_ns()))
+        self.settles(lambda: (told := daemon.json("status")["forwarding"])["sinks"][0]["failures"] and not told["running"],
+                     "the forwarder does not end", 60)
+        influx.start()
+        self.settles(lambda: influx.query("SELECT count(cputime) FROM vm_totals", "away")[0]["values"][0][1] == 6,
+                     f"it stays where it is: {daemon.json('status')['forwarding']}", 90)
+        self.assertEqual(daemon.json("diagnostic")["influx"]["status"], "connected")
+
+    def test_kill(self):
+        """relaying: what was taken (204) arrives, though telemetryd is killed at once"""
+        daemon = self.relay("killed")
+        begin, taken = now_ns(), 0
+        for i in range(3):
+            for j in range(20):
+                daemon.write(totals(83, begin + i * SECOND + j))
+                taken += 1
+            daemon.restart(signal.SIGKILL)
+        self.settles(lambda: self.count("killed") == taken, f"{self.count('killed')} of {taken} arrived", 60)
 
     def test_unwritable_spool(self):
         """relaying: where lines can't be queued the writer is told to keep them (503), and nothing else suffers"""

@@ -64,6 +64,7 @@ class Guests(EndpointCase, RigCase):
         for vm in seen.values():
             self.assertTrue(all(-90 <= vm[key] <= 90 for key in RATES), vm)
         self.assertEqual(seen[IDLE]["vm_name"], "web-front")
+        self.assert_described(daemon)
 
     def test_libvirtd_dies(self):
         """endpoint: libvirtd is killed: VMs stay listed as stale, diagnostic names the cause; started: fresh again"""
@@ -82,6 +83,7 @@ class Guests(EndpointCase, RigCase):
             self.assertEqual(told["libvirt"][0]["status"], "error")
             self.assertIn("virsh", told["libvirt"][0]["advice"])
             self.assertGreater(daemon.json("status")["total_errors"], 0)
+            self.assert_described(daemon)
             with Events(daemon) as events:
                 self.assertEqual({vm["telemetry"] for vm in events.until("snapshot")[2]["vms"]}, {"stale"})
         finally:
@@ -114,6 +116,7 @@ class Guests(EndpointCase, RigCase):
             self.assertNotIn("disk_read_bytes", locked["missing"])
             self.assertIn("disk_read_per_sec", locked["missing"])
             self.assertEqual(daemon.vms()[BUSY]["locked"], 0)
+            self.assert_described(daemon)
         self.settles(lambda: not daemon.vms()[DISK]["locked"], "still locked", 60)
 
     def test_guest_ends(self):

@@ -9,12 +9,18 @@ import json
 import re
 import resource
 import socket
+import sys
 import time
 
 from certificates import Authority
-from databases import DatabaseError
-from harness import ROOT, main
+from databases import DatabaseError, free_port
+from described import Description
+from harness import ROOT, args, main
+from replayed import FLEET, at, lines
 from telemetryd import API, EndpointCase, now_ns, receive, statuses, totals
+
+sys.path.insert(0, str(ROOT / "tests" / "bench"))
+import fleet  # noqa: E402
 
 READ, WRITE = "reading-token-1", "writing-token-1"
 ROUTE = re.compile(r'^ROUTE\((\w+), "(\w+)", "([^"]+)", (\w+), (\w+), "([^"]*)"', re.M)
@@ -78,10 +84,64 @@ class Http(EndpointCase):
             self.check_wrong(daemon, method, real(path), where)
         for path, keys in KEYS.items():
             self.assertLessEqual(keys, set(daemon.json(path)), path)
-        vm = daemon.json("vm-telemetry")["vms"][0]
-        self.assertLessEqual(VM_KEYS, set(vm))
-        schema = described["components"]["schemas"]["Vm"]["properties"]
-        self.assertLessEqual(VM_KEYS, set(schema))
+        self.assertLessEqual(VM_KEYS, set(daemon.json("vm-telemetry")["vms"][0]))
+
+    def test_described(self):
+        """http: openapi.json describes every member of every answer, and its type; of little, of much, with a sink"""
+        probe = args.build / "probes" / "vm_monitor"
+        daemon = self.daemon(collector={"uris": "test:///default"})
+        description = Description(daemon.json("/api/openapi.json"))
+        daemon.write(totals(83, now_ns()))
+        self.assert_described(daemon)
+        daemon.write(at(lines(probe, *FLEET), now_ns()))
+        daemon.write(f'vm_events,VMID=83,host=a,state=ACTIVE,lcm_state=RUNNING name="x",owner="eve",previous_state="PENDING",'
+                     f'reason="why" {now_ns()}\nvm_events,VMID=84,state=DONE name="y" {now_ns()}\n{totals(83, now_ns(), cpu_s=3)}')
+        self.settles(lambda: len(daemon.json("events")["events"]) > 2 and daemon.json("status")["history"]["written"], "no history")
+        daemon.sections["sink a"] = {"type": "influxdb1", "url": f"http://127.0.0.1:{free_port()}", "database": "d"}
+        spool = self.scratch / "spool-described"
+        fleet.fill(spool, "gone", [(now_ns(), "x y=1 1\n")])
+        daemon.sections["spool"] = {"dir": spool}
+        daemon.sections["forward"] = {"program": "/bin/true"}
+        daemon.reload()
+        daemon.write(totals(83, now_ns(), cpu_s=4))
+        answers = self.assert_described(daemon)
+        self.assertEqual([one["name"] for one in answers[f"{API}/status"]["forwarding"]["not_configured"]], ["gone"])
+        for what in ("start", "stop"):
+            schema = description.answer("POST", f"{API}/{what}", 200)
+            self.assertEqual(description.problems(daemon.post(what), schema, what), [])
+        vms = answers[f"{API}/vm-telemetry"]["vms"]
+        self.assertEqual(description.unseen(vms, "Vm") - {"locked"}, set())
+        self.assertEqual(description.unseen(answers[f"{API}/monitored-vms"]["vms"], "MonitoredVm"), set())
+        self.assertEqual(description.unseen([answers[f"{API}/status"]], "Status"), set())
+        self.assertEqual(description.unseen(answers[f"{API}/status"]["forwarding"]["sinks"], "SinkStatus"), set())
+
+    def test_errors_are_described(self):
+        """http: each status that a route answers with is described, and its members"""
+        daemon = self.with_tokens(max_body="64K")
+        description = Description(daemon.json("/api/openapi.json"))
+        long, stats = b"x" * (1 << 17), f"{API}/vm-stats/{{vm_id}}"
+        seen = set()
+        for method, path, target, status, body, headers, token in (
+                ("GET", stats, "/84", 404, None, {}, READ), ("GET", stats, "/x", 400, None, {}, READ),
+                ("GET", stats, "/83", 401, None, {}, None), ("POST", "/write", "", 403, b"", {}, READ),
+                ("POST", "/write", "", 413, long, {}, WRITE), ("POST", "/write", "", 400, b"no lines", {}, WRITE),
+                ("POST", "/api/v2/write", "", 400, b"no lines", {}, WRITE),
+                ("POST", "/api/v3/write_lp", "", 400, b"no lines", {}, WRITE),
+                ("POST", "/write", "", 415, b"x", {"Content-Encoding": "br"}, WRITE),
+                ("POST", "/write", "", 400, b"x", {"Content-Encoding": "gzip"}, WRITE),
+                ("GET", f"{API}/history/{{vm_id}}", "/84", 404, None, {}, READ),
+                ("GET", f"{API}/history/{{vm_id}}", "/84?step=x", 400, None, {}, READ),
+                ("GET", f"{API}/events", "?limit=x", 400, None, {}, READ)):
+            got, _, answer = daemon.ask(method, path.replace("/{vm_id}", "") + target, body, headers, token=token)
+            self.assertEqual(got, status, f"{path}{target}: {answer[:300]}")
+            told = json.loads(answer)
+            self.assertLessEqual({"error", "detail"}, set(told))
+            self.assertEqual(description.problems(told, description.answer(method, path, status), f"{path} {status}"), [])
+            seen |= set(told)
+        self.assertEqual(seen, {"error", "detail", "data", "code", "message", "line"})
+        for path, methods in description.paths.items():  # and what may come of any
+            for operation in methods.values():
+                self.assertIn("default", operation["responses"], path)
 
     def check_wrong(self, daemon, method, path, where):
         """Of each route: other methods, unknown parameters, HEAD, OPTIONS."""
