@@ -27,6 +27,7 @@ static const struct {
     KNOWN("Last-Event-ID", last_event_id, false),
     KNOWN("Content-Length", content_length, true),
     KNOWN("Transfer-Encoding", transfer_encoding, true),
+    KNOWN("Expect", expect, false),
 #undef KNOWN
 };
 

@@ -8,7 +8,7 @@
 typedef struct {
     const char *host, *origin, *fetch_site, *authorization;
     const char *accept_encoding, *if_none_match, *last_event_id;
-    const char *content_length, *transfer_encoding;
+    const char *content_length, *transfer_encoding, *expect;
     bool doubled;  /* one of those above that may be sent but once was sent twice */
     bool odd_name; /* a name that no header can have */
 } Head;

@@ -183,7 +183,9 @@ MhdResult server_send_reply(Exchange *exchange);
 MhdResult server_send_rendering(Exchange *exchange);
 MhdResult server_send_response(Exchange *exchange, guint status, struct MHD_Response *response);
 /* While a body comes in libmicrohttpd takes no answer: this one goes past it, and the connection ends. Not with TLS:
- * there what comes in is thrown away, up to twice what is allowed, in the hope of its end. */
+ * there nothing can go past it, and a client that still writes when the connection ends never reads what was answered;
+ * what comes in is thrown away, up to twice what is allowed (`length` bytes: whether that is still so). */
+bool server_throws_away(const Exchange *exchange, guint64 length);
 MhdResult server_refuse_midway(Exchange *exchange);
 guint server_n_attached(const Server *server); /* responses that may be kept with a rendering */
 void server_detach(gpointer response);

@@ -216,12 +216,18 @@ MhdResult server_send_reply(Exchange *exchange)
     return result;
 }
 
+bool server_throws_away(const Exchange *exchange, guint64 length)
+{
+    const ServerOptions *options = &exchange->client->server->options;
+    return options->cert && length <= 2 * options->max_body;
+}
+
 MhdResult server_refuse_midway(Exchange *exchange)
 {
     Client *client = exchange->client;
     Server *server = client->server;
     if (server->options.cert)
-        return exchange->thrown_away <= 2 * server->options.max_body ? MHD_YES : MHD_NO;
+        return server_throws_away(exchange, exchange->thrown_away) ? MHD_YES : MHD_NO;
     gsize length;
     const char *detail = g_bytes_get_data(exchange->reply->body, &length);
     g_autofree char *text = g_strdup_printf(

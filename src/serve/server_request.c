@@ -145,6 +145,12 @@ static Reply *check(Exchange *exchange)
     return refusal;
 }
 
+/* Of a request that is refused by its head: whether its end is to be waited for before it is told so. */
+static bool body_is_under_way(const Exchange *exchange)
+{
+    return !exchange->head.expect && server_throws_away(exchange, head_body_length(&exchange->head));
+}
+
 /* First call: the head is there. */
 static MhdResult begin(Exchange *exchange, const char *method, const char *version)
 {
@@ -155,7 +161,7 @@ static MhdResult begin(Exchange *exchange, const char *method, const char *versi
     if (well)
         exchange->reply = check(exchange);
     exchange->closes = !well || (exchange->reply && head_has_body(&exchange->head));
-    return exchange->closes ? server_send_reply(exchange) : MHD_YES;
+    return !exchange->closes || (well && body_is_under_way(exchange)) ? MHD_YES : server_send_reply(exchange);
 }
 
 /* --- the body --- */

@@ -103,8 +103,21 @@ static void test_requests(void **state)
     assert_int_equal(ask(setting, "/write", "m x=1", none, CURL_SSLVERSION_DEFAULT), 204);
     assert_string_equal(setting->fake->last_body, "m x=1");
     assert_int_equal(ask(setting, "/healthz", NULL, none, CURL_SSLVERSION_TLSv1_0 | CURL_SSLVERSION_MAX_TLSv1_1), 0);
-    g_autofree char *large = g_strnfill(100000, 'x');
-    assert_int_equal(ask(setting, "/write", large, none, CURL_SSLVERSION_DEFAULT), 413);
+}
+
+/* Whoever is still writing when the connection ends never reads why it did. */
+static void test_refusals_of_bodies(void **state)
+{
+    Setting *setting = *state;
+    fake_start(setting->fake);
+    g_autoptr(GString) none = g_string_new(NULL);
+    g_autofree char *large = g_strnfill(100000, 'x'); /* more than max_body, less than twice as much */
+    for (guint i = 0; i < 50; i++) {
+        assert_int_equal(ask(setting, "/write", large, none, CURL_SSLVERSION_DEFAULT), 413);
+        assert_int_equal(ask(setting, "/api/nothing", large, none, CURL_SSLVERSION_DEFAULT), 404);
+    }
+    assert_int_equal(g_atomic_int_get(&setting->fake->writes), 0);
+    assert_int_equal(ask(setting, "/write", "m x=1", none, CURL_SSLVERSION_DEFAULT), 204);
 }
 
 /* Plain HTTP, garbage, and nobody's handshake. */
@@ -147,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_requests, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refusals_of_bodies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_no_certificate, set_up, tear_down),
     };
