@@ -13,6 +13,7 @@
 #define EVENTS_STANDARD 100
 #define EVENTS_MOST 10000
 #define HOUR_NS (3600 * NS_PER_S)
+#define HOUR_BEFORE_END (-1) /* `from` where none is given */
 
 /* --- parameters --- */
 
@@ -33,6 +34,8 @@ static bool read_times(const Request *request, gint64 *from_ns, gint64 *to_ns, R
     if (!read_moment(request, "from", now_ns, from_ns, ret_reply) ||
         !read_moment(request, "to", now_ns, to_ns, ret_reply))
         return false;
+    if (*from_ns == HOUR_BEFORE_END)
+        *from_ns = MAX(*to_ns - HOUR_NS, 0);
     if (*from_ns < *to_ns)
         return true;
     *ret_reply = reply_error(400, "from has to be before to");
@@ -220,8 +223,7 @@ static Reply *ask(Service *service, const Request *request, const HistoryQuery *
 Reply *route_history(Service *service, const Request *request)
 {
     Reply *reply = NULL;
-    HistoryQuery query = {.to_ns = service_clock().real_ns};
-    query.from_ns = query.to_ns - HOUR_NS;
+    HistoryQuery query = {.from_ns = HOUR_BEFORE_END, .to_ns = service_clock().real_ns};
     if (!read_vm_id(request->id, &query.vm_id, &reply) || !read_times(request, &query.from_ns, &query.to_ns, &reply) ||
         !read_step(request, &query.step_ns, &reply))
         return reply;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Line protocol that comes in, as InfluxDB 1, 2 and 3 take it and answer. What is good of a body is always taken,
- * unless it is too large: then it has to come in pieces. */
+ * Line protocol that comes in, as InfluxDB 1, 2 and 3 take it and answer. What is good of a body is taken, unless it is
+ * too large: then it has to come in pieces; or version 3 is told otherwise (accept_partial). */
 #include "base/log.h"
 #include "deliver/spool.h"
 #include "encode/json_writer.h"
@@ -110,14 +110,16 @@ static void refusal(JsonWriter *json, const LineRefusal *refused)
 }
 
 /* Each version's own words, and ours: a sender of any kind finds what it knows. */
-static Reply *answer_refused(const LineSamples *read, WriteApi api)
+static Reply *answer_refused(const LineSamples *read, WriteApi api, bool is_partial)
 {
     const LineRefusal *first = g_ptr_array_index(read->refusals, 0);
-    g_autofree char *words = api == API_V3 ? g_strdup("partial write of line protocol occurred")
-                                           : g_strdup_printf("partial write: unable to parse '%s': %s dropped=%u",
-                                                             first->original, first->message, read->refused);
-    g_autofree char *detail = g_strdup_printf("%u of %u lines are no line protocol and were not taken; the first: %s",
-                                              read->refused, read->refused + read->points, first->message);
+    g_autofree char *words = api != API_V3 ? g_strdup_printf("partial write: unable to parse '%s': %s dropped=%u",
+                                                             first->original, first->message, read->refused)
+                                           : g_strdup(is_partial ? "partial write of line protocol occurred"
+                                                                 : "parsing failed for write_lp endpoint");
+    g_autofree char *detail = g_strdup_printf(
+        "%u of %u lines are no line protocol and %s; the first: %s", read->refused, read->refused + read->points,
+        is_partial ? "were not taken" : "none was taken (accept_partial=false)", first->message);
     JsonWriter json = {.out = g_string_new(NULL)};
     json_begin(&json, '{');
     json_text_member(&json, "error", words);
@@ -139,12 +141,22 @@ static Reply *answer_refused(const LineSamples *read, WriteApi api)
     return reply;
 }
 
+static bool read_partial(const Request *request, WriteApi api, bool *ret_is_partial)
+{
+    const char *word = api == API_V3 ? target_parameter(request->target, "accept_partial") : NULL;
+    *ret_is_partial = !word || strcmp(word, "false") != 0;
+    return !word || !*ret_is_partial || strcmp(word, "true") == 0;
+}
+
 static Reply *take(Service *service, const Request *request, WriteApi api)
 {
+    bool is_partial;
     gint64 unit_ns;
     Reply *reply = NULL;
     if (!read_precision(request, api, &unit_ns))
         return reply_error(400, "unknown precision: expected %s", precisions[api].list);
+    if (!read_partial(request, api, &is_partial))
+        return reply_error(400, "accept_partial: expected true or false");
     g_autoptr(GBytes) body = plain_body(service, request, &reply);
     if (!body)
         return reply;
@@ -154,13 +166,15 @@ static Reply *take(Service *service, const Request *request, WriteApi api)
     if (read->too_many)
         return reply_error(413, "the lines speak of more than %d samples, VMs, devices and events: send fewer at once",
                            LINE_THINGS_MAX);
+    if (read->refused && !is_partial)
+        return answer_refused(read, api, false);
     g_autoptr(GError) error = NULL;
     if (!feed_lines(service->feed, read, text ? text : "", length, unit_ns, &error)) {
         reply = reply_error(503, "the lines can't be passed on to the configured sinks: %s", error->message);
         reply->retry_after_s = RETRY_AFTER_S;
         return reply;
     }
-    return read->refused ? answer_refused(read, api) : reply_new(204, NULL, NULL);
+    return read->refused ? answer_refused(read, api, true) : reply_new(204, NULL, NULL);
 }
 
 Reply *route_write_v1(Service *service, const Request *request)

@@ -51,6 +51,8 @@ class History(EndpointCase):
         series = got["series"][0]
         self.assertEqual((got["tier"], got["source"], series["metric"], series["unit"]), ("raw", "sqlite", "cpu_usage_percent", "%"))
         self.assertEqual(len(series["points"]), 180)
+        got = daemon.json(f"history/83?to={(begin + 2 * 60 * MINUTE) // SECOND}&step=5m")
+        self.assertEqual(len(got["series"][0]["points"]), 12, "an hour, where there is no from")
         got = daemon.json(f"history/83?from={begin // SECOND}&to={end // SECOND}&step=5m")
         points = got["series"][0]["points"]
         self.assertEqual((len(points), got["step_seconds"]), (60, 300.0))

@@ -80,6 +80,11 @@ static const struct {
      "partial write: unable to parse 'bad'"},
     {"its number", "/api/v2/write?precision=s", NULL, GOOD "bad\n", route_write_v2, 400, "\"line\":2"},
     {"v3's words", "/api/v3/write_lp", NULL, "bad\n", route_write_v3, 400, "partial write of line protocol occurred"},
+    {"all", "/api/v3/write_lp?accept_partial=true", NULL, GOOD "bad\n", route_write_v3, 400, "partial write"},
+    {"or nothing", "/api/v3/write_lp?accept_partial=false", NULL, "vm_totals,VMID=84 cputime=5i\nbad\n", route_write_v3,
+     400, "parsing failed for write_lp endpoint"},
+    {"neither", "/api/v3/write_lp?accept_partial=maybe", NULL, GOOD, route_write_v3, 400, "expected true or false"},
+    {"v1 has no such thing", "/write?accept_partial=maybe", NULL, GOOD, route_write_v1, 204, ""},
     {"nothing but bad lines", "/write", NULL, "bad\nworse\n", route_write_v1, 400, "dropped=2"},
     {"no gzip", "/write", "gzip", "text", route_write_v1, 400, "damaged"},
     {"another coding", "/write", "br", "text", route_write_v1, 415, "expected gzip"},
@@ -100,9 +105,10 @@ static void requests_and_answers(void **state)
     assert_true(store_find(c->service.store, 83, service_clock(), &view));
     assert_true(view.record->time_ns == G_GINT64_CONSTANT(1700000000000000000));
     vm_record_unref(view.record);
+    assert_false(store_find(c->service.store, 84, service_clock(), &view)); /* of "or nothing" */
     FeedStatus status;
     feed_status(c->service.feed, &status);
-    assert_true(status.refused_lines == 5 && status.lines == 7);
+    assert_true(status.refused_lines == 6 && status.lines == 9);
 }
 
 static void unpacked_it_may_be_too_large(void **state)
