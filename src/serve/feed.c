@@ -171,6 +171,7 @@ static void keep(Feed *feed, const StoreChange *change)
         return;
     history_add(feed->history, change->taken);
     history_add(feed->history, change->late);
+    history_add(feed->history, change->pieces); /* which adds to what it has of that time */
     history_add_events(feed->history, change->events);
     history_note_vms(feed->history, change->named);
     history_note_vms(feed->history, change->ended);
@@ -369,10 +370,10 @@ static void start_forwarder(Feed *feed)
 void feed_tick(Feed *feed)
 {
     StoreChange *change;
-    const bool changed = store_tick(feed->store, service_clock(), &change);
+    store_tick(feed->store, service_clock(), &change);
     keep(feed, change);
     stream_change(feed, NULL, 0, change);
-    if (changed && change->ended->len == 0 && stream_is_wanted(feed->stream))
+    if (change->aged && stream_is_wanted(feed->stream))
         stream_all(feed);
     store_change_free(change);
     look_at_queues(feed);

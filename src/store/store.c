@@ -113,7 +113,7 @@ Telemetry store_telemetry_of(const Store *store, const Slot *slot, StoreClock no
 StoreChange *store_change_new(void)
 {
     StoreChange *change = g_new0(StoreChange, 1);
-    GPtrArray **lists[] = {&change->taken, &change->late, &change->named, &change->ended};
+    GPtrArray **lists[] = {&change->taken, &change->late, &change->pieces, &change->named, &change->ended};
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++)
         *lists[i] = g_ptr_array_new_with_free_func((GDestroyNotify)vm_record_unref);
     change->events = g_ptr_array_new_with_free_func((GDestroyNotify)vm_event_free);
@@ -126,6 +126,7 @@ void store_change_free(StoreChange *change)
         return;
     g_ptr_array_unref(change->taken);
     g_ptr_array_unref(change->late);
+    g_ptr_array_unref(change->pieces);
     g_ptr_array_unref(change->named);
     g_ptr_array_unref(change->ended);
     g_ptr_array_unref(change->events);
@@ -208,6 +209,7 @@ bool store_tick(Store *store, StoreClock now, StoreChange **ret_change)
             count_change(store);
         } else if (store_is_live(slot) && slot->told != store_telemetry_of(store, slot, now)) {
             slot->told = store_telemetry_of(store, slot, now);
+            change->aged = true;
             count_change(store);
         }
     }

@@ -37,9 +37,11 @@ void store_set_options(Store *store, const StoreOptions *options);
 typedef struct {
     GPtrArray *taken;  /* of VmRecord: newly published, with figures that are new */
     GPtrArray *late;   /* of VmRecord, never published: figures older than what is there, for the history alone */
+    GPtrArray *pieces; /* of VmRecord: named ones to which a further piece of their collection has brought figures */
     GPtrArray *named;  /* of VmRecord: published with other texts, host or devices, but with no new figures */
     GPtrArray *ended;  /* of VmRecord: published as ended now */
     GPtrArray *events; /* of VmEvent: seen (appeared, moved, ended, other state), and OpenNebula's that was new */
+    bool aged;         /* by a tick: figures got stale, or are so no longer */
     guint refused;     /* VMs above max_vms */
     guint doubled;     /* VMs that another source speaks for: nothing was done */
 } StoreChange;

@@ -21,6 +21,7 @@ typedef struct {
     gint64 heard_mono_ns;     /* anything at all */
     gint64 spoke_ns;          /* realtime of the latest word that it is there, by who said so */
     gint64 collector_mono_ns; /* our collector's last word; 0: none */
+    gint64 elsewhere_mono_ns; /* another host's last word of it, that was not believed; 0: none */
     gint64 event_ns;          /* realtime of OpenNebula's last event */
     char *origin;             /* of the collector that speaks for it; NULL: probes do */
     bool origin_fails;

@@ -3,14 +3,13 @@
 #include "store/store_internal.h"
 
 #include "encode/json_writer.h"
+#include "model/rates.h"
 #include "store/merge.h"
 
 #include <string.h>
 
 #define NS_PER_S 1e9
 #define AHEAD_NS (G_GINT64_CONSTANT(300) * 1000000000) /* clocks may differ by so much */
-/* As RATES_MAX_INTERVAL_NS: longer is no change of now. */
-#define CHANGE_MAX_NS (G_GINT64_CONSTANT(3600) * 1000000000)
 
 /* --- a sample's VMs --- */
 
@@ -77,7 +76,7 @@ static void set_changes(VmRecord *record, const VmRecord *before, gint64 elapsed
 {
     const MetricRow *a = before->sample->row, *b = record->sample->row;
     const double seconds = (double)elapsed_ns / NS_PER_S;
-    if (elapsed_ns <= 0 || elapsed_ns > CHANGE_MAX_NS)
+    if (elapsed_ns < RATES_MIN_INTERVAL_NS || elapsed_ns > RATES_MAX_INTERVAL_NS)
         return;
     const Metric cpu = METRIC_VM_CPU_USAGE_PERCENT, memory = METRIC_VM_MEMORY_USAGE_PERCENT;
     record->has_cpu_change = row_has(a, cpu) && row_has(b, cpu);
@@ -104,7 +103,8 @@ static VmRecord *next_record(const Taking *t, const VmRecord *before, VmSample *
     record->host = g_strdup(t->host);
     record->source = t->source;
     record->time_ns = t->time_ns;
-    record->complete = same_run || row_has(vm->row, METRIC_VM_CPU_USAGE_PERCENT);
+    record->complete =
+        (same_run && elapsed_ns <= RATES_MAX_INTERVAL_NS) || row_has(vm->row, METRIC_VM_CPU_USAGE_PERCENT);
     record->first_seen_ns = before ? before->first_seen_ns : t->now.real_ns;
     record->last_seen_ns = t->now.real_ns;
     if (same_run) {
@@ -170,6 +170,8 @@ static void take_new(Taking *t, Slot *slot, VmSample *vm)
     see_step(t, before, record);
     if (before->ended_ns != 0 || g_strcmp0(before->host, record->host) != 0 || before->time_ns == 0)
         g_ptr_array_add(t->change->named, vm_record_ref(record));
+    if (g_strcmp0(before->host, record->host) != 0)
+        slot->elsewhere_mono_ns = 0; /* that was here */
     store_publish(t->store, slot, record);
     heard(t, slot);
     note_published(t, slot);
@@ -192,6 +194,8 @@ static void take_piece(Taking *t, Slot *slot, const VmSample *vm)
     slot->told = store_telemetry_of(t->store, slot, t->now);
     count_change(t->store);
     g_ptr_array_add(had ? t->change->named : t->change->taken, vm_record_ref(record));
+    if (had)
+        g_ptr_array_add(t->change->pieces, vm_record_ref(record));
 }
 
 /* Older than what is there: for the history. Takes the sample over. */
@@ -248,6 +252,7 @@ static void take_vm(Taking *t, VmSample *taken)
         t->change->doubled += merge_has_figures(vm);
         take_texts(t, slot, vm);
     } else if (!is_believed(t, slot, vm)) {
+        slot->elsewhere_mono_ns = t->now.mono_ns;
         t->change->doubled++;
     } else if ((t->time_ns < record->time_ns && !is_from_ahead(t, record)) ||
                (!store_is_live(slot) && t->time_ns <= record->ended_ns)) {
@@ -261,16 +266,28 @@ static void take_vm(Taking *t, VmSample *taken)
 
 /* --- who is no longer there --- */
 
+static bool is_recent(const Taking *t, gint64 mono_ns)
+{
+    return mono_ns != 0 && (t->now.mono_ns - mono_ns) / NS_PER_MS < t->store->options.stale_after_ms;
+}
+
+/* Whether who speaks now is who spoke for the VM. Of one known from before a restart it is not known which collector it
+ * was; and where our collector has long been silent, as when it was stopped, probes have the word. */
+static bool speaks_for(const Taking *t, const Slot *slot)
+{
+    if (!slot->origin)
+        return slot->record->source == t->source;
+    return g_strcmp0(slot->origin, t->origin) == 0 ||
+           (t->source == SOURCE_PROBES && !is_recent(t, slot->collector_mono_ns));
+}
+
+/* While another host has it too, as when it moves, it is not at its end. */
 static bool has_ended(const Taking *t, const Slot *slot, gint64 absent_before_ns)
 {
-    /* Of a VM known from before a restart it is not known which collector spoke for it. */
-    const bool same_speaker =
-        slot->origin ? g_strcmp0(slot->origin, t->origin) == 0 : slot->record->source == t->source;
-    if (!store_is_live(slot) || !same_speaker || g_strcmp0(slot->record->host, t->host) != 0)
+    if (!store_is_live(slot) || !speaks_for(t, slot) || g_strcmp0(slot->record->host, t->host) != 0 ||
+        is_recent(t, slot->elsewhere_mono_ns))
         return false;
-    if (t->source == SOURCE_COLLECTOR)
-        return slot->spoke_ns < t->time_ns;
-    return slot->spoke_ns < absent_before_ns;
+    return slot->spoke_ns < (t->source == SOURCE_COLLECTOR ? t->time_ns : absent_before_ns);
 }
 
 static void end_absent(Taking *t, const Host *host)

@@ -178,6 +178,18 @@ static void what_two_samples_give_is_derived(void **state)
     assert_true(record->has_memory_change && record->memory_change == 0.0);
 }
 
+static void after_more_than_an_hour_it_warms_up_again(void **state)
+{
+    Case *c = *state;
+    probe(c, "kvm1", 83, 10);
+    c->seconds = 3601;
+    probe(c, "kvm1", 83, 25);
+    check_telemetry(c, 83, TELEMETRY_WARMING_UP, "no rate over so long");
+    c->seconds = 3631;
+    probe(c, "kvm1", 83, 40);
+    check_telemetry(c, 83, TELEMETRY_OK, "the next");
+}
+
 static void what_the_sender_derived_stays(void **state)
 {
     Case *c = *state;
@@ -215,12 +227,14 @@ static void pieces_of_one_collection_are_put_together(void **state)
     MetricRow *nic = vm_sample_row(vm, SCOPE_NIC, 0);
     row_set_text(nic, METRIC_NIC_NAME, "tap0");
     row_set_u64(nic, METRIC_NIC_RX_BYTES, 9);
+    row_set_u64(vm->row, METRIC_VM_MEMORY_UNUSED, 77);
     put_vm(again, 83, "u", 5);
     g_autoptr(StoreChange) one = take(c, first, false);
     g_autoptr(StoreChange) two = take(c, second, false);
     g_autoptr(StoreChange) three = take(c, again, false);
     assert_true(one->taken->len == 1 && two->taken->len == 0 && two->named->len == 1);
-    assert_true(three->taken->len == 0 && three->named->len == 0); /* sent twice, counted once */
+    assert_int_equal(two->pieces->len, 1); /* it has figures for the history */
+    assert_true(three->taken->len == 0 && three->named->len == 0 && three->pieces->len == 0); /* sent twice */
     assert_int_equal(look(c, 83).record->sample->nics->len, 1);
     assert_true(row_has(look(c, 83).record->sample->row, METRIC_VM_CPU_TIME));
 }
@@ -347,6 +361,19 @@ static void probes_end_after_two_collections(void **state)
     assert_int_equal(count(c, STORE_LIVE), 0);
 }
 
+static void probes_end_what_a_silent_collector_had(void **state)
+{
+    Case *c = *state;
+    collect_one(c, 83, 5);
+    for (c->seconds = 30; c->seconds <= 60; c->seconds += 30) {
+        probe_nothing(c, "kvm1");
+        assert_int_equal(count(c, STORE_LIVE), 1); /* the collector had the word a moment ago */
+    }
+    for (c->seconds = 120; c->seconds <= 180; c->seconds += 30)
+        probe_nothing(c, "kvm1");
+    assert_int_equal(count(c, STORE_LIVE), 0);
+}
+
 static void a_host_that_misses_figures_ends_nobody(void **state)
 {
     Case *c = *state;
@@ -403,8 +430,14 @@ static void a_tick_moves_the_version_when_something_gets_stale(void **state)
     assert_true(store_version(c->store) == before);
     c->seconds = 91;
     assert_true(store_tick(c->store, at(c), &change));
+    assert_true(change->aged && change->ended->len == 0);
     store_change_free(change);
     assert_true(store_version(c->store) > before);
+    probe(c, "kvm1", 84, 5);
+    c->seconds = 3650; /* one goes while another gets stale */
+    assert_true(store_tick(c->store, at(c), &change));
+    assert_true(change->aged && change->ended->len == 1);
+    store_change_free(change);
 }
 
 /* --- a collector that fails --- */
@@ -481,6 +514,34 @@ static void a_vm_that_moves_is_one(void **state)
     probe_nothing(c, "kvm1");
     assert_int_equal(count(c, STORE_LIVE), 1);
     assert_int_equal(count(c, STORE_ALL), 1);
+}
+
+static StoreChange *collect_from(const Case *c, const char *uri, const char *host, bool there, guint64 state)
+{
+    Sample *sample = sample_of(c, host, c->seconds);
+    if (there)
+        row_set_u64(put_vm(sample, 83, "u", c->seconds)->row, METRIC_VM_STATE, state);
+    return store_take(c->store, sample, SOURCE_COLLECTOR, uri, true, at(c));
+}
+
+/* From one of our collector's hosts to another: it is gone here before it was seen to run there. */
+static void a_vm_that_moves_between_collectors_does_not_end(void **state)
+{
+    Case *c = *state;
+    store_change_free(collect_from(c, "qemu+tls://kvm1/system", "kvm1", true, 1));
+    c->seconds = 2;
+    store_change_free(collect_from(c, "qemu+tls://kvm2/system", "kvm2", true, 3));
+    CHECK_TEXT(look(c, 83).record->host, "kvm1", "while it arrives");
+    c->seconds = 3;
+    g_autoptr(StoreChange) gone = collect_from(c, "qemu+tls://kvm1/system", "kvm1", false, 0);
+    assert_int_equal(gone->ended->len, 0);
+    c->seconds = 5;
+    g_autoptr(StoreChange) there = collect_from(c, "qemu+tls://kvm2/system", "kvm2", true, 1);
+    assert_true(there->ended->len == 0);
+    CHECK_TEXT(look(c, 83).record->host, "kvm2", "after it");
+    c->seconds = 6;
+    g_autoptr(StoreChange) end = collect_from(c, "qemu+tls://kvm2/system", "kvm2", false, 0);
+    assert_int_equal(end->ended->len, 1);
 }
 
 /* --- OpenNebula's word --- */
@@ -712,6 +773,7 @@ int main(void)
         TEST(a_delayed_sample_is_as_old_as_it_is),
         TEST(ages_are_by_the_steady_clock),
         TEST(what_two_samples_give_is_derived),
+        TEST(after_more_than_an_hour_it_warms_up_again),
         TEST(what_the_sender_derived_stays),
         TEST(sums_without_devices_have_rates),
         TEST(pieces_of_one_collection_are_put_together),
@@ -725,6 +787,8 @@ int main(void)
         TEST(a_host_that_misses_figures_ends_nobody),
         TEST(a_piece_ends_nobody),
         TEST(who_is_not_heard_of_goes),
+        TEST(probes_end_what_a_silent_collector_had),
+        TEST(a_vm_that_moves_between_collectors_does_not_end),
         TEST(a_tick_moves_the_version_when_something_gets_stale),
         TEST(a_failing_collector_makes_stale_at_once),
         TEST(the_collector_goes_before_probes),
