@@ -12,6 +12,7 @@
  * holds up no other; and of all, since a reload begins to count a URI's anew. */
 #define THREADS_OF_URI_MAX 64
 #define THREADS_MAX 1024
+#define LOOPS_MAX 64 /* of all URIs, also those that end */
 #define REMIND_US                                                                                                      \
     (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC) /* between two words to the log about trouble that lasts                \
                                                 */
@@ -242,6 +243,7 @@ static gpointer run_loop(gpointer data)
     sample_free(previous);
     g_mutex_lock(&collector->lock);
     loop->done = true;
+    g_cond_broadcast(&collector->changed);
     g_mutex_unlock(&collector->lock);
     return NULL;
 }
@@ -260,12 +262,23 @@ static void reap(Collector *collector)
     }
 }
 
+/* With the lock held. Whoever stops and starts over and over while a hypervisor hangs gets no more threads than this:
+ * waits for loops that were stopped, each of which ends at its deadline. */
+static void make_room(Collector *collector)
+{
+    reap(collector);
+    while (collector->loops->len > 0 && collector->loops->len + collector->targets->len > LOOPS_MAX) {
+        g_cond_wait(&collector->changed, &collector->lock);
+        reap(collector);
+    }
+}
+
 bool collector_start(Collector *collector)
 {
     g_mutex_lock(&collector->lock);
     const bool starts = !collector->running;
     if (starts) {
-        reap(collector);
+        make_room(collector);
         collector->running = true;
         collector->generation++;
         collector->started_ns = host_realtime_ns();

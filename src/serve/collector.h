@@ -32,7 +32,7 @@ Collector *collector_new(const CollectorOptions *options);
 void collector_free(Collector *collector); /* stops it, waiting no longer than the deadline */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Collector, collector_free)
 
-bool collector_start(Collector *collector); /* false: it runs already */
+bool collector_start(Collector *collector); /* false: it runs already. After many stops within one deadline it waits */
 bool collector_stop(
     Collector *collector); /* false: it does not run. Returns at once; a collection under way is not taken */
 bool collector_is_running(Collector *collector);

@@ -196,8 +196,14 @@ static bool set_store(const Config *config, Settings *settings, GError **error)
     return true;
 }
 
-static void set_history(const Config *config, Settings *settings)
+static bool set_history(const Config *config, Settings *settings, GError **error)
 {
+    const char *influx = config_text(config, CONFIG_history_influx);
+    if (*influx && !config_named(config, "sink", influx)) {
+        g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
+                    "[history] influx = %s: there is no [sink %s]; expected the name of one", influx, influx);
+        return false;
+    }
     const char *file = config_text(config, CONFIG_history_file);
     settings->history_enabled = config_integer(config, CONFIG_history_enabled) != 0;
     settings->history_file = *file ? g_strdup(file) : g_build_filename(settings->state_dir, "history.sqlite", NULL);
@@ -207,6 +213,7 @@ static void set_history(const Config *config, Settings *settings)
                    [TIER_QUARTER] = config_integer(config, CONFIG_history_keep_quarters)},
         .max_bytes = (guint64)config_integer(config, CONFIG_history_max_size),
     };
+    return true;
 }
 
 static void set_state_dir(const Config *config, Settings *settings)
@@ -230,9 +237,9 @@ Settings *settings_new(const Config *config, GError **error)
     if (!read_secrets(config, settings, error) || !check_address(config, settings, error))
         return NULL;
     set_server(config, settings);
-    if (!set_collector(config, settings, error) || !set_store(config, settings, error))
+    if (!set_collector(config, settings, error) || !set_store(config, settings, error) ||
+        !set_history(config, settings, error))
         return NULL;
-    set_history(config, settings);
     return g_steal_pointer(&settings);
 }
 

@@ -151,6 +151,19 @@ static guint value(Case *c, const guint *counter)
     return got;
 }
 
+/* Of this process, by the name that they were given. */
+static guint threads_named(const char *name)
+{
+    guint count = 0;
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/task", 0, NULL);
+    for (const char *task; dir && (task = g_dir_read_name(dir));) {
+        g_autofree char *path = g_build_filename("/proc/self/task", task, "comm", NULL), *comm = NULL;
+        if (g_file_get_contents(path, &comm, NULL, NULL)) /* one may have ended meanwhile */
+            count += strcmp(g_strchomp(comm), name) == 0;
+    }
+    return count;
+}
+
 static void set_fake(bool fails, bool hangs)
 {
     g_mutex_lock(&fake.lock);
@@ -257,6 +270,25 @@ static void a_hanging_one_can_be_stopped_and_started(void **state)
     end(&c);
 }
 
+/* Each start has a thread of its own, and one that hangs stays until its deadline. */
+static void many_starts_have_few_threads(void **state)
+{
+    (void)state;
+    Case c = {0};
+    begin(&c, one_uri);
+    set_fake(false, true);
+    for (guint i = 0; i < 300; i++) {
+        assert_true(collector_start(c.collector));
+        assert_true(collector_stop(c.collector));
+        /* a call's thread has its loop's name until it has its own */
+        CHECK(threads_named("collector") <= 2 * 64, "%u threads", threads_named("collector"));
+    }
+    set_fake(false, false);
+    assert_true(collector_start(c.collector));
+    wait_for(&c, &c.taken, 1, "taken after all");
+    end(&c);
+}
+
 static void one_uri_does_not_hold_up_another(void **state)
 {
     (void)state;
@@ -298,6 +330,7 @@ int main(void)
         cmocka_unit_test(it_starts_and_stops),
         cmocka_unit_test(it_heals),
         cmocka_unit_test(a_hanging_one_can_be_stopped_and_started),
+        cmocka_unit_test(many_starts_have_few_threads),
         cmocka_unit_test(one_uri_does_not_hold_up_another),
         cmocka_unit_test(a_hanging_uri_is_left_alone_and_the_others_are_not),
     };

@@ -62,6 +62,8 @@ static const struct {
     {"[telemetry]\nstale_after = 5s\n[collector]\nenabled = yes\ninterval = 5\n",
      "stale_after has to be at least twice"},
     {"[telemetry]\nstale_after = 5s\n[collector]\ninterval = 5\n", NULL},
+    {"[history]\ninflux = db\n", "there is no [sink db]"},
+    {"[sink db]\ntype = influxdb1\nurl = http://127.0.0.1:8086\ndatabase = one\n[history]\ninflux = db\n", NULL},
 };
 
 static void what_is_refused(void **state)
