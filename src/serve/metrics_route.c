@@ -30,7 +30,8 @@ static void add_host(Sample *sample, const HostView *host)
 {
     metric_row_merge(sample->row, host->row, true);
     sample->realtime_ns = MAX(sample->realtime_ns, host->time_ns);
-    for (guint i = 0; i < host->sinks->len && sample->sinks->len == 0; i++) {
+    const bool has_sinks = sample->sinks->len > 0; /* of the same host by another source */
+    for (guint i = 0; i < host->sinks->len && !has_sinks; i++) {
         const SinkSample *sink = g_ptr_array_index(host->sinks, i);
         metric_row_merge(sample_add_sink(sample, sink->name), sink->row, false);
     }

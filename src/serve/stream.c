@@ -20,6 +20,8 @@ struct Stream {
     gint64 left_us; /* monotonic: when the last reader went; 0: there was none */
     void (*on_news)(gpointer data);
     gpointer data;
+    guint calls; /* of on_news, under way */
+    GCond called;
 };
 
 static void event_free(Event *event)
@@ -32,6 +34,7 @@ Stream *stream_new(void)
 {
     Stream *stream = g_new0(Stream, 1);
     g_mutex_init(&stream->lock);
+    g_cond_init(&stream->called);
     g_queue_init(&stream->events);
     stream->life = g_random_int();
     return stream;
@@ -45,6 +48,7 @@ void stream_free(Stream *stream)
     while ((event = g_queue_pop_head(&stream->events)))
         event_free(event);
     g_mutex_clear(&stream->lock);
+    g_cond_clear(&stream->called);
     g_free(stream);
 }
 
@@ -53,6 +57,8 @@ void stream_set_listener(Stream *stream, void (*on_news)(gpointer data), gpointe
     g_mutex_lock(&stream->lock);
     stream->on_news = on_news;
     stream->data = data;
+    while (stream->calls > 0)
+        g_cond_wait(&stream->called, &stream->lock);
     g_mutex_unlock(&stream->lock);
 }
 
@@ -126,10 +132,16 @@ void stream_add(Stream *stream, const char *event, GString *data)
     bound(stream);
     void (*on_news)(gpointer) = stream->on_news;
     gpointer listener = stream->data;
+    stream->calls += on_news != NULL;
     g_mutex_unlock(&stream->lock);
     g_string_free(data, TRUE);
-    if (on_news)
-        on_news(listener);
+    if (!on_news)
+        return;
+    on_news(listener);
+    g_mutex_lock(&stream->lock);
+    stream->calls--;
+    g_cond_broadcast(&stream->called);
+    g_mutex_unlock(&stream->lock);
 }
 
 /* --- places --- */

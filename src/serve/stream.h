@@ -23,7 +23,8 @@ Stream *stream_new(void);
 void stream_free(Stream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stream, stream_free)
 
-/* `on_news` is called, without any lock held, after each stream_add; one subscriber: the server. */
+/* `on_news` is called, without any lock held, after each stream_add; one subscriber: the server. When this returns the
+ * one before (NULL: none is wanted any more) is not called, nor still being called. Not from within on_news. */
 void stream_set_listener(Stream *stream, void (*on_news)(gpointer data), gpointer data);
 
 /* Whether anybody reads: else nothing need be rendered. Counted by readers below, and for a minute after the last left.

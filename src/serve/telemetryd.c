@@ -41,8 +41,8 @@ typedef struct {
     Service service;
     Server *server;
     int lock_fd, signal_fd;
-    bool fell_back;  /* the server is told what the settings before said: the next reload starts it anew */
-    GThread *ending; /* waits for the end of a collector that a reload has replaced; NULL: none does */
+    Settings *served; /* what the server goes by, where it could not be told of `settings`; NULL: of those */
+    GThread *ending;  /* waits for the end of a collector that a reload has replaced; NULL: none does */
     guint64 ticks;
 } Daemon;
 
@@ -319,14 +319,21 @@ static bool start_service(Daemon *daemon, GError **error)
 static void restart_server(Daemon *daemon, const Settings *settings)
 {
     g_autoptr(GError) error = NULL;
+    Settings *served = daemon->served ? daemon->served : daemon->settings;
+    if (settings_same_server(served, settings)) {
+        settings_free(g_steal_pointer(&daemon->served));
+        return;
+    }
     server_stop(daemon->server, DRAIN_MS);
     daemon->server = server_start(&daemon->service, &settings->server, &error);
-    daemon->fell_back = !daemon->server;
-    if (daemon->server)
+    if (daemon->server) {
+        settings_free(g_steal_pointer(&daemon->served));
         return;
+    }
+    daemon->served = served;
     log_error("%s; it goes on as before", error->message);
     g_clear_error(&error);
-    daemon->server = server_start(&daemon->service, &daemon->settings->server, &error);
+    daemon->server = server_start(&daemon->service, &served->server, &error);
     if (!daemon->server)
         log_error("nor can it go on as before: %s", error->message);
 }
@@ -349,8 +356,7 @@ static void apply(Daemon *daemon, Loaded *loaded)
     feed_set(service->feed, g_steal_pointer(&loaded->spooling), &after->answers);
     if (!same_collector(before, after))
         replace_collector(daemon, after);
-    if (daemon->fell_back || !settings_same_server(before, after))
-        restart_server(daemon, after);
+    restart_server(daemon, after);
     g_rw_lock_writer_lock(&service->lock);
     Config *config = daemon->config;
     char *config_file = service->config_file;
@@ -359,11 +365,12 @@ static void apply(Daemon *daemon, Loaded *loaded)
     service->max_body_plain = after->max_body_plain;
     g_rw_lock_writer_unlock(&service->lock);
     daemon->settings = after;
-    settings_free(before);
+    if (before != daemon->served)
+        settings_free(before);
     config_free(config);
     g_free(config_file);
     log_info("the configuration was read again and is in effect%s",
-             daemon->fell_back ? ", but for the server's: see above" : "");
+             daemon->served ? ", but for the server's: see above" : "");
 }
 
 /* The one before stays where the new one is wrong. */
@@ -536,6 +543,7 @@ static void daemon_clear(Daemon *daemon)
     if (daemon->spooling)
         spooling_free(daemon->spooling);
     settings_free(daemon->settings);
+    settings_free(daemon->served);
     config_free(daemon->config);
     g_rw_lock_clear(&daemon->service.lock);
     g_mutex_clear(&daemon->service.control_lock);
