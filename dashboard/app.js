@@ -129,6 +129,8 @@ class App {
     #setState(state, detail) {
         if (state === "token" && this.state !== "token")
             this.askToken(detail);
+        if (state === this.state && detail === this.detail)
+            return;
         this.state = state;
         this.detail = detail;
         this.#showState();

@@ -7,6 +7,8 @@ import {Badge, Gauge, mark, Spark} from "./widgets.js";
 
 const WORDLESS = new Set(["ok", "locked"]); // of a locked VM what is known may be shown
 
+const TOTALS = {rx: "network_rx_bytes", tx: "network_tx_bytes", disk_read: "disk_read_bytes", disk_write: "disk_write_bytes"};
+
 /** What is said where a number would be. */
 function instead(vm) {
     return vm.standing === "ok" ? format.UNKNOWN : STANDINGS[vm.standing];
@@ -97,8 +99,9 @@ export class Card {
         const angles = {rx: "network_rx_rate", tx: "network_tx_rate", disk_read: "disk_read_rate", disk_write: "disk_write_rate"};
         for (const [name, {value, angle}] of Object.entries(this.flows)) {
             const said = say(vm, name);
+            const total = vm.value(TOTALS[name]);
             setText(value, said.text);
-            setAttr(value, "title", said.exact);
+            setAttr(value, "title", total === null ? said.exact : `${said.exact}; ${format.bytes(total)} in all`);
             setText(angle, said.value === null ? "" : format.degrees(vm.value(angles[name])));
         }
     }

@@ -91,6 +91,15 @@ export class Chart {
         this.isEmpty = data[0].length === 0;
     }
 
+    /** The same in words, for those who don't see the lines. */
+    summary() {
+        const {data} = this.plot;
+        return this.spec.series.flatMap(([, label], i) => {
+            const known = data[i + 1].filter((value) => value !== null);
+            return known.length ? [`${label} ${this.spec.text(known.at(-1))}, at most ${this.spec.text(Math.max(...known))}`] : [];
+        }).join(" · ");
+    }
+
     /** As the colours of the page are now. */
     restyle() {
         const {data} = this.plot ?? {};

@@ -55,12 +55,17 @@ export class Live {
     }
 
     async #poll(signal) {
-        const answer = await getJson(VM_TELEMETRY);
+        await this.#fetchAll(signal);
         if (signal.aborted)
             return;
-        this.fleet.replace(answer.vms);
         this.onstate("polling");
         this.onchange();
+    }
+
+    async #fetchAll(signal) {
+        const answer = await getJson(VM_TELEMETRY);
+        if (!signal.aborted)
+            this.fleet.replace(answer.vms);
     }
 
     async #stream(signal) {
@@ -72,7 +77,7 @@ export class Live {
             this.onchange();
             if (performance.now() - synced > RESYNC_MS) {
                 synced = performance.now();
-                await this.#poll(signal);
+                await this.#fetchAll(signal);
             }
         }
     }

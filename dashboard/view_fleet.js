@@ -142,7 +142,7 @@ export class FleetView {
             this.body.setAttribute("role", "list");
             this.body.setAttribute("aria-label", "Virtual machines");
         }
-        const cards = {make: () => new Card(this.context), width: 300, height: 290, gap: 14};
+        const cards = {make: () => new Card(this.context), width: 300, height: 270, gap: 14};
         const lines = {make: () => new Line(this.context), width: 0, height: 34, gap: 0};
         this.windowed = new Windowed(this.body, {key: (vm) => vm.id, ...(layout === "table" ? lines : cards)});
     }
@@ -206,13 +206,14 @@ export class FleetView {
     #showTop(list, i, name, vm, value) {
         let item = list.children[i];
         if (!item) {
-            item = el("li", {}, el("a", {}), el("span", {class: "number"}));
+            item = el("li", {}, el("a", {}), el("span", {class: "which"}), el("span", {class: "number"}));
             list.append(item);
         }
-        const [link, number] = item.children, level = vm.level(name);
+        const [link, which, number] = item.children, level = vm.level(name);
         setAttr(link, "href", `#/vm/${vm.id}`);
         setText(link, vm.title);
         setAttr(link, "title", `${vm.title} (${vm.data.name} on ${vm.data.host})`);
+        setText(which, String(vm.id));
         setText(number, `${level ? `${mark(level)[0]} ` : ""}${FIGURES[name].text(value)}`);
         setAttr(number, "title", `${value} ${FIGURES[name].unit}`);
         setAttr(number, "data-level", level || null);

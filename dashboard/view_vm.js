@@ -92,7 +92,9 @@ export class VmView {
         this.charts = CHARTS.map((spec) => {
             const host = el("div", {class: "plot"}), source = el("span", {class: "scale"}), empty = el("p", {class: "none"});
             const element = el("section", {class: "chart", "data-chart": spec.title}, el("h3", {}, spec.title, " ", source), host, empty);
-            return {spec, element, source, empty, chart: new Chart(spec, host, (from, to) => this.#zoom(from, to))};
+            const summary = el("p", {class: "summary"});
+            element.insertBefore(summary, host);
+            return {spec, element, source, empty, summary, chart: new Chart(spec, host, (from, to) => this.#zoom(from, to))};
         });
         return el("div", {class: "charts"}, ...this.charts.map(({element}) => element));
     }
@@ -113,8 +115,8 @@ export class VmView {
 
     /** Again and again, as long as this is what is looked at. */
     async #keepUp(generation, load, pause) {
-        while (generation === this.generation) {
-            if (!this.app.paused && !document.hidden)
+        for (let first = true; generation === this.generation; first = false) {
+            if (first || (!this.app.paused && !document.hidden))
                 await load();
             await new Promise((resolve) => setTimeout(resolve, pause()));
         }
@@ -132,8 +134,9 @@ export class VmView {
             if (generation !== this.generation)
                 return;
             setText(this.spanText, `${moves ? "the last " : ""}${format.span(this.length)}, ${answer.tier ?? answer.source}; drag to zoom`);
-            for (const {chart, empty} of this.charts) {
+            for (const {chart, empty, summary} of this.charts) {
                 chart.set(answer, happened.events, [from, to]);
+                setText(summary, chart.summary());
                 setText(empty, chart.isEmpty ? "nothing kept of this time" : "");
             }
             this.#showEvents(happened.events);
