@@ -94,7 +94,9 @@ deps: ## install what building, demo, tests and lint need (Debian 12, as root)
 	sh tests/install-deps.sh
 
 # --- compiling -------------------------------------------------------------------------------------------------
-# A change of flags rebuilds: their text is a file that every object depends on.
+# A change of flags rebuilds: their text is a file that every object depends on. (FORCE is phony: else .SECONDARY has make
+# believe that it was done already.)
+.PHONY: FORCE
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(CC) $(CPPFLAGS) $(OURS) $(CFLAGS))' | cmp -s - $@ || \
