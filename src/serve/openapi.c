@@ -37,6 +37,8 @@ static const struct {
     [ROUTE_history] = {200, TYPE_JSON, "History"},
     [ROUTE_events] = {200, TYPE_JSON, "Events"},
     [ROUTE_stream] = {200, "text/event-stream; charset=utf-8", "string"},
+    [ROUTE_dashboard] = {200, "text/html; charset=utf-8", "string"},
+    [ROUTE_dashboard_file] = {200, "*/*", "string"}, /* by the file's ending */
     [ROUTE_openapi] = {200, TYPE_JSON, "object"},
     [ROUTE_metrics] = {200, PROMETHEUS_CONTENT_TYPE, "string"},
     [ROUTE_healthz] = {200, TYPE_JSON, "Healthz"},
@@ -52,6 +54,9 @@ static const struct {
     RouteId route;
     const char *status, *description;
 } own_errors[] = {
+    {ROUTE_vm_stats, "404", "The VM was never seen"},
+    {ROUTE_history, "404", "The VM was never seen, or there is nothing to ask"},
+    {ROUTE_dashboard_file, "404", "There is no such file"},
     {ROUTE_history, "502", "The database that was asked is away, or refuses"},
     {ROUTE_history, "504", "The database that was asked did not answer in time"},
     {ROUTE_start, "500", "It runs, but that will not be known after a restart"},
@@ -99,8 +104,6 @@ static void responses(JsonWriter *json, const Route *route)
         error_answer(json, "401", "No token, or a wrong one", "Error");
         error_answer(json, "403", "The token does not allow it, or a page of another site asks", "Error");
     }
-    if (strstr(route->path, "{vm_id}"))
-        error_answer(json, "404", "The VM was never seen, or there is nothing to ask", "Error");
     if (is_write) {
         error_answer(json, "413", "The body is too large", "Error");
         error_answer(json, "415", "The body is packed in a way that is not known", "Error");
@@ -129,9 +132,12 @@ static void parameter(JsonWriter *json, const char *name, const char *where)
 static void parameters(JsonWriter *json, const Route *route)
 {
     g_auto(GStrv) names = g_strsplit(route->parameters, " ", -1);
+    const char *variable = route_variable(route);
     begin_array(json, "parameters");
-    if (strstr(route->path, "{vm_id}"))
-        parameter(json, "vm_id", "path");
+    if (variable) {
+        g_autofree char *name = g_strndup(variable + 1, strlen(variable) - 2);
+        parameter(json, name, "path");
+    }
     for (char **name = names; *name; name++)
         if (**name)
             parameter(json, *name, "query");
