@@ -23,12 +23,13 @@ static void begin_array(JsonWriter *json, const char *name)
 static const struct {
     guint status;
     const char *media, *type; /* NULL: no content; type: as openapi_type takes it */
+    const char *text;         /* media type of the same as text, for who asks for that; NULL: there is none */
 } answers[N_ROUTES] = {
     [ROUTE_vm_telemetry] = {200, TYPE_JSON, "VmTelemetry"},
     [ROUTE_live_vms] = {200, TYPE_JSON, "LiveVms"},
     [ROUTE_monitored_vms] = {200, TYPE_JSON, "MonitoredVms"},
     [ROUTE_vms] = {200, TYPE_JSON, "MonitoredVms"},
-    [ROUTE_vm_stats] = {200, TYPE_JSON, "VmStats"},
+    [ROUTE_vm_stats] = {200, TYPE_JSON, "VmStats", TYPE_TEXT},
     [ROUTE_status] = {200, TYPE_JSON, "Status"},
     [ROUTE_config] = {200, TYPE_JSON, "ConfigAnswer"},
     [ROUTE_diagnostic] = {200, TYPE_JSON, "Diagnostic"},
@@ -63,14 +64,19 @@ static const struct {
     {ROUTE_stop, "500", "It is stopped, but that will not be known after a restart"},
 };
 
-static void content(JsonWriter *json, const char *media, const char *type)
+static void media_type(JsonWriter *json, const char *media, const char *type)
 {
-    begin_object(json, "content");
     begin_object(json, media);
     begin_object(json, "schema");
     openapi_type(json, type);
     json_end(json, '}');
     json_end(json, '}');
+}
+
+static void content(JsonWriter *json, const char *media, const char *type)
+{
+    begin_object(json, "content");
+    media_type(json, media, type);
     json_end(json, '}');
 }
 
@@ -81,8 +87,13 @@ static void good_answer(JsonWriter *json, const Route *route)
     g_snprintf(number, sizeof number, "%u", answers[id].status);
     begin_object(json, number);
     json_text_member(json, "description", route->help);
-    if (answers[id].media)
-        content(json, answers[id].media, answers[id].type);
+    if (answers[id].media) {
+        begin_object(json, "content");
+        media_type(json, answers[id].media, answers[id].type);
+        if (answers[id].text)
+            media_type(json, answers[id].text, "string");
+        json_end(json, '}');
+    }
     json_end(json, '}');
 }
 
@@ -162,7 +173,7 @@ static void body_of_write(JsonWriter *json)
 {
     begin_object(json, "requestBody");
     json_text_member(json, "description", "InfluxDB line protocol, plain or with Content-Encoding: gzip");
-    content(json, "text/plain; charset=utf-8", "string");
+    content(json, TYPE_TEXT, "string");
     json_end(json, '}');
 }
 
