@@ -7,6 +7,7 @@ import {Badge, Gauge, mark, Spark} from "./widgets.js";
 
 const WORDLESS = new Set(["ok", "locked"]); // of a locked VM what is known may be shown
 
+const FLOWS = {rx: "RX", tx: "TX", disk_read: "Read", disk_write: "Write"};
 const TOTALS = {rx: "network_rx_bytes", tx: "network_tx_bytes", disk_read: "disk_read_bytes", disk_write: "disk_write_bytes"};
 
 /** What is said where a number would be. */
@@ -46,10 +47,10 @@ export class Card {
         this.gauges = {cpu: new Gauge("cpu", "CPU"), memory: new Gauge("memory", "Memory"), disk: new Gauge("disk", "Disk")};
         this.flows = {};
         const flows = el("dl", {class: "flows"});
-        for (const name of ["rx", "tx", "disk_read", "disk_write"]) {
+        for (const name of Object.keys(FLOWS)) {
             const value = el("dd", {"data-figure": name}), angle = el("dd", {class: "angle"});
             this.flows[name] = {value, angle};
-            flows.append(el("div", {}, el("dt", {}, FIGURES[name].label), value, angle));
+            flows.append(el("div", {}, el("dt", {}, FLOWS[name]), value, angle));
         }
         this.spark = new Spark();
         this.age = el("span", {class: "age"});

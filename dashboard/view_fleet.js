@@ -142,7 +142,7 @@ export class FleetView {
             this.body.setAttribute("role", "list");
             this.body.setAttribute("aria-label", "Virtual machines");
         }
-        const cards = {make: () => new Card(this.context), width: 300, height: 270, gap: 14};
+        const cards = {make: () => new Card(this.context), width: 330, height: 270, gap: 14};
         const lines = {make: () => new Line(this.context), width: 0, height: 34, gap: 0};
         this.windowed = new Windowed(this.body, {key: (vm) => vm.id, ...(layout === "table" ? lines : cards)});
     }
