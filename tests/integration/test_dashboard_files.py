@@ -18,6 +18,7 @@ FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).iterdir()
 POLICY = {"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "connect-src": "'self'",
           "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'",
           "require-trusted-types-for": "'script'", "trusted-types": "'none'"}
+IMPORT = re.compile(r"^(?:import|(?:import|export)\b[^;'\"()]*\bfrom)\s+['\"]([^'\"]+)['\"]", re.M)
 TARGETS = {("/" if path.name == "index.html" else f"/dashboard/{path.name}"): path for path in FILES}
 
 
@@ -87,7 +88,7 @@ class Files(EndpointCase):
             self.assertRegex(reference, r"^(dashboard|api)/", "not relative: it is lost behind a reverse proxy's prefix")
             self.assertEqual(daemon.ask("GET", f"/{reference.partition('#')[0]}")[0], 200, reference)
         for path in (path for path in FILES if path.suffix == ".js" and path.parent.name == "dashboard"):
-            for module in re.findall(r"^(?:import|export)\b[^;'\"]*['\"]([^'\"]+)['\"]", path.read_text(), re.M):
+            for module in IMPORT.findall(path.read_text()):
                 self.assertRegex(module, r"^\./[^/]+$", path.name)
                 self.assertEqual(daemon.ask("GET", f"/dashboard/{module[2:]}")[0], 200, f"{path.name}: {module}")
 
