@@ -229,9 +229,7 @@ void feed_sample(Feed *feed, const char *uri, Sample *sample, const Sample *prev
 
 void feed_failure(Feed *feed, const char *uri)
 {
-    const guint64 before = store_version(feed->store);
-    store_origin_failed(feed->store, uri, service_clock());
-    if (store_version(feed->store) != before && stream_is_wanted(feed->stream))
+    if (store_origin_failed(feed->store, uri, service_clock()) && stream_is_wanted(feed->stream))
         stream_all(feed);
 }
 

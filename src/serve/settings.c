@@ -184,6 +184,7 @@ static bool set_store(const Config *config, Settings *settings, GError **error)
         .gone_after_ms = span_ms(config, CONFIG_telemetry_gone_after),
         .forget_after_ms = span_ms(config, CONFIG_telemetry_forget_after),
         .max_vms = (guint)config_integer(config, CONFIG_telemetry_max_vms),
+        .failure_ms = settings->collector.deadline_ms + 2 * settings->collector.interval_ms,
     };
     settings->answers = (AnswerOptions){
         .degrees_percent = config_seconds(config, CONFIG_telemetry_degrees_percent),

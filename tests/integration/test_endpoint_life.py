@@ -4,6 +4,7 @@
 ThreadSanitizer under load."""
 import concurrent.futures
 import contextlib
+import json
 import os
 import re
 import signal
@@ -140,12 +141,42 @@ class Life(EndpointCase):
                 noted = (daemon.state / "collector").read_text()
                 self.assertEqual(noted, "running\n" if daemon.json("status")["running"] else "stopped\n")
 
+    def test_blind(self):
+        """life: where libvirt never answers and nobody else feeds, 503 and why, not "no VMs"; until something is known"""
+        daemon = self.daemon(collector={"uris": "qemu+unix:///system?socket=/nonexistent", "interval": 1, "enabled": "yes"})
+        lists = [f"{API}/vm-telemetry", f"{API}/live-vms"]
+        self.settles(lambda: daemon.ask("GET", lists[0])[0] == 503, "an empty list")
+        for path in lists:
+            status, headers, body = daemon.ask("GET", path)
+            self.assertEqual((status, headers["Retry-After"]), (503, "5"), path)
+            answer = json.loads(body)
+            self.assertEqual(answer["error"], "unavailable")
+            self.assertRegex(answer["detail"], "no libvirt connection answers: .*/nonexistent")
+        self.assertEqual(daemon.json("monitored-vms")["count"], 0)
+        with Events(daemon) as events:
+            first = events.next()
+            self.assertEqual((first[1], first[2]["vms"], first[2]["error"]), ("snapshot", [], "unavailable"))
+            daemon.write(totals(83, now_ns()))
+            self.assertEqual(events.until("sample")[2]["vms"][0]["vm_id"], 83)
+        self.assertEqual(sorted(daemon.vms()), [83])
+        daemon.write(f'vm_events,VMID=83,state=DONE,lcm_state=0 name="x" {now_ns()}\n')
+        self.settles(lambda: daemon.vms() == {}, "probes that feed know of none: that is an answer")
+
+    def test_blind_until_stopped(self):
+        """life: with the collector stopped nobody claims to look, so the list is what is known: empty"""
+        daemon = self.daemon(collector={"uris": "qemu+unix:///system?socket=/nonexistent", "interval": 1})
+        self.assertEqual(daemon.vms(), {})
+        daemon.post("start")
+        self.settles(lambda: daemon.ask("GET", f"{API}/vm-telemetry")[0] == 503, "an empty list")
+        daemon.post("stop")
+        self.assertEqual(daemon.vms(), {})
+
     def test_users_are_hidden(self):
         """life: no answer shows the user or password of a connection"""
         uris = "qemu+tcp://me:pa@ssword@127.0.0.1:1/system,qemu+tcp://me:pass/word@127.0.0.1:1/system"
         daemon = self.daemon(collector={"uris": uris, "interval": 1, "enabled": "yes"})
         self.settles(lambda: daemon.json("status")["total_errors"] >= 2, "it does not fail")
-        for path in ("status", "config", "diagnostic"):
+        for path in ("status", "config", "diagnostic", "vm-telemetry"):
             text = daemon.ask("GET", f"{API}/{path}")[2].decode()
             self.assertNotRegex(text, r"me:|pa@|ssword|pass/|\\\\1", path)
             self.assertIn("qemu+tcp://***@127.0.0.1:1/system", text)
