@@ -84,6 +84,8 @@ class Guests(EndpointCase, RigCase):
             self.assertIn("onnect", told["kvm"]["error"])
             self.assertEqual(told["libvirt"][0]["status"], "error")
             self.assertIn("virsh", told["libvirt"][0]["advice"])
+            self.assertEqual(told["hosts"][0]["status"], "error")
+            self.assertIn("virsh", told["hosts"][0]["advice"])
             self.assertGreater(daemon.json("status")["total_errors"], 0)
             self.assert_described(daemon)
             with Events(daemon) as events:

@@ -171,6 +171,31 @@ class Life(EndpointCase):
         daemon.post("stop")
         self.assertEqual(daemon.vms(), {})
 
+    def test_stopped_is_not_ok(self):
+        """life: a collector that does not run is told as stopped, with what to do; and so are its hosts, when they are old"""
+        daemon = self.daemon(collector={"uris": "test:///default", "interval": 1, "host": "kvm1"},
+                             telemetry={"stale_after": "3s"})
+        def verdict():
+            told = daemon.json("diagnostic")
+            return told["libvirt"][0]["status"], told["kvm"]["status"]
+        self.assertEqual(verdict(), ("stopped", "stopped"))
+        one = daemon.json("status")["libvirt"][0]
+        self.assertEqual((one["last_collection"], one["error"]), (None, None))
+        self.assertIn("POST /api/telemetry/start", one["advice"])
+        daemon.post("start")
+        self.settles(lambda: verdict() == ("ok", "connected"), "not collected")
+        self.assertEqual(daemon.json("diagnostic")["hosts"][0]["status"], "ok")
+        daemon.post("stop")
+        self.assertEqual(verdict(), ("stopped", "stopped"))
+        daemon.write(totals(84, now_ns(), host="kvm2"))
+        old = self.settles(lambda: (hosts := daemon.json("diagnostic")["hosts"])[1:] and
+                           [one["status"] for one in hosts] == ["error", "error"] and hosts, "not old")
+        self.assertEqual([(one["host"], one["source"]) for one in old], [("kvm1", "libvirt"), ("kvm2", "probes")])
+        self.assertIn("POST /api/telemetry/start", old[0]["advice"])
+        self.assertNotIn("forward --status", old[0]["advice"])
+        self.assertIn("forward --status", old[1]["advice"])
+        self.assertNotIn("libvirt", old[1]["advice"])
+
     def test_users_are_hidden(self):
         """life: no answer shows the user or password of a connection"""
         uris = "qemu+tcp://me:pa@ssword@127.0.0.1:1/system,qemu+tcp://me:pass/word@127.0.0.1:1/system"
