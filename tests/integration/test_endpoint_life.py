@@ -109,7 +109,8 @@ class Life(EndpointCase):
         """life: SIGHUP: what is right takes effect, what is wrong leaves all as it was; nothing known is lost"""
         daemon = self.daemon()
         daemon.write(totals(83, now_ns()))
-        daemon.sections["telemetry"] = {"degrees_bytes": "2M", "stale_after": "2s"}
+        daemon.sections["telemetry"] = {"degrees_bytes": "2M", "stale_after": "3s"}
+        daemon.sections["collector"] = {"interval": 1}
         daemon.reload()
         self.settles(lambda: daemon.vms()[83]["telemetry"] == "stale", "not stale")
         daemon.sections["server"]["write_token_file"] = self.secret("writing-token-1")
@@ -132,7 +133,8 @@ class Life(EndpointCase):
 
     def test_start_and_stop_at_once(self):
         """life: many who start and stop it at the same time are all answered, and what is noted down is how it ended"""
-        daemon = self.daemon(collector={"uris": "test:///default", "interval": 3600}, server={"workers": 8})
+        daemon = self.daemon(collector={"uris": "test:///default", "interval": 3600},
+                             telemetry={"stale_after": "3h"}, server={"workers": 8})
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for _ in range(40):
                 words = ("start", "stop") * 4
@@ -232,7 +234,7 @@ class Life(EndpointCase):
 
     def test_metrics(self):
         """life: promtool accepts /metrics, of none, three and many VMs; stale ones have no figures there"""
-        daemon = self.daemon(telemetry={"stale_after": "2s"})
+        daemon = self.daemon(telemetry={"stale_after": "3s"}, collector={"interval": 1})
         promtool = find("promtool")
         def check(label):
             _, _, body = daemon.ask("GET", "/metrics")
