@@ -171,6 +171,15 @@ static void append_seconds(GString *out, const char *name, gint64 from_ns, gint6
         append_number(out, name, (guint64)(MAX(to_ns - from_ns, 0) / NS_PER_SECOND));
 }
 
+static void append_verdict(GString *out, const Ledger *ledger)
+{
+    append_member(out, "status", ledger->failures > 0 ? "error" : "ok");
+    if (ledger->failures > 0)
+        append_member(out, "error", ledger->last_error);
+    else
+        g_string_append(out, ",\"error\":null");
+}
+
 static void append_object(GString *out, const Picture *picture, gint64 now_ns)
 {
     const Ledger *ledger = &picture->ledger;
@@ -178,6 +187,7 @@ static void append_object(GString *out, const Picture *picture, gint64 now_ns)
     json_append_string(out, picture->settings->name);
     append_member(out, "type", sink_type_name(picture->settings->type));
     append_member(out, "url", picture->settings->url);
+    append_verdict(out, ledger);
     append_number(out, "queued_batches", picture->queue.count.batches);
     append_number(out, "queued_bytes", picture->queue.count.bytes);
     append_seconds(out, "oldest_age_seconds", picture->queue.oldest_ns, now_ns);

@@ -11,6 +11,8 @@ static bool set_running(Service *service, bool running)
     g_rw_lock_reader_lock(&service->lock);
     const bool changed = running ? collector_start(service->collector) : collector_stop(service->collector);
     g_rw_lock_reader_unlock(&service->lock);
+    if (changed)
+        store_origins_anew(service->store);
     return changed;
 }
 

@@ -25,6 +25,7 @@ struct Feed {
     gint64 looked_us;   /* monotonic: when the queues were last looked at; of feed_tick alone */
     GMutex status_lock; /* for the rest */
     FeedStatus status;
+    char *troubles[N_FEED_TROUBLES]; /* NULL: none */
     /* Monotonic: when the log last heard of trouble that lasts; 0: there is none. */
     gint64 relay_told_us, forwarder_told_us;
 };
@@ -57,9 +58,27 @@ void feed_free(Feed *feed)
     if (!feed)
         return;
     free_spooling(feed->spooling);
+    for (guint i = 0; i < N_FEED_TROUBLES; i++)
+        g_free(feed->troubles[i]);
     g_rw_lock_clear(&feed->lock);
     g_mutex_clear(&feed->status_lock);
     g_free(feed);
+}
+
+static void note_trouble(Feed *feed, FeedTrouble which, const GError *error)
+{
+    g_mutex_lock(&feed->status_lock);
+    g_free(feed->troubles[which]);
+    feed->troubles[which] = error ? g_strdup(error->message) : NULL;
+    g_mutex_unlock(&feed->status_lock);
+}
+
+char *feed_trouble(Feed *feed, FeedTrouble which)
+{
+    g_mutex_lock(&feed->status_lock);
+    char *trouble = g_strdup(feed->troubles[which]);
+    g_mutex_unlock(&feed->status_lock);
+    return trouble;
 }
 
 void feed_set(Feed *feed, Spooling *spooling, const AnswerOptions *answers)
@@ -69,6 +88,8 @@ void feed_set(Feed *feed, Spooling *spooling, const AnswerOptions *answers)
     feed->spooling = spooling;
     feed->answers = *answers;
     g_rw_lock_writer_unlock(&feed->lock);
+    note_trouble(feed, FEED_QUEUE, NULL);
+    note_trouble(feed, FEED_FORWARDER, NULL);
     g_atomic_int_set(&feed->forwarder_due, 1); /* something may wait from before */
     free_spooling(before);
 }
@@ -217,6 +238,8 @@ static void queue_sample(Feed *feed, Sample *sample, const Sample *previous)
     g_rw_lock_reader_lock(&feed->lock);
     if (feed->spooling && spooling_queue(feed->spooling, sample, previous, &error))
         g_atomic_int_set(&feed->forwarder_due, 1);
+    if (feed->spooling)
+        note_trouble(feed, FEED_QUEUE, error);
     g_rw_lock_reader_unlock(&feed->lock);
     spooling_report(sample, previous, error);
 }
@@ -229,9 +252,7 @@ void feed_sample(Feed *feed, const char *uri, Sample *sample, const Sample *prev
 
 void feed_failure(Feed *feed, const char *uri)
 {
-    const guint64 before = store_version(feed->store);
-    store_origin_failed(feed->store, uri, service_clock());
-    if (store_version(feed->store) != before && stream_is_wanted(feed->stream))
+    if (store_origin_failed(feed->store, uri, service_clock()) && stream_is_wanted(feed->stream))
         stream_all(feed);
 }
 
@@ -293,6 +314,7 @@ static bool relay_if_wanted(Feed *feed, const char *text, gsize length, gint64 u
     if (feed->spooling) {
         wanted = true;
         relayed = relay(feed, text, length, unit_ns, &lines, &reason);
+        note_trouble(feed, FEED_QUEUE, reason);
         g_atomic_int_set(&feed->forwarder_due, 1); /* on a full disk it makes room */
     }
     g_rw_lock_reader_unlock(&feed->lock);
@@ -363,6 +385,7 @@ static void start_forwarder(Feed *feed)
     g_rw_lock_reader_lock(&feed->lock);
     if (feed->spooling)
         spooling_start_forwarder(feed->spooling, &error);
+    note_trouble(feed, FEED_FORWARDER, error);
     g_rw_lock_reader_unlock(&feed->lock);
     tell(feed, &feed->forwarder_told_us, error, "the forwarder can't be started", "the forwarder can be started again");
 }

@@ -44,3 +44,8 @@ typedef struct {
     gint64 last_ns; /* realtime of the last sample; 0 none */
 } FeedStatus;
 void feed_status(Feed *feed, FeedStatus *ret_status);
+
+/* What goes wrong on the way to our own sinks: lines can't be queued, the forwarder can't be started. */
+typedef enum { FEED_QUEUE, FEED_FORWARDER, N_FEED_TROUBLES } FeedTrouble;
+/* As of the last attempt; NULL: it went well, or there was none. Owned by the caller. */
+char *feed_trouble(Feed *feed, FeedTrouble which);

@@ -50,6 +50,9 @@ static const struct {
     [ROUTE_health] = {200, TYPE_JSON, "Health"},
 };
 
+#define NOTHING_KNOWN                                                                                                  \
+    "Nothing is known of any VM: the built-in collector runs, no libvirt connection answers it, and nobody else feeds"
+
 /* What goes wrong with some routes alone. */
 static const struct {
     RouteId route;
@@ -58,6 +61,8 @@ static const struct {
     {ROUTE_vm_stats, "404", "The VM was never seen"},
     {ROUTE_history, "404", "The VM was never seen, or there is nothing to ask"},
     {ROUTE_dashboard_file, "404", "There is no such file"},
+    {ROUTE_vm_telemetry, "503", NOTHING_KNOWN},
+    {ROUTE_live_vms, "503", NOTHING_KNOWN},
     {ROUTE_history, "502", "The database that was asked is away, or refuses"},
     {ROUTE_history, "504", "The database that was asked did not answer in time"},
     {ROUTE_start, "500", "It runs, but that will not be known after a restart"},
@@ -119,10 +124,15 @@ static void responses(JsonWriter *json, const Route *route)
         error_answer(json, "413", "The body is too large", "Error");
         error_answer(json, "415", "The body is packed in a way that is not known", "Error");
     }
-    for (guint i = 0; i < G_N_ELEMENTS(own_errors); i++)
-        if (&routes[own_errors[i].route] == route)
-            error_answer(json, own_errors[i].status, own_errors[i].description, "Error");
-    error_answer(json, "503", "Not now: busy, or something it needs is away", "Error");
+    bool has_503 = false;
+    for (guint i = 0; i < G_N_ELEMENTS(own_errors); i++) {
+        if (&routes[own_errors[i].route] != route)
+            continue;
+        error_answer(json, own_errors[i].status, own_errors[i].description, "Error");
+        has_503 |= strcmp(own_errors[i].status, "503") == 0;
+    }
+    if (!has_503)
+        error_answer(json, "503", "Not now: busy, or something it needs is away", "Error");
     error_answer(json, "default", "Anything else that is wrong with a request", "Error");
     json_end(json, '}');
 }

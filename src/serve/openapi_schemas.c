@@ -160,6 +160,8 @@ static const Field status[] = {
     {"feed", "Feed", "What came in since"},
     {"history", "HistoryStatus?", "The history's file; null: none is kept"},
     {"forwarding", "Forwarding?", "Our own sinks; null: there are none, or the spool can't be read"},
+    {"spool", "Part?", "Whether lines can be queued for our own sinks; null: there are none"},
+    {"forwarder", "Part?", "Whether the program that sends them can be started; null: there are no sinks"},
     {"libvirt", "Connection[]", "What the built-in collector asks"},
 };
 static const Field feed[] = {
@@ -189,7 +191,7 @@ static const Field tiers[] = {{"*", "Tier", NULL}};
 static const Field tier[] = {{"rows", "integer", "Rows of the file"}, {"oldest", "string?", "Time of the oldest"}};
 static const Field connection[] = {
     {"uri", "string", "Without a user or password"},
-    VERDICT("ok or error"),
+    VERDICT("ok, error, unknown (not yet asked) or stopped (the collector does not run)"),
     {"last_collection", "string?", "When there last were figures"},
     {"vms", "integer", "VMs at that time"},
     {"collect_ms", "number", "How long that took"},
@@ -202,6 +204,7 @@ static const Field forwarding[] = {
     {"sinks", "SinkStatus[]", "Each of our own sinks"},
     {"not_configured", "StrangeQueue[]", "What waits for sinks that are not configured any more"},
 };
+static const Field part[] = {VERDICT("ok or error")};
 static const Field strange_queue[] = {
     {"name", "string", "The sink that it was for"},
     {"queued_batches", "integer", "Batches that wait"},
@@ -213,6 +216,8 @@ static const Field sink_status[] = {
     {"name", "string", "As in [sink NAME]"},
     {"type", "string", "As configured"},
     {"url", "string", "As configured"},
+    {"status", "string", "ok or error: its last attempt failed"},
+    {"error", "string?", "Why"},
     {"queued_batches", "integer", "Batches that wait for it"},
     {"queued_bytes", "integer", "Their size, compressed"},
     {"oldest_age_seconds", "integer?", "Age of the oldest of these"},
@@ -257,16 +262,18 @@ static const Field diagnostic[] = {
     {"hosts", "Host[]", "Every host that figures came of"},
     {"feed", "Feed", "What came in"},
     {"forwarding", "Forwarding?", "Our own sinks"},
+    {"spool", "Part?", "Whether lines can be queued for them"},
+    {"forwarder", "Part?", "Whether the program that sends them can be started"},
     {"history", "HistoryStatus?", "The history's file"},
     {"clock", "Clock", "This machine's"},
 };
 static const Field kvm[] = {
-    {"status", "string", "connected, error or unknown (not yet asked)"},
+    {"status", "string", "connected, error, unknown (not yet asked) or stopped (it does not run)"},
     {"live_vms", "integer", "VMs that run"},
     {"error", "string?", "What is wrong"},
 };
 static const Field influx[] = {
-    {"status", "string", "connected, error or unknown (there are none)"},
+    {"status", "string", "connected (one has taken something, none is in trouble), error or unknown"},
     {"error", "string?", "What is wrong"},
 };
 static const Field collector_state[] = {
@@ -348,6 +355,7 @@ static const struct {
     {"Tier", ALL_OF(tier)},
     {"Connection", ALL_OF(connection)},
     {"Forwarding", ALL_OF(forwarding)},
+    {"Part", ALL_OF(part)},
     {"StrangeQueue", ALL_OF(strange_queue)},
     {"SinkStatus", ALL_OF(sink_status)},
     {"ConfigAnswer", ALL_OF(config_answer)},

@@ -86,6 +86,11 @@ static struct MHD_Response *make_response(const Server *server, const Reply *rep
         add(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
     add(response, MHD_HTTP_HEADER_ETAG, reply->etag);
     add(response, MHD_HTTP_HEADER_CACHE_CONTROL, reply->cacheable ? "no-cache" : "no-store");
+    if (reply->retry_after_s > 0) {
+        char seconds[12];
+        g_snprintf(seconds, sizeof seconds, "%u", reply->retry_after_s);
+        add(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
     return response;
 }
 
@@ -184,12 +189,7 @@ static GBytes *choose_body(Exchange *exchange, const Reply *reply)
 
 static void add_own_headers(const Exchange *exchange, const Reply *reply, struct MHD_Response *response, int origin)
 {
-    char seconds[12];
     add(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
-    if (reply->retry_after_s > 0) {
-        g_snprintf(seconds, sizeof seconds, "%u", reply->retry_after_s);
-        add(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
-    }
     if (reply->authenticate)
         add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"telemetryd\"");
     add(response, "X-Influxdb-Error", reply->error_header);

@@ -3,6 +3,7 @@
  * up to date is suspended, and resumed when there is news or its heartbeat is due. */
 #include "serve/server_internal.h"
 
+#include "encode/json.h"
 #include "serve/stream.h"
 
 #include <string.h>
@@ -64,17 +65,27 @@ static gsize take_from_pieces(StreamReader *reader, char *buffer, gsize room)
     return taken;
 }
 
+/* One line. Where there is no list for now (503), as nothing is known of any VM, it is an empty one that has the
+ * error's members too: what comes to be known follows it. Owned by the caller. */
+static GBytes *snapshot_line(const Reply *reply)
+{
+    gsize length = g_bytes_get_size(reply->body);
+    const char *data = g_bytes_get_data(reply->body, NULL);
+    while (length > 0 && data[length - 1] == '\n')
+        length--;
+    if (reply->status == 200 || length == 0)
+        return g_bytes_new_from_bytes(reply->body, 0, length);
+    g_autofree char *now = json_timestamp(g_get_real_time() * 1000);
+    char *text = g_strdup_printf("{\"count\":0,\"timestamp\":\"%s\",\"vms\":[],%.*s", now, (int)length - 1, data + 1);
+    return g_bytes_new_take(text, strlen(text));
+}
+
 /* The snapshot, and the id that stands for all events before it. Takes `id` over. */
 static void put_snapshot(StreamReader *reader, Rendering *rendering, char *id)
 {
-    GBytes *body = rendering->reply->body;
-    gsize length = g_bytes_get_size(body);
-    const char *data = g_bytes_get_data(body, NULL);
-    while (length > 0 && data[length - 1] == '\n')
-        length--;
     char *head = g_strdup_printf("id: %s\nevent: snapshot\ndata: ", id);
     reader->pieces[0] = g_bytes_new_take(head, strlen(head));
-    reader->pieces[1] = g_bytes_new_from_bytes(body, 0, length);
+    reader->pieces[1] = snapshot_line(rendering->reply);
     reader->pieces[2] = g_bytes_new_static("\n\n", 2);
     reader->offset = 0;
     g_free(id);
@@ -96,7 +107,7 @@ static bool put_snapshot_of(StreamReader *reader, Rendering *(*get)(Snapshot *sn
 {
     char *id = stream_skip(stream_of(reader), &reader->place); /* first: what comes in meanwhile is sent behind it */
     g_autoptr(Rendering) rendering = get(server_of(reader)->snapshots[SNAPSHOT_ROUTE]);
-    if (!rendering || rendering->reply->status != 200) {
+    if (!rendering || (rendering->reply->status != 200 && rendering->reply->status != 503)) {
         reader->place = (StreamPlace){0};
         g_free(id);
         return false;

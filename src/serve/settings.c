@@ -9,6 +9,7 @@
 
 #define SECRET_MAX (64 * 1024) /* bytes of a token's, certificate's or key's file */
 #define TOKEN_MIN 8            /* characters */
+#define STALE_INTERVALS 3      /* figures are fresh for at least so many intervals; options.def says so too */
 
 static gint64 milliseconds(const Config *config, ConfigOption option)
 {
@@ -177,6 +178,20 @@ static bool set_collector(const Config *config, Settings *settings, GError **err
     return true;
 }
 
+/* Whatever [collector] enabled says: it can be started through the API at any time. */
+static bool check_stale_after(const Settings *settings, GError **error)
+{
+    const gint64 stale_ms = settings->store.stale_after_ms, interval_ms = settings->collector.interval_ms;
+    if (stale_ms >= STALE_INTERVALS * interval_ms)
+        return true;
+    g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
+                "[telemetry] stale_after = %" G_GINT64_FORMAT
+                "s: expected at least three times the [collector] interval "
+                "(%g s), so that one collection that is late makes nothing stale: %" G_GINT64_FORMAT "s or more",
+                stale_ms / 1000, (double)interval_ms / 1000, (STALE_INTERVALS * interval_ms + 999) / 1000);
+    return false;
+}
+
 static bool set_store(const Config *config, Settings *settings, GError **error)
 {
     settings->store = (StoreOptions){
@@ -184,6 +199,7 @@ static bool set_store(const Config *config, Settings *settings, GError **error)
         .gone_after_ms = span_ms(config, CONFIG_telemetry_gone_after),
         .forget_after_ms = span_ms(config, CONFIG_telemetry_forget_after),
         .max_vms = (guint)config_integer(config, CONFIG_telemetry_max_vms),
+        .failure_ms = settings->collector.deadline_ms + 2 * settings->collector.interval_ms,
     };
     settings->answers = (AnswerOptions){
         .degrees_percent = config_seconds(config, CONFIG_telemetry_degrees_percent),
@@ -191,9 +207,7 @@ static bool set_store(const Config *config, Settings *settings, GError **error)
     };
     if (settings->store.gone_after_ms <= settings->store.stale_after_ms)
         return refuse(error, "[telemetry] gone_after has to be longer than stale_after");
-    if (settings->collector_enabled && settings->store.stale_after_ms < settings->collector.interval_ms * 2)
-        return refuse(error, "[telemetry] stale_after has to be at least twice the [collector] interval");
-    return true;
+    return check_stale_after(settings, error);
 }
 
 static bool set_history(const Config *config, Settings *settings, GError **error)

@@ -4,5 +4,8 @@
 
 #include "serve/service.h"
 
+/* "status": "ok", or "error" with what is wrong and what to do (NULL: nothing). */
+void status_verdict(JsonWriter *json, const char *problem, const char *advice);
+
 /* All members of /status. */
 void status_members(JsonWriter *json, Service *service);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How things stand, for people and scripts: /status, /config, /diagnostic, /healthz. */
 #include "base/text.h"
-#include "deliver/spool_place.h"
-#include "deliver/status.h"
 #include "encode/json.h"
+#include "serve/forwarding.h"
 #include "serve/routes.h"
 #include "serve/status.h"
 
@@ -23,57 +22,12 @@ static void begin_array(JsonWriter *json, const char *name)
     json_begin(json, '[');
 }
 
-/* "status": "ok", or "error" with what is wrong and what to do. */
-static void verdict(JsonWriter *json, const char *problem, const char *advice)
+void status_verdict(JsonWriter *json, const char *problem, const char *advice)
 {
     json_text_member(json, "status", problem ? "error" : "ok");
     json_text_or_null_member(json, "error", problem);
     if (problem && advice)
         json_text_member(json, "advice", advice);
-}
-
-/* --- sinks --- */
-
-/* What the spool says, read from the disk. */
-typedef struct {
-    char *json;  /* status_json's object; NULL: no sinks, or `error` */
-    char *error; /* NULL: none */
-    bool trouble;
-    guint64 batches;
-} SinkStatus;
-
-static void count_waiting(const Spooling *spooling, SinkStatus *status)
-{
-    g_autoptr(Sample) sample = sample_new();
-    spooling_add_figures(spooling, sample, g_get_real_time() * 1000);
-    status->batches = row_u64(sample->row, METRIC_HOST_SPOOL_BATCHES);
-}
-
-static void read_sinks(const Spooling *spooling, gpointer data)
-{
-    SinkStatus *status = data;
-    g_autoptr(GError) error = NULL;
-    if (!spooling)
-        return;
-    g_autoptr(Spool) spool = spool_open_existing(spooling->path, &error);
-    if (!error)
-        status->json = status_json(spool, spooling->sinks, g_get_real_time() * 1000, &status->trouble, &error);
-    if (status->json)
-        g_strchomp(status->json);
-    status->error = error ? g_strdup(error->message) : NULL;
-    count_waiting(spooling, status);
-}
-
-static void sink_status_clear(SinkStatus *status)
-{
-    g_free(status->json);
-    g_free(status->error);
-}
-
-static void forwarding_member(JsonWriter *json, const SinkStatus *sinks)
-{
-    json_next_member(json, "forwarding");
-    g_string_append(json->out, sinks->json ? sinks->json : "null");
 }
 
 /* --- the collector --- */
@@ -88,6 +42,22 @@ static void collector_status_of(Service *service, CollectorStatus *ret_status)
 static const char advice_libvirt[] =
     "does libvirtd run there, and may this user use it? try: virsh -c URI list; the collector tries again at each tick";
 
+static const char advice_start[] = "nothing is asked for: POST /api/telemetry/start";
+
+/* Whatever a connection said before the collector was stopped is not said of now. */
+static void uri_verdict(JsonWriter *json, const CollectorStatus *status, const CollectorUri *uri)
+{
+    g_autofree char *problem = status->running && uri->error ? text_without_users(uri->error) : NULL;
+    if (problem || (status->running && uri->ok)) {
+        status_verdict(json, problem, advice_libvirt);
+        return;
+    }
+    json_text_member(json, "status", status->running ? "unknown" : "stopped");
+    json_text_or_null_member(json, "error", NULL);
+    if (!status->running)
+        json_text_member(json, "advice", advice_start);
+}
+
 static void uris_member(JsonWriter *json, const CollectorStatus *status)
 {
     begin_array(json, "libvirt");
@@ -96,9 +66,8 @@ static void uris_member(JsonWriter *json, const CollectorStatus *status)
         json_next_element(json);
         json_begin(json, '{');
         g_autofree char *place = text_without_users(uri->uri);
-        g_autofree char *problem = status->running && uri->error ? text_without_users(uri->error) : NULL;
         json_text_member(json, "uri", place);
-        verdict(json, problem, advice_libvirt);
+        uri_verdict(json, status, uri);
         json_time_member(json, "last_collection", uri->last_ns);
         json_u64_member(json, "vms", uri->vms);
         json_real_member(json, "collect_ms", uri->collect_ms);
@@ -139,7 +108,8 @@ static void history_member(JsonWriter *json, Service *service)
     HistoryStatus status;
     history_status(service->history, &status);
     json_begin(json, '{');
-    verdict(json, status.error, "is the disk full, or the file not ours? figures go on being served from memory");
+    status_verdict(json, status.error,
+                   "is the disk full, or the file not ours? figures go on being served from memory");
     json_u64_member(json, "bytes", status.bytes);
     json_u64_member(json, "written", status.written);
     json_u64_member(json, "dropped", status.dropped);
@@ -167,10 +137,10 @@ void status_members(JsonWriter *json, Service *service)
 {
     CollectorStatus collector;
     FeedStatus feed;
-    SinkStatus sinks = {0};
+    ForwardingStatus sinks;
     collector_status_of(service, &collector);
     feed_status(service->feed, &feed);
-    feed_use_spooling(service->feed, read_sinks, &sinks);
+    forwarding_read(service->feed, &sinks);
 
     json_bool_member(json, "running", collector.running);
     json_time_member(json, "started_at", collector.started_ns);
@@ -184,9 +154,9 @@ void status_members(JsonWriter *json, Service *service)
     json_time_member(json, "up_since", service->started_ns);
     feed_members(json, &feed);
     history_member(json, service);
-    forwarding_member(json, &sinks);
+    forwarding_members(json, &sinks);
     uris_member(json, &collector);
-    sink_status_clear(&sinks);
+    forwarding_clear(&sinks);
     collector_status_clear(&collector);
 }
 
@@ -281,6 +251,13 @@ Reply *route_config(Service *service, const Request *request)
 
 /* --- /diagnostic --- */
 
+static const char *kvm_word(const CollectorStatus *status, const char *problem)
+{
+    if (!status->running)
+        return "stopped";
+    return problem ? "error" : status->last_ns ? "connected" : "unknown";
+}
+
 static char *kvm_problem(const CollectorStatus *status)
 {
     for (guint i = 0; status->running && i < status->uris->len; i++) {
@@ -295,7 +272,7 @@ static void kvm_member(JsonWriter *json, Service *service, const CollectorStatus
 {
     g_autofree char *problem = kvm_problem(status);
     begin_object(json, "kvm");
-    json_text_member(json, "status", problem ? "error" : status->last_ns ? "connected" : "unknown");
+    json_text_member(json, "status", kvm_word(status, problem));
     json_u64_member(json, "live_vms", count_live(service));
     json_text_or_null_member(json, "error", problem);
     json_end(json, '}');
@@ -327,6 +304,11 @@ static const char advice_host[] =
     "on the host: forward --status says what waits and why; journalctl -t one-telemetry what the probe says; here: the "
     "sink's url and token";
 
+/* What is fed by our own collector has no probe, no forwarder and no way over the network. */
+static const char advice_collected[] =
+    "the built-in collector is to look at it: see collector (running? POST /api/telemetry/start) and libvirt (virsh -c "
+    "URI list; is its URI still in [collector] uris?)";
+
 static void hosts_member(JsonWriter *json, Service *service)
 {
     g_autoptr(GPtrArray) hosts = store_hosts(service->store, service_clock());
@@ -341,7 +323,7 @@ static void hosts_member(JsonWriter *json, Service *service)
         json_begin(json, '{');
         json_text_member(json, "host", host->host);
         json_text_member(json, "source", store_source_name(host->source));
-        verdict(json, problem, advice_host);
+        status_verdict(json, problem, host->source == SOURCE_COLLECTOR ? advice_collected : advice_host);
         json_time_member(json, "last_sample", host->time_ns);
         json_real_member(json, "age_seconds", (double)host->age_ms / 1000);
         json_real_member(json, "interval_seconds", (double)host->interval_ms / 1000);
@@ -353,15 +335,6 @@ static void hosts_member(JsonWriter *json, Service *service)
         json_end(json, '}');
     }
     json_end(json, ']');
-}
-
-static void influx_member(JsonWriter *json, const SinkStatus *sinks)
-{
-    const char *problem = sinks->error ? sinks->error : sinks->trouble ? "a sink is in trouble, see forwarding" : NULL;
-    begin_object(json, "influx");
-    json_text_member(json, "status", problem ? "error" : sinks->json ? "connected" : "unknown");
-    json_text_or_null_member(json, "error", problem);
-    json_end(json, '}');
 }
 
 static void collector_member(JsonWriter *json, Service *service, const CollectorStatus *status)
@@ -376,7 +349,7 @@ static void clock_member(JsonWriter *json)
 {
     begin_object(json, "clock");
     json_time_member(json, "now", g_get_real_time() * 1000);
-    verdict(json, NULL, NULL);
+    status_verdict(json, NULL, NULL);
     json_end(json, '}');
 }
 
@@ -384,10 +357,10 @@ Reply *route_diagnostic(Service *service, const Request *request)
 {
     (void)request;
     CollectorStatus collector;
-    SinkStatus sinks = {0};
+    ForwardingStatus sinks;
     FeedStatus feed;
     collector_status_of(service, &collector);
-    feed_use_spooling(service->feed, read_sinks, &sinks);
+    forwarding_read(service->feed, &sinks);
     feed_status(service->feed, &feed);
 
     JsonWriter json = {.out = g_string_new(NULL)};
@@ -395,15 +368,15 @@ Reply *route_diagnostic(Service *service, const Request *request)
     json_text_member(&json, "status", "success");
     config_members(&json, service, false);
     kvm_member(&json, service, &collector);
-    influx_member(&json, &sinks);
+    forwarding_influx_member(&json, &sinks);
     collector_member(&json, service, &collector);
     uris_member(&json, &collector);
     hosts_member(&json, service);
     feed_members(&json, &feed);
-    forwarding_member(&json, &sinks);
+    forwarding_members(&json, &sinks);
     history_member(&json, service);
     clock_member(&json);
-    sink_status_clear(&sinks);
+    forwarding_clear(&sinks);
     collector_status_clear(&collector);
     return finish(&json, 200);
 }

@@ -260,6 +260,7 @@ static void replace_collector(Daemon *daemon, const Settings *settings)
     if (collector_stop(before))
         collector_start(collector);
     g_rw_lock_writer_unlock(&service->lock);
+    store_origins_anew(service->store);
     daemon->ending = g_thread_new("collector-end", end_collector, before);
 }
 

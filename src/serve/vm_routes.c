@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the API says of VMs now. */
 #include "encode/line_protocol.h"
+#include "serve/outage.h"
 #include "serve/routes.h"
 
 #include <string.h>
@@ -17,6 +18,9 @@ Reply *route_vm_telemetry(Service *service, const Request *request)
     (void)request;
     StoreClock now = service_clock();
     g_autoptr(GArray) views = store_list(service->store, STORE_LIVE, now);
+    g_autofree char *cause = outage_cause(service, views, now);
+    if (cause)
+        return outage_reply(cause);
     const AnswerOptions options = feed_answers(service->feed);
     return rendered(answer_vm_telemetry(views, &options, now.real_ns));
 }
@@ -24,8 +28,10 @@ Reply *route_vm_telemetry(Service *service, const Request *request)
 Reply *route_live_vms(Service *service, const Request *request)
 {
     (void)request;
-    g_autoptr(GArray) views = store_list(service->store, STORE_LIVE, service_clock());
-    return rendered(answer_live_vms(views));
+    StoreClock now = service_clock();
+    g_autoptr(GArray) views = store_list(service->store, STORE_LIVE, now);
+    g_autofree char *cause = outage_cause(service, views, now);
+    return cause ? outage_reply(cause) : rendered(answer_live_vms(views));
 }
 
 Reply *route_monitored_vms(Service *service, const Request *request)

@@ -29,6 +29,7 @@ Store *store_new(const StoreOptions *options)
     store->table = g_hash_table_new(g_int64_hash, g_int64_equal);
     store->order = g_ptr_array_new_with_free_func(slot_free);
     store->hosts = hosts_new();
+    store->failing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     store->events = event_ring_new(STORE_EVENTS_MAX);
     store->version = 1;
     return store;
@@ -41,6 +42,7 @@ void store_free(Store *store)
     g_hash_table_unref(store->table);
     g_ptr_array_unref(store->order);
     hosts_free(store->hosts);
+    g_hash_table_unref(store->failing);
     event_ring_free(store->events);
     g_mutex_clear(&store->lock);
     g_free(store);
@@ -165,26 +167,55 @@ void store_end_slot(Store *store, StoreChange *change, Slot *slot, gint64 time_n
 
 /* --- time --- */
 
-void store_origin_failed(Store *store, const char *origin, StoreClock now)
+/* Of a VM known from before a restart it is not known which collector it was: any that fails may be the one. */
+static bool may_speak_for(const char *origin, const Slot *slot)
 {
+    return slot->origin ? strcmp(slot->origin, origin) == 0 : slot->record->source == SOURCE_COLLECTOR;
+}
+
+/* true: its figures got stale by it. */
+static bool fail_slot(const Store *store, Slot *slot, StoreClock now)
+{
+    slot->heard_mono_ns = now.mono_ns;
+    if (!slot->origin || slot->origin_fails)
+        return false;
+    slot->origin_fails = true;
+    slot->told = store_telemetry_of(store, slot, now);
+    return true;
+}
+
+bool store_origin_failed(Store *store, const char *origin, StoreClock now)
+{
+    bool stale = false;
     g_mutex_lock(&store->lock);
-    bool changed = hosts_fail(store->hosts, origin);
+    const bool is_new = g_hash_table_add(store->failing, g_strdup(origin));
+    const bool host_fails = hosts_fail(store->hosts, origin);
     for (guint i = 0; i < store->order->len; i++) {
         Slot *slot = g_ptr_array_index(store->order, i);
-        if (!store_is_live(slot) || slot->origin_fails || g_strcmp0(slot->origin, origin) != 0)
-            continue;
-        slot->origin_fails = true;
-        slot->told = store_telemetry_of(store, slot, now);
-        changed = true;
+        if (store_is_live(slot) && may_speak_for(origin, slot))
+            stale |= fail_slot(store, slot, now);
     }
-    if (changed)
+    if (is_new || host_fails || stale)
         count_change(store);
+    g_mutex_unlock(&store->lock);
+    return stale;
+}
+
+void store_origins_anew(Store *store)
+{
+    g_mutex_lock(&store->lock);
+    g_hash_table_remove_all(store->failing);
+    count_change(store);
     g_mutex_unlock(&store->lock);
 }
 
+/* While a collector fails it says so (store_origin_failed), which is heard of its VMs too; a collection that hangs
+ * takes its time to fail. */
 static bool is_gone(const Store *store, const Slot *slot, StoreClock now)
 {
-    return store_is_live(slot) && (now.mono_ns - slot->heard_mono_ns) / NS_PER_MS > store->options.gone_after_ms;
+    const gint64 more_ms = slot->record->source == SOURCE_COLLECTOR ? store->options.failure_ms : 0;
+    return store_is_live(slot) &&
+           (now.mono_ns - slot->heard_mono_ns) / NS_PER_MS > store->options.gone_after_ms + more_ms;
 }
 
 static bool is_forgotten(const Store *store, const Slot *slot, StoreClock now)

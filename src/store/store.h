@@ -10,6 +10,7 @@ typedef struct {
     gint64 gone_after_ms;   /* a VM nobody has spoken of for so long leaves the live list */
     gint64 forget_after_ms; /* one that ended, or has gone, so long ago is forgotten */
     guint max_vms;          /* more are refused, and counted */
+    gint64 failure_ms;      /* how long a collection that fails may take to say so */
 } StoreOptions;
 
 /* What a VM's figures are worth now:
@@ -66,8 +67,12 @@ StoreChange *store_take(Store *store, Sample *sample, StoreSource source, const 
  * runs is listed; an event older than the VM's last figures changes its names alone. Does not take over. */
 StoreChange *store_take_event(Store *store, const VmEvent *event, StoreClock now);
 
-/* The collector of that origin can't see its VMs since now; until its next sample they are stale. */
-void store_origin_failed(Store *store, const char *origin, StoreClock now);
+/* The collector of that origin can't see its VMs: until its next sample they are stale, and none of them goes by
+ * gone_after, nor does one that is known from before a restart and may be its. Called with each collection that fails.
+ * true: figures of a VM got stale by it. */
+bool store_origin_failed(Store *store, const char *origin, StoreClock now);
+/* The collectors are started, stopped or others: which of them fail will be heard anew. */
+void store_origins_anew(Store *store);
 
 /* Once a second: moves on what only time changes. true: something did. */
 bool store_tick(Store *store, StoreClock now, StoreChange **ret_change);

@@ -18,7 +18,7 @@ typedef struct {
     VmRecord *record;
     gint64 received_mono_ns;  /* of its figures */
     gint64 lag_ms;            /* how old they were then */
-    gint64 heard_mono_ns;     /* anything at all */
+    gint64 heard_mono_ns;     /* anything at all, or that its collector can't see it */
     gint64 spoke_ns;          /* realtime of the latest word that it is there, by who said so */
     gint64 collector_mono_ns; /* our collector's last word; 0: none */
     gint64 elsewhere_mono_ns; /* another host's last word of it, that was not believed; 0: none */
@@ -35,6 +35,7 @@ struct Store {
     GPtrArray *order;  /* the same */
     bool sorted;
     Hosts *hosts;
+    GHashTable *failing; /* origins whose last collection failed */
     EventRing *events;
     guint64 version; /* changed under the lock, read without: who answers requests must not wait for a sample */
 };

@@ -314,6 +314,8 @@ StoreChange *store_take(Store *store, Sample *sample, StoreSource source, const 
                 .time_ns = sample->realtime_ns,
                 .now = now};
     g_mutex_lock(&store->lock);
+    if (origin)
+        g_hash_table_remove(store->failing, origin);
     const Host *host = hosts_note(store->hosts, sample, origin, whole, now);
     for (guint i = 0; i < sample->vms->len; i++)
         take_vm(&t, g_steal_pointer(&sample->vms->pdata[i]));

@@ -178,10 +178,10 @@ class Relaying(EndpointCase):
         cls.influx = Influxd(cls.scratch / "influxd")
         cls.cleanup(cls.influx.kill)
 
-    def relay(self, database, url=None, **sections):
+    def relay(self, database, url=None, program=None, **sections):
         self.influx.create(database)
         return self.daemon(sink__influx={"type": "influxdb1", "url": url or self.influx.url, "database": database},
-                           forward={"program": args.build / "hooks" / "forward", "linger": 1},
+                           forward={"program": program or args.build / "hooks" / "forward", "linger": 1},
                            spool={"dir": self.scratch / f"spool-{database}"}, **sections)
 
     def count(self, database):
@@ -212,8 +212,11 @@ class Relaying(EndpointCase):
             daemon.write(totals(83, now_ns() + i))
         waits = self.settles(lambda: (s := daemon.json("status")["forwarding"]["sinks"][0])["failures"] and s, "no trouble told")
         self.assertGreater(waits["queued_batches"], 0)
+        self.assertEqual((waits["status"], waits["error"]), ("error", waits["last_error"]))
+        self.assertIn("onnect", waits["error"])
         told = daemon.json("diagnostic")
         self.assertEqual(told["influx"]["status"], "error")
+        self.assertEqual((told["spool"]["status"], told["forwarder"]["status"]), ("ok", "ok"))
         self.assertEqual(daemon.vms()[83]["telemetry"] in ("ok", "warming_up"), True)
         daemon.sections["sink influx"]["url"] = self.influx.url
         daemon.reload()
@@ -237,7 +240,29 @@ class Relaying(EndpointCase):
         influx.start()
         self.settles(lambda: influx.query("SELECT count(cputime) FROM vm_totals", "away")[0]["values"][0][1] == 6,
                      f"it stays where it is: {daemon.json('status')['forwarding']}", 90)
-        self.assertEqual(daemon.json("diagnostic")["influx"]["status"], "connected")
+        told = daemon.json("diagnostic")
+        self.assertEqual(told["influx"], {"status": "connected", "error": None})
+        self.assertEqual([told["forwarding"]["sinks"][0][key] for key in ("status", "error")], ["ok", None])
+
+    def test_no_forwarder(self):
+        """relaying: a forwarder that can't be started is told, and nothing is "connected" before a sink took something"""
+        self.assertIsNone(self.daemon().json("diagnostic")["forwarder"])  # without a sink there is nothing to tell
+        daemon = self.relay("unsent", program="/nonexistent/forward")
+        told = self.settles(lambda: (t := daemon.json("diagnostic"))["forwarder"]["status"] == "error" and t, "not told")
+        self.assertIn("/nonexistent/forward", told["forwarder"]["error"])
+        self.assertIn("[forward] program", told["forwarder"]["advice"])
+        self.assertEqual(told["influx"], {"status": "error", "error": told["forwarder"]["error"]})
+        self.assertEqual(daemon.json("status")["forwarder"], told["forwarder"])
+        daemon.sections["forward"] = {"program": "/bin/true"}
+        daemon.reload()
+        daemon.write(totals(83, now_ns()))
+        time.sleep(1.5)  # it is started once more
+        told = daemon.json("diagnostic")
+        self.assertEqual((told["forwarder"], told["spool"]), ({"status": "ok", "error": None},) * 2)
+        self.assertEqual(told["influx"], {"status": "unknown", "error": None})
+        daemon.sections["forward"] = {"program": args.build / "hooks" / "forward", "linger": 1}
+        daemon.reload()
+        self.settles(lambda: daemon.json("diagnostic")["influx"]["status"] == "connected", "not sent")
 
     def test_kill(self):
         """relaying: what was taken (204) arrives, though telemetryd is killed at once"""
@@ -265,9 +290,13 @@ class Relaying(EndpointCase):
         self.assertIn("Retry-After", headers)
         self.assertIn("sinks", json.loads(body)["detail"])
         self.assertIn(84, daemon.vms())  # it is shown all the same
+        told = daemon.json("diagnostic")
+        self.assertEqual((told["spool"]["status"], told["influx"]["status"]), ("error", "error"))
+        self.assertIn(str(spool), told["spool"]["error"])
         spool.unlink()
         aside.rename(spool)
         daemon.write(totals(84, now_ns()))
+        self.assertEqual(daemon.json("status")["spool"], {"status": "ok", "error": None})
 
     def test_forwarder_to_endpoint(self):
         """relaying: a forwarder with telemetryd as its sink, which relays: the last point arrives"""

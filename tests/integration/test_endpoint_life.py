@@ -4,6 +4,7 @@
 ThreadSanitizer under load."""
 import concurrent.futures
 import contextlib
+import json
 import os
 import re
 import signal
@@ -108,7 +109,8 @@ class Life(EndpointCase):
         """life: SIGHUP: what is right takes effect, what is wrong leaves all as it was; nothing known is lost"""
         daemon = self.daemon()
         daemon.write(totals(83, now_ns()))
-        daemon.sections["telemetry"] = {"degrees_bytes": "2M", "stale_after": "2s"}
+        daemon.sections["telemetry"] = {"degrees_bytes": "2M", "stale_after": "3s"}
+        daemon.sections["collector"] = {"interval": 1}
         daemon.reload()
         self.settles(lambda: daemon.vms()[83]["telemetry"] == "stale", "not stale")
         daemon.sections["server"]["write_token_file"] = self.secret("writing-token-1")
@@ -131,7 +133,8 @@ class Life(EndpointCase):
 
     def test_start_and_stop_at_once(self):
         """life: many who start and stop it at the same time are all answered, and what is noted down is how it ended"""
-        daemon = self.daemon(collector={"uris": "test:///default", "interval": 3600}, server={"workers": 8})
+        daemon = self.daemon(collector={"uris": "test:///default", "interval": 3600},
+                             telemetry={"stale_after": "3h"}, server={"workers": 8})
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for _ in range(40):
                 words = ("start", "stop") * 4
@@ -140,12 +143,67 @@ class Life(EndpointCase):
                 noted = (daemon.state / "collector").read_text()
                 self.assertEqual(noted, "running\n" if daemon.json("status")["running"] else "stopped\n")
 
+    def test_blind(self):
+        """life: where libvirt never answers and nobody else feeds, 503 and why, not "no VMs"; until something is known"""
+        daemon = self.daemon(collector={"uris": "qemu+unix:///system?socket=/nonexistent", "interval": 1, "enabled": "yes"})
+        lists = [f"{API}/vm-telemetry", f"{API}/live-vms"]
+        self.settles(lambda: daemon.ask("GET", lists[0])[0] == 503, "an empty list")
+        for path in lists:
+            status, headers, body = daemon.ask("GET", path)
+            self.assertEqual((status, headers["Retry-After"]), (503, "5"), path)
+            answer = json.loads(body)
+            self.assertEqual(answer["error"], "unavailable")
+            self.assertRegex(answer["detail"], "no libvirt connection answers: .*/nonexistent")
+        self.assertEqual(daemon.json("monitored-vms")["count"], 0)
+        with Events(daemon) as events:
+            first = events.next()
+            self.assertEqual((first[1], first[2]["vms"], first[2]["error"]), ("snapshot", [], "unavailable"))
+            daemon.write(totals(83, now_ns()))
+            self.assertEqual(events.until("sample")[2]["vms"][0]["vm_id"], 83)
+        self.assertEqual(sorted(daemon.vms()), [83])
+        daemon.write(f'vm_events,VMID=83,state=DONE,lcm_state=0 name="x" {now_ns()}\n')
+        self.settles(lambda: daemon.vms() == {}, "probes that feed know of none: that is an answer")
+
+    def test_blind_until_stopped(self):
+        """life: with the collector stopped nobody claims to look, so the list is what is known: empty"""
+        daemon = self.daemon(collector={"uris": "qemu+unix:///system?socket=/nonexistent", "interval": 1})
+        self.assertEqual(daemon.vms(), {})
+        daemon.post("start")
+        self.settles(lambda: daemon.ask("GET", f"{API}/vm-telemetry")[0] == 503, "an empty list")
+        daemon.post("stop")
+        self.assertEqual(daemon.vms(), {})
+
+    def test_stopped_is_not_ok(self):
+        """life: a collector that does not run is told as stopped, with what to do; and so are its hosts, when they are old"""
+        daemon = self.daemon(collector={"uris": "test:///default", "interval": 1, "host": "kvm1"},
+                             telemetry={"stale_after": "3s"})
+        def verdict():
+            told = daemon.json("diagnostic")
+            return told["libvirt"][0]["status"], told["kvm"]["status"]
+        self.assertEqual(verdict(), ("stopped", "stopped"))
+        one = daemon.json("status")["libvirt"][0]
+        self.assertEqual((one["last_collection"], one["error"]), (None, None))
+        self.assertIn("POST /api/telemetry/start", one["advice"])
+        daemon.post("start")
+        self.settles(lambda: verdict() == ("ok", "connected"), "not collected")
+        self.assertEqual(daemon.json("diagnostic")["hosts"][0]["status"], "ok")
+        daemon.post("stop")
+        self.assertEqual(verdict(), ("stopped", "stopped"))
+        daemon.write(totals(84, now_ns(), host="kvm2"))
+        old = self.settles(lambda: (hosts := daemon.json("diagnostic")["hosts"])[1:] and
+                           [one["status"] for one in hosts] == ["error", "error"] and hosts, "not old")
+        self.assertEqual([(one["host"], one["source"]) for one in old], [("kvm1", "libvirt"), ("kvm2", "probes")])
+        self.assertIn("POST /api/telemetry/start", old[0]["advice"])
+        self.assertNotIn("forward --status", old[0]["advice"])
+        self.assertIn("forward --status", old[1]["advice"])
+        self.assertNotIn("libvirt", old[1]["advice"])
+
     def test_users_are_hidden(self):
         """life: no answer shows the user or password of a connection"""
         uris = "qemu+tcp://me:pa@ssword@127.0.0.1:1/system,qemu+tcp://me:pass/word@127.0.0.1:1/system"
         daemon = self.daemon(collector={"uris": uris, "interval": 1, "enabled": "yes"})
         self.settles(lambda: daemon.json("status")["total_errors"] >= 2, "it does not fail")
-        for path in ("status", "config", "diagnostic"):
+        for path in ("status", "config", "diagnostic", "vm-telemetry"):
             text = daemon.ask("GET", f"{API}/{path}")[2].decode()
             self.assertNotRegex(text, r"me:|pa@|ssword|pass/|\\\\1", path)
             self.assertIn("qemu+tcp://***@127.0.0.1:1/system", text)
@@ -176,7 +234,7 @@ class Life(EndpointCase):
 
     def test_metrics(self):
         """life: promtool accepts /metrics, of none, three and many VMs; stale ones have no figures there"""
-        daemon = self.daemon(telemetry={"stale_after": "2s"})
+        daemon = self.daemon(telemetry={"stale_after": "3s"}, collector={"interval": 1})
         promtool = find("promtool")
         def check(label):
             _, _, body = daemon.ask("GET", "/metrics")

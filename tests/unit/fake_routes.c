@@ -13,6 +13,11 @@ static Reply *answer_snapshot(Service *service, const Request *request)
     Fake *fake = (Fake *)service;
     (void)request;
     g_atomic_int_inc(&fake->renderings);
+    if (g_atomic_int_get(&fake->is_blind)) {
+        Reply *reply = reply_error(503, "nothing is known");
+        reply->retry_after_s = 7;
+        return reply;
+    }
     GString *text = g_string_new(NULL);
     g_string_printf(text, "{\"version\":%" G_GUINT64_FORMAT ",\"filler\":\"",
                     __atomic_load_n(&fake->version, __ATOMIC_ACQUIRE));

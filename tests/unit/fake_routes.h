@@ -20,6 +20,7 @@ typedef struct {
     GMutex lock;
     GCond change;
     bool is_held;      /* workers wait; under lock */
+    gint is_blind;     /* atomic: snapshots are answered with 503 */
     guint held;        /* how many do */
     gsize last_length; /* of a body; under lock */
     char *last_body;

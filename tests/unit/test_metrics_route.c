@@ -17,7 +17,7 @@ typedef struct {
 
 static int set_up(void **state)
 {
-    static const StoreOptions options = {STALE_S * 1000, 3600000, 7200000, 100};
+    static const StoreOptions options = {STALE_S * 1000, 3600000, 7200000, 100, 0};
     static const char *const no_uris[] = {NULL};
     static const CollectorOptions collecting = {.uris = no_uris, .host = "", .interval_ms = 1000, .workers = 1};
     Case *c = g_new0(Case, 1);

@@ -367,6 +367,39 @@ static void test_stream(void **state)
     close(again);
 }
 
+/* A snapshot that can't be made is told as an error, and the stream begins with an empty one that says why. */
+static void test_blind(void **state)
+{
+    (void)state;
+    g_autoptr(Fake) fake = fake_new();
+    fake_start(fake);
+    g_autoptr(HttpAnswer) well = http_ask(fake->port, "GET", "/api/telemetry/vm-telemetry", READER, NULL);
+    assert_int_equal(well->status, 200);
+    g_atomic_int_set(&fake->is_blind, 1);
+    fake_change(fake);
+    g_autofree char *etag = http_header(well, "ETag");
+    g_autofree char *headers = g_strdup_printf(READER "Accept-Encoding: gzip\r\nIf-None-Match: %s\r\n", etag);
+    for (int i = 0; i < 2; i++) {
+        g_autoptr(HttpAnswer) blind = http_ask(fake->port, "GET", "/api/telemetry/vm-telemetry", headers, NULL);
+        assert_int_equal(blind->status, 503);
+        g_autofree char *after = http_header(blind, "Retry-After"), *control = http_header(blind, "Cache-Control");
+        g_autofree char *tag = http_header(blind, "ETag");
+        CHECK_TEXT(after, "7", "Retry-After");
+        CHECK_TEXT(control, "no-store", "Cache-Control");
+        assert_null(tag);
+        CHECK_TEXT(blind->body->str, "{\"error\":\"unavailable\",\"detail\":\"nothing is known\"}\n", "body");
+    }
+    g_autofree char *head = NULL;
+    int fd = open_stream(fake, "", &head);
+    g_autofree char *snapshot = http_read_until(fd, "\n\n");
+    assert_non_null(strstr(snapshot, "event: snapshot\ndata: {\"count\":0,\"timestamp\":\"20"));
+    assert_non_null(strstr(snapshot, "Z\",\"vms\":[],\"error\":\"unavailable\",\"detail\":\"nothing is known\"}\n\n"));
+    stream_add(fake->service.stream, "sample", g_string_new("{\"a\":1}"));
+    g_autofree char *event = http_read_until(fd, "\n\n");
+    assert_non_null(strstr(event, "event: sample\ndata: {\"a\":1}\n\n"));
+    close(fd);
+}
+
 /* One that is costly is rendered by a worker, and the stream begins with what is true by then. */
 static void test_costly_stream(void **state)
 {
@@ -478,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_workers_are_bounded),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_costly_stream),
+        cmocka_unit_test(test_blind),
         cmocka_unit_test(test_streams_are_bounded),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_start_errors),

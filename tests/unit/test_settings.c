@@ -59,9 +59,15 @@ static const struct {
     {"[server]\ncert_file = read\nkey_file = write\n", "expected a certificate in PEM format"},
     {"[collector]\nuris =\n", "[collector] uris"},
     {"[telemetry]\nstale_after = 1h\ngone_after = 1h\n", "gone_after has to be longer"},
-    {"[telemetry]\nstale_after = 5s\n[collector]\nenabled = yes\ninterval = 5\n",
-     "stale_after has to be at least twice"},
-    {"[telemetry]\nstale_after = 5s\n[collector]\ninterval = 5\n", NULL},
+    {"[telemetry]\nstale_after = 14s\n[collector]\nenabled = yes\ninterval = 5\n",
+     "[telemetry] stale_after = 14s: expected at least three times the [collector] interval (5 s)"},
+    {"[telemetry]\nstale_after = 15s\n[collector]\nenabled = yes\ninterval = 5\n", NULL},
+    {"[telemetry]\nstale_after = 14s\n", "15s or more"}, /* it may be started at any time, every 5 s by default */
+    {"[telemetry]\nstale_after = 15s\n", NULL},
+    {"[collector]\ninterval = 30\n", NULL},
+    {"[collector]\ninterval = 30.5\n",
+     "(30.5 s), so that one collection that is late makes nothing stale: 92s or more"},
+    {"[telemetry]\nstale_after = 3s\n[collector]\ninterval = 1\n", NULL},
     {"[history]\ninflux = db\n", "there is no [sink db]"},
     {"[sink db]\ntype = influxdb1\nurl = http://127.0.0.1:8086\ndatabase = one\n[history]\ninflux = db\n", NULL},
 };

@@ -461,6 +461,99 @@ static void a_failing_collector_makes_stale_at_once(void **state)
     check_telemetry(c, 83, TELEMETRY_OK, "healed");
 }
 
+/* What a tick ends. */
+static guint ends(const Case *c)
+{
+    StoreChange *change;
+    store_tick(c->store, at(c), &change);
+    const guint ended = change->ended->len;
+    store_change_free(change);
+    return ended;
+}
+
+static void none_goes_while_its_collector_fails(void **state)
+{
+    Case *c = *state;
+    collect_one(c, 83, 5);
+    probe(c, "kvm9", 84, 5);
+    for (; c->seconds <= 7000; c->seconds += 1000) {
+        const guint64 before = store_version(c->store);
+        assert_true(store_origin_failed(c->store, "qemu:///system", at(c)) == (c->seconds == 0));
+        assert_true((store_version(c->store) > before) == (c->seconds == 0));
+        CHECK(ends(c) == (c->seconds == 4000), "after %d s",
+              (int)c->seconds); /* the probes' one, whom nobody excuses */
+    }
+    check_telemetry(c, 83, TELEMETRY_STALE, "for hours");
+    assert_int_equal(count(c, STORE_LIVE), 1);
+    Sample *blurred = sample_of(c, "kvm1", c->seconds); /* it answers, but can't say whether the VM is there */
+    row_set_u64(blurred->row, METRIC_HOST_MISSING, 1);
+    store_change_free(collect(c, blurred));
+    c->seconds += 2000;
+    assert_int_equal(ends(c), 0); /* it has its whole time again */
+    c->seconds += 1500;
+    assert_int_equal(ends(c), 1);
+}
+
+static void a_failing_collector_that_heals_ends_by_its_word(void **state)
+{
+    Case *c = *state;
+    collect_one(c, 83, 5);
+    c->seconds = 5000;
+    store_origin_failed(c->store, "qemu:///system", at(c));
+    assert_int_equal(ends(c), 0);
+    c->seconds = 5001;
+    g_autoptr(StoreChange) change = collect(c, sample_of(c, "kvm1", c->seconds));
+    assert_int_equal(change->ended->len, 1);
+    assert_int_equal(count(c, STORE_LIVE), 0);
+}
+
+static void who_is_known_from_before_does_not_go_while_collectors_fail(void **state)
+{
+    Case *c = *state;
+    VmRecord *record = vm_record_new(83, vm_sample_new("one-83"));
+    record->source = SOURCE_COLLECTOR;
+    store_restore(c->store, record, at(c));
+    c->seconds = 3000;
+    assert_false(store_origin_failed(c->store, "qemu:///system", at(c)));
+    c->seconds = 6000;
+    assert_int_equal(ends(c), 0);
+    c->seconds = 6601; /* the collector was stopped: nobody fails any more */
+    assert_int_equal(ends(c), 1);
+}
+
+static void a_collection_that_hangs_has_its_time_to_fail(void **state)
+{
+    Case *c = *state;
+    StoreOptions options = standard;
+    options.failure_ms = 20000;
+    store_set_options(c->store, &options);
+    collect_one(c, 83, 5);
+    probe(c, "kvm9", 84, 5);
+    c->seconds = 3601;
+    assert_int_equal(ends(c), 1);
+    c->seconds = 3620;
+    assert_int_equal(ends(c), 0);
+    c->seconds = 3621;
+    assert_int_equal(ends(c), 1);
+}
+
+/* Who is asked for VMs and knows of none tells a reason then, so readers have to hear of it. */
+static void failing_without_vms_is_a_change(void **state)
+{
+    Case *c = *state;
+    guint64 before = store_version(c->store);
+    assert_false(store_origin_failed(c->store, "qemu:///system", at(c)));
+    assert_true(store_version(c->store) > before);
+    before = store_version(c->store);
+    store_origin_failed(c->store, "qemu:///system", at(c));
+    assert_true(store_version(c->store) == before);
+    store_origins_anew(c->store);
+    assert_true(store_version(c->store) > before);
+    before = store_version(c->store);
+    store_origin_failed(c->store, "qemu:///system", at(c));
+    assert_true(store_version(c->store) > before);
+}
+
 /* --- two speakers --- */
 
 static void the_collector_goes_before_probes(void **state)
@@ -791,6 +884,11 @@ int main(void)
         TEST(a_vm_that_moves_between_collectors_does_not_end),
         TEST(a_tick_moves_the_version_when_something_gets_stale),
         TEST(a_failing_collector_makes_stale_at_once),
+        TEST(none_goes_while_its_collector_fails),
+        TEST(a_failing_collector_that_heals_ends_by_its_word),
+        TEST(who_is_known_from_before_does_not_go_while_collectors_fail),
+        TEST(a_collection_that_hangs_has_its_time_to_fail),
+        TEST(failing_without_vms_is_a_change),
         TEST(the_collector_goes_before_probes),
         TEST(a_vm_that_moves_is_one),
         TEST(events_list_and_end),

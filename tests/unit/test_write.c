@@ -20,7 +20,7 @@ static const char *header_of(gconstpointer connection, const char *name)
 
 static int set_up(void **state)
 {
-    static const StoreOptions options = {90000, 3600000, 7200000, 100};
+    static const StoreOptions options = {90000, 3600000, 7200000, 100, 0};
     Case *c = g_new0(Case, 1);
     g_rw_lock_init(&c->service.lock);
     c->service.store = store_new(&options);
