@@ -52,7 +52,9 @@ LIBVIRT_FIRST = $(if $(SANITIZE),,-Wl,--push-state,--no-as-needed -lvirt -lc $(F
 # --- what there is ---------------------------------------------------------------------------------------------
 DAEMON_SRC := src/serve/telemetryd.c
 LIB_SRC    := $(filter-out $(DAEMON_SRC),$(wildcard src/*/*.c))
-OTHERS_SRC := third_party/cjson/cJSON.c $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
+ASSETS     := $(sort $(filter-out %~,$(wildcard dashboard/* third_party/uplot/*)))
+ASSETS_C   := $(BUILD)/assets.c
+OTHERS_SRC := third_party/cjson/cJSON.c $(ASSETS_C) $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
 TOOL_SRC   := $(wildcard tools/*.c)
@@ -94,12 +96,22 @@ deps: ## install what building, demo, tests and lint need (Debian 12, as root)
 	sh tests/install-deps.sh
 
 # --- compiling -------------------------------------------------------------------------------------------------
-# A change of flags rebuilds: their text is a file that every object depends on.
+# A change of flags rebuilds: their text is a file that every object depends on. (FORCE is phony: else .SECONDARY has make
+# believe that it was done already.)
+.PHONY: FORCE
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(CC) $(CPPFLAGS) $(OURS) $(CFLAGS))' | cmp -s - $@ || \
 	 printf '%s\n' '$(subst ','\'',$(CC) $(CPPFLAGS) $(OURS) $(CFLAGS))' > $@
 FORCE:
+
+# The dashboard's files as C: made anew when one changes, comes or goes.
+$(BUILD)/assets.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ASSETS)' | cmp -s - $@ || echo '$(ASSETS)' > $@
+$(ASSETS_C): tools/assets.sh $(BUILD)/assets.list $(ASSETS)
+	$(call say,GEN,$@)
+	$(Q)sh tools/assets.sh $(ASSETS) > $@.new && mv $@.new $@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)

@@ -26,6 +26,8 @@ void reply_free(Reply *reply)
         return;
     if (reply->body)
         g_bytes_unref(reply->body);
+    if (reply->packed)
+        g_bytes_unref(reply->packed);
     g_free(reply->etag);
     g_free(reply->error_header);
     g_free(reply);

@@ -8,7 +8,7 @@
 typedef struct {
     const char *method;   /* "GET" (HEAD too), "POST" … */
     const Target *target; /* path and query, decoded */
-    const char *id;       /* what {vm_id} of the route's path stands for; NULL: the route has none */
+    const char *id;       /* what {vm_id} or the like in the route's path stands for; NULL: the route has none */
     const char *(*header)(gconstpointer connection, const char *name); /* NULL where it is missing */
     gconstpointer connection;
     const char *body; /* as it was sent; "" where there is none */
@@ -19,11 +19,13 @@ const char *request_header(const Request *request, const char *name);
 
 typedef struct {
     guint status;
-    GBytes *body;      /* NULL: none */
-    const char *type;  /* static; NULL: none */
-    char *etag;        /* with its quotes; NULL: none */
-    bool cacheable;    /* false: Cache-Control: no-store; true: no-cache, so it is asked for again with the ETag */
-    const char *allow; /* of a 405; static */
+    GBytes *body;       /* NULL: none */
+    GBytes *packed;     /* the body with gzip, where that was made beforehand; NULL: the server does it */
+    const char *type;   /* static; NULL: none */
+    char *etag;         /* with its quotes; NULL: none */
+    bool cacheable;     /* false: Cache-Control: no-store; true: no-cache, so it is asked for again with the ETag */
+    const char *policy; /* Content-Security-Policy of a page, which is sent without referrers; static; NULL: no page */
+    const char *allow;  /* of a 405; static */
     guint retry_after_s;
     bool authenticate;  /* a 401 with WWW-Authenticate */
     char *error_header; /* X-Influxdb-Error; NULL: none */
@@ -37,3 +39,4 @@ void reply_free(Reply *reply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reply, reply_free)
 
 #define TYPE_JSON "application/json; charset=utf-8"
+#define TYPE_TEXT "text/plain; charset=utf-8"

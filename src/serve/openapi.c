@@ -23,12 +23,13 @@ static void begin_array(JsonWriter *json, const char *name)
 static const struct {
     guint status;
     const char *media, *type; /* NULL: no content; type: as openapi_type takes it */
+    const char *text;         /* media type of the same as text, for who asks for that; NULL: there is none */
 } answers[N_ROUTES] = {
     [ROUTE_vm_telemetry] = {200, TYPE_JSON, "VmTelemetry"},
     [ROUTE_live_vms] = {200, TYPE_JSON, "LiveVms"},
     [ROUTE_monitored_vms] = {200, TYPE_JSON, "MonitoredVms"},
     [ROUTE_vms] = {200, TYPE_JSON, "MonitoredVms"},
-    [ROUTE_vm_stats] = {200, TYPE_JSON, "VmStats"},
+    [ROUTE_vm_stats] = {200, TYPE_JSON, "VmStats", TYPE_TEXT},
     [ROUTE_status] = {200, TYPE_JSON, "Status"},
     [ROUTE_config] = {200, TYPE_JSON, "ConfigAnswer"},
     [ROUTE_diagnostic] = {200, TYPE_JSON, "Diagnostic"},
@@ -37,6 +38,8 @@ static const struct {
     [ROUTE_history] = {200, TYPE_JSON, "History"},
     [ROUTE_events] = {200, TYPE_JSON, "Events"},
     [ROUTE_stream] = {200, "text/event-stream; charset=utf-8", "string"},
+    [ROUTE_dashboard] = {200, "text/html; charset=utf-8", "string"},
+    [ROUTE_dashboard_file] = {200, "*/*", "string"}, /* by the file's ending */
     [ROUTE_openapi] = {200, TYPE_JSON, "object"},
     [ROUTE_metrics] = {200, PROMETHEUS_CONTENT_TYPE, "string"},
     [ROUTE_healthz] = {200, TYPE_JSON, "Healthz"},
@@ -52,20 +55,28 @@ static const struct {
     RouteId route;
     const char *status, *description;
 } own_errors[] = {
+    {ROUTE_vm_stats, "404", "The VM was never seen"},
+    {ROUTE_history, "404", "The VM was never seen, or there is nothing to ask"},
+    {ROUTE_dashboard_file, "404", "There is no such file"},
     {ROUTE_history, "502", "The database that was asked is away, or refuses"},
     {ROUTE_history, "504", "The database that was asked did not answer in time"},
     {ROUTE_start, "500", "It runs, but that will not be known after a restart"},
     {ROUTE_stop, "500", "It is stopped, but that will not be known after a restart"},
 };
 
-static void content(JsonWriter *json, const char *media, const char *type)
+static void media_type(JsonWriter *json, const char *media, const char *type)
 {
-    begin_object(json, "content");
     begin_object(json, media);
     begin_object(json, "schema");
     openapi_type(json, type);
     json_end(json, '}');
     json_end(json, '}');
+}
+
+static void content(JsonWriter *json, const char *media, const char *type)
+{
+    begin_object(json, "content");
+    media_type(json, media, type);
     json_end(json, '}');
 }
 
@@ -76,8 +87,13 @@ static void good_answer(JsonWriter *json, const Route *route)
     g_snprintf(number, sizeof number, "%u", answers[id].status);
     begin_object(json, number);
     json_text_member(json, "description", route->help);
-    if (answers[id].media)
-        content(json, answers[id].media, answers[id].type);
+    if (answers[id].media) {
+        begin_object(json, "content");
+        media_type(json, answers[id].media, answers[id].type);
+        if (answers[id].text)
+            media_type(json, answers[id].text, "string");
+        json_end(json, '}');
+    }
     json_end(json, '}');
 }
 
@@ -99,8 +115,6 @@ static void responses(JsonWriter *json, const Route *route)
         error_answer(json, "401", "No token, or a wrong one", "Error");
         error_answer(json, "403", "The token does not allow it, or a page of another site asks", "Error");
     }
-    if (strstr(route->path, "{vm_id}"))
-        error_answer(json, "404", "The VM was never seen, or there is nothing to ask", "Error");
     if (is_write) {
         error_answer(json, "413", "The body is too large", "Error");
         error_answer(json, "415", "The body is packed in a way that is not known", "Error");
@@ -129,9 +143,12 @@ static void parameter(JsonWriter *json, const char *name, const char *where)
 static void parameters(JsonWriter *json, const Route *route)
 {
     g_auto(GStrv) names = g_strsplit(route->parameters, " ", -1);
+    const char *variable = route_variable(route);
     begin_array(json, "parameters");
-    if (strstr(route->path, "{vm_id}"))
-        parameter(json, "vm_id", "path");
+    if (variable) {
+        g_autofree char *name = g_strndup(variable + 1, strlen(variable) - 2);
+        parameter(json, name, "path");
+    }
     for (char **name = names; *name; name++)
         if (**name)
             parameter(json, *name, "query");
@@ -156,7 +173,7 @@ static void body_of_write(JsonWriter *json)
 {
     begin_object(json, "requestBody");
     json_text_member(json, "description", "InfluxDB line protocol, plain or with Content-Encoding: gzip");
-    content(json, "text/plain; charset=utf-8", "string");
+    content(json, TYPE_TEXT, "string");
     json_end(json, '}');
 }
 

@@ -15,12 +15,15 @@ const Route routes[N_ROUTES] = {
 #include "serve/routes.def"
 };
 
-#define VM_ID "{vm_id}" /* at the end of a path */
+const char *route_variable(const Route *route)
+{
+    return strchr(route->path, '{');
+}
 
-/* true: *ret_id is what stands for {vm_id}, NULL where the route has none. */
+/* true: *ret_id is what stands for the variable, NULL where the route has none. */
 static bool is_path_of(const Route *route, const char *path, const char **ret_id)
 {
-    const char *variable = strstr(route->path, VM_ID);
+    const char *variable = route_variable(route);
     gsize fixed = variable ? (gsize)(variable - route->path) : strlen(route->path);
     if (strncmp(path, route->path, fixed) != 0)
         return false;

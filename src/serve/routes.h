@@ -26,14 +26,17 @@ typedef enum {
 extern const Route routes[N_ROUTES];
 extern const RouteHandler route_handlers[N_ROUTES]; /* handlers.c */
 
-/* ROUTE_FOUND: *ret_route, *ret_id (what stands for {vm_id}, owned by the caller, or NULL). ROUTE_NO_METHOD: the path
- * is one, *ret_allow lists its methods ("GET, HEAD, OPTIONS"; static). */
+/* ROUTE_FOUND: *ret_route, *ret_id (what stands for {vm_id} or {file}, owned by the caller, or NULL). ROUTE_NO_METHOD:
+ * the path is one, *ret_allow lists its methods ("GET, HEAD, OPTIONS"; static). */
 typedef enum { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD } RouteResult;
 RouteResult route_find(const char *method, const char *path, const Route **ret_route, char **ret_id,
                        const char **ret_allow);
 
 /* false: a parameter that the route does not take; *ret_reply says so (400). */
 bool route_check_parameters(const Route *route, const Target *target, Reply **ret_reply);
+
+/* The braces at the end of the route's path, which stand for anything without a /: "{vm_id}". NULL: it has none. */
+const char *route_variable(const Route *route);
 
 /* "83" or "one-83". */
 bool route_vm_id(const char *text, guint64 *ret_vm_id);

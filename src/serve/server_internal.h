@@ -189,8 +189,8 @@ bool server_throws_away(const Exchange *exchange, guint64 length);
 MhdResult server_refuse_midway(Exchange *exchange);
 guint server_n_attached(const Server *server); /* responses that may be kept with a rendering */
 void server_detach(gpointer response);
-/* Headers that every answer has. `origin`: as of access_origin. */
-void server_add_headers(const Server *server, struct MHD_Response *response, int origin);
+/* Headers that every answer has. `policy`: as in Reply; `origin`: as of access_origin. */
+void server_add_headers(const Server *server, struct MHD_Response *response, const char *policy, int origin);
 
 /* --- server_work.c --- */
 

@@ -24,10 +24,11 @@ static void add(struct MHD_Response *response, const char *name, const char *val
         MHD_add_response_header(response, name, value);
 }
 
-void server_add_headers(const Server *server, struct MHD_Response *response, int origin)
+void server_add_headers(const Server *server, struct MHD_Response *response, const char *policy, int origin)
 {
     add(response, MHD_HTTP_HEADER_X_CONTENT_TYPE_OPTIONS, "nosniff");
-    add(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    add(response, "Content-Security-Policy", policy ? policy : "default-src 'none'; frame-ancestors 'none'");
+    add(response, "Referrer-Policy", policy ? "no-referrer" : NULL);
     if (origin != ACCESS_NO_ORIGIN) {
         add(response, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN,
             origin == ACCESS_ANY_ORIGIN ? "*" : server->access->origins[origin]);
@@ -75,7 +76,7 @@ static struct MHD_Response *make_response(const Server *server, const Reply *rep
                                           bool is_shared)
 {
     struct MHD_Response *response = response_of_body(server, body, is_shared);
-    server_add_headers(server, response, origin);
+    server_add_headers(server, response, reply->policy, origin);
     if (body) {
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
         if (reply->body && body != reply->body)
@@ -173,7 +174,9 @@ static GBytes *choose_body(Exchange *exchange, const Reply *reply)
     if (!reply->body)
         return NULL;
     bool packs = accept_gzip(exchange->head.accept_encoding);
-    if (packs && !exchange->packed && g_bytes_get_size(reply->body) <= SNAPSHOT_GZIP_NOW)
+    if (packs && !exchange->packed && reply->packed)
+        exchange->packed = g_bytes_ref(reply->packed);
+    else if (packs && !exchange->packed && g_bytes_get_size(reply->body) <= SNAPSHOT_GZIP_NOW)
         exchange->packed = gzip_pack(reply->body);
     exchange->sent = g_bytes_ref(packs && exchange->packed ? exchange->packed : reply->body);
     return exchange->sent;

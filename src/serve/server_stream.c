@@ -210,7 +210,7 @@ MhdResult server_send_stream(Exchange *exchange)
         stream_place(server->service->stream, last ? last : target_parameter(exchange->target, "last_event_id"));
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, exchange->reader, NULL);
-    server_add_headers(server, response, access_origin(server->access, exchange->head.origin));
+    server_add_headers(server, response, NULL, access_origin(server->access, exchange->head.origin));
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream; charset=utf-8");
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Accel-Buffering", "no"); /* or nginx in front would keep events back */

@@ -13,7 +13,8 @@ import time
 from databases import Influxd, free_port
 from forwarding import batches
 from harness import args, main
-from telemetryd import SECOND, EndpointCase, Events, host_totals, now_ns, totals
+from replayed import FLEET, at, lines
+from telemetryd import API, SECOND, EndpointCase, Events, host_totals, now_ns, totals
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
 import fleet  # noqa: E402
@@ -48,6 +49,43 @@ class Feeding(EndpointCase):
         for precision, unit in (("n", 1), ("m", 60 * SECOND), ("h", 3600 * SECOND)):
             daemon.write(totals(901, now_ns() // unit), f"/write?precision={precision}")
             self.assertLess(daemon.vms()[901]["sample_age_seconds"], unit // SECOND + 60, precision)
+
+    def stats(self, daemon, vm_id):
+        """Of a VM, without what is the endpoint's own word: how old its figures are, when it first heard of it."""
+        got = daemon.json(f"vm-stats/{vm_id}")
+        return {name: got[name] for name in ("vm_id", "name", "uuid", "host", "metrics", "timestamp", "nics", "disks", "vcpus",
+                                             "missing")}
+
+    def test_stats_as_lines(self):
+        """feeding: vm-stats as lines, written to another endpoint, is the same vm-stats there"""
+        one, other = self.daemon(), self.daemon()
+        now, probe = now_ns(), args.build / "probes" / "vm_monitor"
+        one.write(at(lines(probe, *FLEET), now))
+        for ago, cpu_s in ((10, 3), (0, 4.5)):  # whose rates are made here
+            one.write(totals(9000, now - ago * SECOND, cpu_s=cpu_s, host="kvm\\ 9\\,x") +
+                      f'vm_info,VMID=9000,host=kvm\\ 9\\,x,uuid=u-9000 vm_name="a \\"b\\" \\\\ c, d=é" {now}\n')
+        seen = set()
+        self.assertGreater(len(one.vms()), 5)
+        for vm_id in one.vms():
+            status, headers, text = one.ask("GET", f"{API}/vm-stats/{vm_id}?format=line")
+            self.assertEqual((status, headers["Content-Type"]), (200, "text/plain; charset=utf-8"))
+            self.assertEqual({line.split(b" ")[-1] for line in text.splitlines()}, {str(now).encode()}, text)
+            seen |= {line.partition(b",")[0] for line in text.splitlines()}
+            other.write(text)
+            self.assertEqual(self.stats(other, vm_id), self.stats(one, vm_id))
+        self.assertEqual(seen, {b"vm_totals", b"vm_devices", b"vm_vcpus", b"vm_info"})
+        self.assertEqual(self.stats(other, 9000)["host"], "kvm 9,x")
+        metrics = self.stats(other, 9000)["metrics"]
+        self.assertEqual(metrics["vm_name"], 'a "b" \\ c, d=é')
+        self.assertIn("cpu_usage_percent", metrics)
+        self.assertEqual(one.json("vm-stats/9000?format=json")["metrics"], metrics)
+        one.write(f'vm_events,VMID=9001,host=a,state=ACTIVE,lcm_state=RUNNING name="x" {now}\n')
+        for path, status, said in (("9001?format=line", 200, b""), ("9002?format=line", 404, b"was never seen"),
+                                   ("9000?format=xml", 400, b"expected json or line"), ("9000?format=", 400, b"expected json"),
+                                   ("x?format=line", 400, b"is no VM")):
+            got, _, body = one.ask("GET", f"{API}/vm-stats/{path}")
+            self.assertEqual(got, status, path)
+            self.assertTrue(said in body if said else body == b"", f"{path}: {body}")
 
     def test_what_is_refused(self):
         """feeding: what is good of a body is taken, what is not is named; damaged and too large bodies are refused"""

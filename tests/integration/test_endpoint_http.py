@@ -43,7 +43,7 @@ VM_KEYS = {"id", "vm_id", "name", "vm_name", "uuid", "host", "state", "cpu_count
 
 
 def real(path):
-    return path.replace("{vm_id}", "83")
+    return path.replace("{vm_id}", "83").replace("{file}", "uPlot.min.css")
 
 
 class Http(EndpointCase):
@@ -76,7 +76,7 @@ class Http(EndpointCase):
             status, headers, body = self.begin(method, real(path), daemon)
             self.assertEqual(str(status), good, f"{name}: {body}")
             types = list(operation["responses"][good].get("content", {}))
-            self.assertEqual([headers["Content-Type"]] if headers["Content-Type"] else [], types, name)
+            self.assertIn(headers["Content-Type"], types + ["text/css; charset=utf-8"] * ("*/*" in types) or [None], name)
             named = [one["name"] for one in operation["parameters"] if one["in"] == "query"]
             self.assertEqual(named, parameters.split(), name)
             self.assertEqual(headers["X-Content-Type-Options"], "nosniff", name)

@@ -73,6 +73,19 @@ static Reply *answer_big(Service *service, const Request *request)
     return reply;
 }
 
+/* Its packed form is none, so that one sees whose it is. */
+static Reply *answer_page(Service *service, const Request *request)
+{
+    (void)service;
+    (void)request;
+    char *text = g_malloc(4000);
+    memset(text, 'z', 4000);
+    Reply *reply = reply_new(200, "text/html", g_bytes_new_take(text, 4000));
+    reply->packed = g_bytes_new_static(FAKE_PACKED, strlen(FAKE_PACKED));
+    reply->policy = FAKE_POLICY;
+    return reply;
+}
+
 static guint64 version_of(Service *service)
 {
     return __atomic_load_n(&((Fake *)service)->version, __ATOMIC_ACQUIRE);
@@ -88,6 +101,7 @@ static void fill_handlers(void)
                       : routes[i].where == WHERE_WORKER || routes[i].where == WHERE_REMOTE ? answer_in_worker
                                                                                            : answer_read;
     handlers[ROUTE_openapi] = answer_big;
+    handlers[ROUTE_dashboard] = answer_page;
 }
 
 Fake *fake_new(void)

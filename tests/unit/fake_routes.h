@@ -4,6 +4,9 @@
 
 #include "serve/server.h"
 
+#define FAKE_PACKED "packed beforehand"
+#define FAKE_POLICY "default-src 'none'; script-src 'self'"
+
 typedef struct {
     Service service; /* first: handlers are given it */
     Server *server;

@@ -20,6 +20,14 @@ static const struct {
     {"GET", "/api/telemetry/vm", ROUTE_NO_PATH, NULL, NULL, NULL},
     {"GET", "/API/telemetry/vms", ROUTE_NO_PATH, NULL, NULL, NULL},
     {"GET", "/api/telemetry/vm-telemetry/", ROUTE_NO_PATH, NULL, NULL, NULL},
+    {"GET", "/", ROUTE_FOUND, "dashboard", NULL, NULL},
+    {"POST", "/", ROUTE_NO_METHOD, NULL, NULL, "GET, HEAD, OPTIONS"},
+    {"GET", "", ROUTE_NO_PATH, NULL, NULL, NULL},
+    {"HEAD", "/dashboard/style.css", ROUTE_FOUND, "dashboard_file", "style.css", NULL},
+    {"GET", "/dashboard", ROUTE_NO_PATH, NULL, NULL, NULL},
+    {"GET", "/dashboard/", ROUTE_NO_PATH, NULL, NULL, NULL},
+    {"GET", "/dashboard/../metrics", ROUTE_NO_PATH, NULL, NULL, NULL},
+    {"DELETE", "/dashboard/style.css", ROUTE_NO_METHOD, NULL, NULL, "GET, HEAD, OPTIONS"},
     {"POST", "/write", ROUTE_FOUND, "write_v1", NULL, NULL},
     {"GET", "/write", ROUTE_NO_METHOD, NULL, NULL, "POST, OPTIONS"},
     {"HEAD", "/write", ROUTE_NO_METHOD, NULL, NULL, "POST, OPTIONS"},
@@ -41,6 +49,14 @@ static void test_find(void **state)
         CHECK_TEXT(id, cases[i].id, cases[i].path);
         CHECK_TEXT(allow, cases[i].allow, cases[i].path);
     }
+}
+
+static void test_variable(void **state)
+{
+    (void)state;
+    CHECK_TEXT(route_variable(&routes[ROUTE_history]), "{vm_id}", "history");
+    CHECK_TEXT(route_variable(&routes[ROUTE_dashboard_file]), "{file}", "dashboard_file");
+    CHECK_TEXT(route_variable(&routes[ROUTE_metrics]), NULL, "metrics");
 }
 
 /* Each route is found by its own path. */
@@ -110,10 +126,8 @@ static void test_vm_id(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_all_are_found),
-        cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_vm_id),
+        cmocka_unit_test(test_find),       cmocka_unit_test(test_all_are_found), cmocka_unit_test(test_variable),
+        cmocka_unit_test(test_parameters), cmocka_unit_test(test_vm_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

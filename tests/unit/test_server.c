@@ -33,7 +33,14 @@ static const Case cases[] = {
     {"GET", "/api/telemetry%2fvm-telemetry", READER, NULL, 400, "bad_request"},
     {"GET", "//api/telemetry/vm-telemetry", READER, NULL, 400, "bad_request"},
     {"GET", "http://127.0.0.1/healthz", READER, NULL, 400, "bad_request"},
-    {"GET", "/", READER, NULL, 404, "not_found"},
+    {"GET", "/", "", NULL, 200, NULL},
+    {"HEAD", "/", "", NULL, 200, NULL},
+    {"GET", "/?x=1", "", NULL, 400, "bad_request"},
+    {"POST", "/", WRITER, "", 405, "method_not_allowed"},
+    {"GET", "/dashboard/x.js", "", NULL, 200, NULL},
+    {"GET", "/dashboard/..%2fmetrics", "", NULL, 400, "bad_request"},
+    {"GET", "/dashboard/x/y", "", NULL, 404, "not_found"},
+    {"GET", "/index.html", READER, NULL, 404, "not_found"},
     {"GET", "/nothing", "", NULL, 404, "not_found"},
     {"POST", TELEMETRY, WRITER, "x", 405, "method_not_allowed"},
     {"DELETE", TELEMETRY, WRITER, NULL, 405, "method_not_allowed"},
@@ -169,6 +176,31 @@ static void test_gzip(void **state)
     g_autofree char *same = g_strdup_printf("If-None-Match: %s\r\n", etag);
     g_autoptr(HttpAnswer) unchanged = http_ask(fake->port, "GET", "/api/openapi.json", same, NULL);
     assert_int_equal(unchanged->status, 304);
+}
+
+/* A page has its own policy, and is sent as it was packed beforehand. */
+static void test_page(void **state)
+{
+    (void)state;
+    g_autoptr(Fake) fake = fake_new();
+    fake_start(fake);
+    static const struct {
+        const char *target, *policy, *referrer, *body;
+    } answers[] = {
+        {"/", FAKE_POLICY, "no-referrer", FAKE_PACKED},
+        {"/healthz", "default-src 'none'; frame-ancestors 'none'", NULL, "GET - -"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
+        const char *target = answers[i].target;
+        g_autoptr(HttpAnswer) answer = http_ask(fake->port, "GET", target, "Accept-Encoding: gzip\r\n", NULL);
+        g_autofree char *policy = http_header(answer, "Content-Security-Policy");
+        g_autofree char *referrer = http_header(answer, "Referrer-Policy");
+        CHECK_TEXT(policy, answers[i].policy, target);
+        CHECK_TEXT(referrer, answers[i].referrer, target);
+        CHECK_TEXT(answer->body->str, answers[i].body, target);
+    }
+    g_autoptr(HttpAnswer) plain = http_ask(fake->port, "GET", "/", "", NULL);
+    assert_int_equal(plain->body->len, 4000);
 }
 
 /* --- pages of other sites --- */
@@ -439,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_handlers),
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_page),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_rebinding),
         cmocka_unit_test(test_keep_alive_and_pipelining),
