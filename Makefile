@@ -81,7 +81,7 @@ FUZZ_BUILD := $(BUILD)/fuzz
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(FUZZ_BUILD)/%)
 obj     = $(1:%.c=$(BUILD)/obj/%.o)
 
-.PHONY: all help deps check check-unit check-golden check-fuzz check-integration golden lint format demo demo-stop \
+.PHONY: all help deps check check-unit check-golden check-fuzz check-integration check-web golden lint format demo demo-stop \
         bench docs install uninstall dist clean programs
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -168,10 +168,10 @@ $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_BUILD)/libonetelemetry.
 # --- tests -----------------------------------------------------------------------------------------------------
 # Everything is tested in the sanitized build; the rig runs the plain one too.
 ASAN := SANITIZE=address,undefined
-check: programs ## every test: unit, golden, docs, lint, fuzz, integration; ends with "N passed, N failed"
+check: programs ## every test: unit, golden, docs, lint, fuzz, integration, web; ends with "N passed, N failed"
 	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
 	$(Q)$(MAKE) --no-print-directory fuzzers
-	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs lint fuzz integration
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs lint fuzz integration web
 
 check-unit: ## unit and property tests alone
 	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
@@ -184,6 +184,8 @@ check-fuzz: fuzzers ## each fuzzer for some seconds (FUZZ_SECONDS)
 check-integration: programs ## tests on real KVM guests (root)
 	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined integration
+check-web: programs ## tests of the dashboard in Chromium (root)
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined web
 
 .PHONY: test-programs fuzzers
 test-programs: programs $(UNITS)

@@ -3,8 +3,9 @@
 """run.py SUITE...   runs test suites one after another, prints a line per test, and closes with "N passed, N failed".
 
 Suites: unit (cmocka programs), golden (recorded input, exact output), docs (generated pages are up to date), fuzz (each
-fuzzer for FUZZ_SECONDS, 5 by default), lint, integration (tests/integration/test_*.py on real guests). A suite that cannot run,
-for want of a dependency or of root, is a failure; a test that skips itself is named and counted.
+fuzzer for FUZZ_SECONDS, 5 by default), lint, integration (tests/integration/test_*.py on real guests), web
+(tests/web/test_*.py: the dashboard in Chromium). A suite that cannot run, for want of a dependency or of root, is a failure;
+a test that skips itself is named and counted.
 """
 import argparse
 import difflib
@@ -171,10 +172,18 @@ def fuzz(args, tally):
             tally.fail(f"fuzz: {program.name}", got.stderr)
 
 
-def integration(args, tally):
-    for script in sorted((ROOT / "tests" / "integration").glob("test_*.py")):
+def scripts(args, tally, directory):
+    for script in sorted((ROOT / "tests" / directory).glob("test_*.py")):
         got = run([sys.executable, script, "--build", args.build, "--asan", args.asan], limit=1500)
         take_lines(script.stem, got, tally)
+
+
+def integration(args, tally):
+    scripts(args, tally, "integration")
+
+
+def web(args, tally):
+    scripts(args, tally, "web")
 
 
 def lint(args, tally):
@@ -189,7 +198,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
     parser.add_argument("--asan", type=pathlib.Path, default=pathlib.Path("build/address-undefined"))
-    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "docs", "lint", "fuzz", "integration"])
+    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "docs", "lint", "fuzz", "integration", "web"])
     args = parser.parse_args()
     args.build, args.asan = (ROOT / args.build).resolve(), (ROOT / args.asan).resolve()
     tally = Tally()
