@@ -1,13 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""make install and make uninstall, into a directory: what is put there, and what is left. No guests, no root."""
+"""make install and make uninstall, into a directory: what is put there, what of it systemd runs, and what is left. No
+guests; root for the unit's start alone."""
 import os
+import pwd
 import re
+import shutil
+import socket
 import subprocess
+import unittest
 
 from harness import ROOT, Case, args, main
 
 REMOTES = "var/lib/one/remotes"
+UNIT = "usr/local/lib/systemd/system/one-telemetryd.service"
+# A machine of its own kind, as one is behind make install: the standard port is free, /etc/one is empty or not there.
+ALONE = 'ip link set lo up; [ ! -d /etc/one ] || mount -t tmpfs none /etc/one; cd /; exec setpriv --reuid "$0" --clear-groups "$@"'
 
 
 class Install(Case):
@@ -31,7 +39,7 @@ class Install(Case):
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
         programs.add("usr/local/sbin/telemetryd")
         dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
-                     "usr/local/lib/systemd/system/one-telemetryd.service"}
+                     UNIT}
         self.assertEqual(self.found(), confs | programs | pages | docs | dashboard)
         self.assertTrue(all(os.access(self.dest / path, os.X_OK) for path in programs))
         for path in pages:
@@ -48,6 +56,61 @@ class Install(Case):
         for gone in ("hooks/telemetry", "usr/local/share/one-telemetry", "usr/local/share/doc/one-telemetry"):
             self.assertFalse((self.dest / REMOTES / gone).exists() or (self.dest / gone).exists(), gone)
         self.assertEqual(self.make("uninstall"), said)
+
+    def installed_unit(self):
+        """Its text; the words of its ExecStart, the program as it is found in the directory."""
+        self.dest = self.scratch / f"root-{self._testMethodName}"
+        self.make("install")
+        text = (self.dest / UNIT).read_text()
+        program, *words = re.search(r"^ExecStart=(.*)$", text, re.M)[1].split()
+        return text, [f"{self.dest}{program}", *words]
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root: namespaces of its own")
+    def test_unit_starts(self):
+        """make install, then systemctl start: the unit's command listens, with no configuration file, as another user"""
+        text, words = self.installed_unit()
+        self.assertIn("Type=notify", text)
+        user = pwd.getpwnam("nobody").pw_uid
+        self.scratch.chmod(0o711)
+        for above in self.scratch.parents:
+            if above.stat().st_mode & 0o001 == 0:
+                self.skipTest(f"{above} is closed to other users")
+        state = self.scratch / "state"
+        state.mkdir(0o700)
+        os.chown(state, user, -1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(self.scratch / "notify"))
+            os.chmod(self.scratch / "notify", 0o777)
+            notify.settimeout(30)
+            log = open(self.scratch / "unit.log", "w+", encoding="utf-8")
+            self.addCleanup(log.close)
+            run = subprocess.Popen(["unshare", "-n", "-m", "sh", "-ec", ALONE, str(user), *words], stderr=log, env={
+                "PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.scratch / "notify"), "STATE_DIRECTORY": str(state),
+                "JOURNAL_STREAM": "1:1"})
+            try:
+                said = notify.recv(4096).decode()
+                self.assertIn("READY=1\nSTATUS=listens on 127.0.0.1 port 4126", said)
+                got = subprocess.run(["nsenter", "-t", str(run.pid), "-n", "curl", "-sS", "--fail", "-X", "POST",
+                                      "http://127.0.0.1:4126/api/telemetry/start"], capture_output=True, text=True,
+                                     timeout=30, check=False)
+                self.assertEqual(got.returncode, 0, got.stderr)
+            except TimeoutError:
+                log.seek(0)
+                self.fail(f"it is not ready; exit status {run.poll()}: {log.read()}")
+            finally:
+                run.terminate()
+                run.wait(30)
+        self.assertEqual(run.returncode, 0)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "there is no systemd-analyze")
+    def test_unit_is_right(self):
+        """the unit as it is installed has nothing that systemd does not know, and its program is there"""
+        self.installed_unit()
+        (self.dest / "bin").mkdir()
+        shutil.copy("/bin/kill", self.dest / "bin")  # for ExecReload
+        got = subprocess.run(["systemd-analyze", f"--root={self.dest}", "verify", "--recursive-errors=no", "--man=no",
+                              f"/{UNIT}"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((got.returncode, got.stdout + got.stderr), (0, ""))
 
 
 if __name__ == "__main__":
