@@ -47,6 +47,7 @@ typedef struct {
     GError *error;     /* the first that a call returned */
     GPtrArray *targets;
     GArray *batches;
+    guint left_out;           /* domains that are no VMs by their names */
     guint next_batch;         /* the first that no worker has taken yet */
     guint threads, readers;   /* running; of those, reading XML */
     guint retrying, arriving; /* of the running: for batches that are overdue; of those, not yet connected */
@@ -446,6 +447,7 @@ static char *known_devices(const Sample *previous, const HypervisorDomain *domai
 static void plan(Collection *collection, const CollectOptions *options)
 {
     const GPtrArray *domains = collection->api->domains(collection->first);
+    collection->left_out = collection->api->left_out ? collection->api->left_out(collection->first) : 0;
     for (guint i = 0; i < domains->len; i++) {
         const HypervisorDomain *domain = g_ptr_array_index(domains, i);
         Target *target = g_new0(Target, 1);
@@ -550,6 +552,7 @@ static Sample *assemble(Collection *collection, const Sample *previous, guint *r
             g_ptr_array_add(sample->vms, vm);
         }
     }
+    sample->left_out = collection->left_out;
     row_set_u64(sample->row, METRIC_HOST_MISSING, missing);
     *ret_answers = answers;
     return sample;

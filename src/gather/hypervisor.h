@@ -31,6 +31,8 @@ typedef struct {
                         GError **error);
     /* The domain's XML, or NULL where it has ended. Owned by the caller. Thread-safe. */
     char *(*xml)(Hypervisor *hypervisor, const char *uuid);
+    /* How many active domains were left out because of their names. NULL: it can't tell. */
+    guint (*left_out)(const Hypervisor *hypervisor);
 } HypervisorApi;
 
 extern const HypervisorApi libvirt_api;

@@ -12,6 +12,7 @@ struct Hypervisor {
     virConnectPtr connection;
     GPtrArray *domains;            /* of Known */
     GHashTable *by_uuid, *by_name; /* Known; all owned by domains */
+    guint left_out;
 };
 
 typedef struct {
@@ -88,7 +89,9 @@ static bool list_domains(Hypervisor *hypervisor, GError **error)
     for (int i = 0; i < count; i++) {
         guint64 vm_id;
         const char *name = virDomainGetName(handles[i]);
-        char *uuid = name && vm_id_from_name(name, &vm_id) ? uuid_of(handles[i]) : NULL;
+        const bool is_one = name && vm_id_from_name(name, &vm_id);
+        char *uuid = is_one ? uuid_of(handles[i]) : NULL;
+        hypervisor->left_out += name && !is_one;
         if (!uuid) {
             virDomainFree(handles[i]);
             continue;
@@ -126,6 +129,11 @@ static Hypervisor *libvirt_open(const char *uri, GError **error)
 static const GPtrArray *libvirt_domains(const Hypervisor *hypervisor)
 {
     return hypervisor->domains;
+}
+
+static guint libvirt_left_out(const Hypervisor *hypervisor)
+{
+    return hypervisor->left_out;
 }
 
 static void set_parameter(VmSample *vm, const virTypedParameter *parameter)
@@ -226,4 +234,5 @@ const HypervisorApi libvirt_api = {
     .domains = libvirt_domains,
     .stats = libvirt_stats,
     .xml = libvirt_xml,
+    .left_out = libvirt_left_out,
 };

@@ -301,6 +301,7 @@ Sample *sample_copy(const Sample *sample)
     copy->cycle = sample->cycle;
     copy->sent_tier = sample->sent_tier;
     copy->spool_trouble = sample->spool_trouble;
+    copy->left_out = sample->left_out;
     for (guint i = 0; i < sample->vms->len; i++)
         g_ptr_array_add(copy->vms, vm_sample_copy(g_ptr_array_index(sample->vms, i)));
     metric_row_merge(copy->row, sample->row, false);

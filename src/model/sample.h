@@ -107,6 +107,7 @@ typedef struct {
     char *host;          /* the host's name in OpenNebula, else the machine's. NULL unknown */
     guint64 cycle;       /* collections since the state file was begun */
     guint sent_tier;     /* highest tier of OpenNebula keys that its message had room for */
+    guint left_out;      /* domains whose name is no VM's; known of our own collection alone, and not kept */
     guint spool_trouble; /* what kept it from its sinks, as a number that tells one reason from another; 0: nothing */
     GPtrArray *vms;      /* of VmSample */
     MetricRow *row;      /* SCOPE_HOST */

@@ -27,7 +27,7 @@ typedef struct {
     char *error;    /* NULL: the last collection went well, or there was none */
     gint64 told_us; /* monotonic: when the log last heard of the trouble; 0: there is none */
     gint64 last_ns; /* realtime */
-    guint vms;
+    guint vms, left_out;
     double collect_ms;
     guint64 collections, errors;
 } Target;
@@ -188,6 +188,7 @@ static void note_success(Target *target, const Sample *sample)
     target->collections++;
     target->last_ns = sample->realtime_ns;
     target->vms = sample->vms->len;
+    target->left_out = sample->left_out;
     target->collect_ms = row_real(sample->row, METRIC_HOST_COLLECT_MS);
 }
 
@@ -348,6 +349,7 @@ static CollectorUri *uri_of(const Target *target)
         .error = g_strdup(target->error),
         .last_ns = target->last_ns,
         .vms = target->vms,
+        .left_out = target->left_out,
         .collect_ms = target->collect_ms,
         .collections = target->collections,
         .errors = target->errors,

@@ -43,6 +43,7 @@ typedef struct {
     char *error;    /* of the last that did not; NULL none since the last that did */
     gint64 last_ns; /* realtime of the last that did; 0 never */
     guint vms;
+    guint left_out; /* domains whose name is not one-<number> */
     double collect_ms;
     guint64 collections, errors;
 } CollectorUri;

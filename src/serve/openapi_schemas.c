@@ -194,6 +194,7 @@ static const Field connection[] = {
     VERDICT("ok, error, unknown (not yet asked) or stopped (the collector does not run)"),
     {"last_collection", "string?", "When there last were figures"},
     {"vms", "integer", "VMs at that time"},
+    {"left_out", "integer", "Domains then that are none of OpenNebula's: whose name is not one-<ID>"},
     {"collect_ms", "number", "How long that took"},
     {"collections", "integer", "Collections"},
     {"errors", "integer", "Those that failed"},

@@ -70,6 +70,7 @@ static void uris_member(JsonWriter *json, const CollectorStatus *status)
         uri_verdict(json, status, uri);
         json_time_member(json, "last_collection", uri->last_ns);
         json_u64_member(json, "vms", uri->vms);
+        json_u64_member(json, "left_out", uri->left_out);
         json_real_member(json, "collect_ms", uri->collect_ms);
         json_u64_member(json, "collections", uri->collections);
         json_u64_member(json, "errors", uri->errors);

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -132,13 +133,65 @@ class History(EndpointCase):
         for query, word in (("vm_id=x", "no VM"), ("limit=0", "limit"), ("limit=99999999", "limit"), ("from=x", "from")):
             self.assertIn(word, daemon.json(f"events?{query}", status=400)["detail"])
 
+    @staticmethod
+    def rows(daemon, tier, vm_id):
+        with contextlib.closing(sqlite3.connect(f"file:{daemon.state / 'history.sqlite'}?mode=ro", uri=True)) as db:
+            return db.execute(f"SELECT count(*) FROM {tier} WHERE vm_id = ?", (vm_id,)).fetchone()[0]
+
     def test_retention(self):
-        """history: what is older than its tier keeps goes, and the file stays within its size"""
+        """history: what is older than its tier keeps goes, and the file stays within its size: the oldest goes first"""
         daemon, _, end = self.filled(hours=5, history={"keep_raw": "1h", "max_size": "1M"})
-        for i in range(20):
+        for i in range(20):  # so much that the first VM's samples leave the journal, and all has room
             daemon.write("".join(usage(vm, end + i * SECOND, i) for vm in range(1000, 1500)))
-        self.settles(lambda: daemon.json("status")["history"]["bytes"] < 4 << 20, daemon.json("status")["history"], 60)
-        self.settles(lambda: (daemon.json("status")["history"]["tiers"]["raw"]["oldest"] or "9") > "2000", "no oldest", 60)
+        self.settles(lambda: self.rows(daemon, "quarters", 83) == 20, "it is not in the tiers")
+        self.assertLessEqual(self.rows(daemon, "raw", 83), 360)  # of 1800
+        self.assertGreater(self.rows(daemon, "raw", 83), 0)
+        self.assertGreater(self.rows(daemon, "minutes", 83), 60)  # which are kept for longer
+        written = daemon.json("status")["history"]["written"]
+        for vm in range(2000, 2200):
+            daemon.write("".join(usage(vm, at, vm % 7) for at in range(end - 3600 * SECOND, end, 20 * SECOND)))
+        written += 200 * 180
+
+        def status():
+            return daemon.json("status")["history"]
+        self.settles(lambda: status()["written"] >= written and status()["bytes"] <= 1 << 20, status(), 60)
+        files = sum(path.stat().st_size for path in daemon.state.glob("history.sqlite*") if path.suffix != ".sqlite-shm")
+        self.assertLessEqual(files, 1 << 20)
+        raw = self.settles(lambda: (tier := status()["tiers"]["raw"])["oldest"] and tier, "no oldest")
+        self.assertTrue(0 < raw["rows"] < written, raw)
+        self.assertGreater(raw["oldest"], time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end // SECOND - 3600)))
+        newest = daemon.json(f"history/2199?from={(end - 300 * SECOND) // SECOND}&to={end // SECOND}")["series"][0]["points"]
+        self.assertEqual({point[1] for point in newest}, {2199 % 7}, "the newest stays")
+
+    def test_full_disk(self):
+        """history: on a full disk /healthz is 503 and says why, what is now is served all the same; 200 with room again"""
+        place = self.scratch / "full"
+        place.mkdir(mode=0o700)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", place], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", place], check=False)
+        daemon = self.daemon(server={"state_dir": place})
+        daemon.write(usage(83, now_ns(), 1))
+        self.settles(lambda: daemon.json("status")["history"]["written"], "not written")
+        self.assertEqual(daemon.json("/healthz")["status"], "ok")
+        filler = place / "filler"
+        with open(filler, "wb", buffering=0) as out, contextlib.suppress(OSError):
+            while True:
+                out.write(bytes(512))
+        for i in range(10):  # more than has room in the pages that the file has already
+            daemon.write("".join(usage(vm, now_ns(), i) for vm in range(1000, 1500)))
+        self.settles(lambda: daemon.ask("GET", "/healthz")[0] == 503, "its health is said to be good")
+        answer = daemon.json("/healthz", status=503)
+        self.assertEqual(answer["error"], "unavailable")
+        self.assertRegex(answer["detail"], "the history is not written: .*full")
+        told = daemon.json("diagnostic")["history"]
+        self.assertEqual((told["status"], told["error"] in answer["detail"]), ("error", True))
+        self.assertEqual(len(daemon.vms()), 501)
+        filler.unlink()
+        self.settles(lambda: daemon.ask("GET", "/healthz")[0] == 200, "its health stays bad", 60)
+        self.settles(lambda: self.points(daemon, "from=-5m")[-1:], "not written")
+        self.assertEqual(daemon.json("diagnostic")["history"]["error"], None)
+        got = daemon.json("history/1499?from=-5m")["series"][0]["points"]
+        self.assertEqual([point[1] for point in got], list(range(10)), "what waited meanwhile")
 
     def test_events(self):
         """history: events newest first, of one VM or all, by time, and over a restart"""

@@ -186,6 +186,8 @@ class Life(EndpointCase):
         self.assertIn("POST /api/telemetry/start", one["advice"])
         daemon.post("start")
         self.settles(lambda: verdict() == ("ok", "connected"), "not collected")
+        one = daemon.json("diagnostic")["libvirt"][0]
+        self.assertEqual((one["vms"], one["left_out"]), (0, 1), "its only domain is called test")
         self.assertEqual(daemon.json("diagnostic")["hosts"][0]["status"], "ok")
         daemon.post("stop")
         self.assertEqual(verdict(), ("stopped", "stopped"))

@@ -91,7 +91,15 @@ static char *fake_xml(Hypervisor *hypervisor, const char *uuid)
     return g_strdup("<domain/>");
 }
 
-static const HypervisorApi fake_api = {fake_open, fake_close, fake_domains, fake_stats, fake_xml};
+#define LEFT_OUT 2
+
+static guint fake_left_out(const Hypervisor *hypervisor)
+{
+    (void)hypervisor;
+    return LEFT_OUT;
+}
+
+static const HypervisorApi fake_api = {fake_open, fake_close, fake_domains, fake_stats, fake_xml, fake_left_out};
 
 /* --- what comes of it --- */
 
@@ -225,6 +233,7 @@ static void it_starts_and_stops(void **state)
     CollectorStatus status;
     collector_status(c.collector, &status);
     assert_true(status.collections >= 3 && status.errors == 0 && status.started_ns == 0 && status.uris->len == 1);
+    assert_int_equal(((const CollectorUri *)g_ptr_array_index(status.uris, 0))->left_out, LEFT_OUT);
     collector_status_clear(&status);
     const guint before = value(&c, &c.taken);
     assert_true(collector_start(c.collector));
