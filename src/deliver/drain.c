@@ -103,8 +103,9 @@ static bool has_room(const Drain *drain, const DrainRequest *request, const Spoo
         return true;
     const DrainMember *last = &g_array_index(request->members, DrainMember, request->members->len - 1);
     gsize more = drain->settings->gzip ? batch->bytes : request->last_length;
-    return request->members->len < MEMBERS_MAX && request->body->len + more <= BODY_MAX &&
-           request->lines + last->lines / 2 < drain->settings->lines && request->lines + last->lines <= drain->cap;
+    return request->members->len < MEMBERS_MAX && drain_request_fits(request, batch) &&
+           request->body->len + more <= BODY_MAX && request->lines + last->lines / 2 < drain->settings->lines &&
+           request->lines + last->lines <= drain->cap;
 }
 
 /* Damaged batches, that were set aside meanwhile. */
@@ -236,7 +237,10 @@ DrainStep drain_next(Drain *drain, gint64 now_ns, DrainBody *ret_body, GError **
     DrainStep next = step(drain, now_ns, error);
     if (next == DRAIN_SEND) {
         const DrainRequest *request = drain->request;
-        *ret_body = (DrainBody){.data = request->body->str, .length = request->body->len, .lines = request->body_lines};
+        *ret_body = (DrainBody){.data = request->body->str,
+                                .length = request->body->len,
+                                .lines = request->body_lines,
+                                .via = request->via};
     } else if (next == DRAIN_DONE && drain->unsaved) {
         save(drain, now_ns);
     }

@@ -33,6 +33,7 @@ typedef struct {
     const char *data;
     gsize length;
     guint lines;
+    const char *via; /* what its lines have come through (via.h); NULL: nothing */
 } DrainBody;
 
 /* `now_ns`: realtime. A damaged batch goes to bad/ (where that can't be had, it goes) and is counted and logged;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/drain_request.h"
 #include "base/log.h"
+#include "deliver/via.h"
 
 #include <string.h>
 
@@ -42,6 +43,7 @@ void drain_request_free(DrainRequest *request)
     g_array_unref(request->doubtful);
     g_array_unref(request->pieces);
     g_free(request->invalid_reason);
+    g_free(request->via);
     g_free(request);
 }
 
@@ -116,6 +118,12 @@ static void append_lines(DrainRequest *request, const DrainMember *member, const
     request->body_lines += count;
 }
 
+bool drain_request_fits(const DrainRequest *request, const SpoolBatch *batch)
+{
+    g_autofree char *via = via_of_batch(batch->name);
+    return request->members->len == 0 || g_strcmp0(via, request->via) == 0;
+}
+
 bool drain_request_add(DrainRequest *request, const SpoolBatch *batch, GError **error)
 {
     g_autoptr(DrainBatch) content = NULL;
@@ -124,6 +132,8 @@ bool drain_request_add(DrainRequest *request, const SpoolBatch *batch, GError **
         g_free(member.name);
         return false;
     }
+    if (request->members->len == 0)
+        request->via = via_of_batch(batch->name);
     if (content) {
         gsize before = request->body->len;
         member.lines = drain_batch_lines(content);

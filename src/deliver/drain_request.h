@@ -25,6 +25,7 @@ typedef struct {
     Spool *spool;
     const SinkSettings *settings;
     GArray *members; /* of DrainMember */
+    char *via;       /* what all of its batches have come through (via.h); NULL: nothing */
     guint lines;
     GArray *ranges;       /* drain_range.h: what is to be sent, the top next */
     GArray *refused;      /* of guint: lines refused for good */
@@ -46,8 +47,10 @@ DrainRequest *drain_request_new(Spool *spool, const SinkSettings *settings);
 void drain_request_free(DrainRequest *request);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DrainRequest, drain_request_free)
 
-/* One more batch; its lines go behind the body. One that is gone, or has to be set aside, becomes a member that is
- * gone. false: the spool can't be read. */
+/* Whether it may go with those that are in it already: it has come through the same endpoints. */
+bool drain_request_fits(const DrainRequest *request, const SpoolBatch *batch);
+/* One more batch, that fits; its lines go behind the body. One that is gone, or has to be set aside, becomes a member
+ * that is gone. false: the spool can't be read. */
 bool drain_request_add(DrainRequest *request, const SpoolBatch *batch, GError **error);
 /* When all have been added. */
 void drain_request_close(DrainRequest *request);

@@ -107,6 +107,7 @@ static void advance(Lane *lane)
         log_error("sink %s: its queue can't be read: %s", lane->settings->name, error->message);
         lane->broken = g_strdup(error->message);
     } else if (lane->step == DRAIN_SEND && lane->sink) {
+        sink_set_via(lane->sink, body.via);
         sink_send(lane->sink, body.data, body.length, lane->settings->gzip);
     } else if (lane->step == DRAIN_SEND) {
         answer_unusable(lane);

@@ -4,6 +4,7 @@
 #include "deliver/sink_reply.h"
 #include "deliver/sink_request.h"
 #include "deliver/sink_secret.h"
+#include "deliver/via.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -34,6 +35,7 @@ struct Sink {
     char *url;
     char *secret, *basic;                      /* as we send them; NULL: none */
     struct curl_slist *headers, *gzip_headers; /* for plain and for gzip'd bodies */
+    char *via;                                 /* among the headers; NULL: none */
     struct curl_slist *query_headers;          /* for questions; NULL: none was asked */
     Resolver *resolver;      /* of the host that we connect to, a proxy's maybe; NULL: its address is in the settings */
     gint64 resolve_until_us; /* while in the pool's `resolving` */
@@ -215,12 +217,13 @@ static bool make_headers(Sink *sink)
 {
     const char *token = *sink->settings->token_file ? sink->secret : NULL;
     char *authorization = token ? sink_token_header(sink->settings->type, token) : NULL;
+    g_autofree char *via = sink->via ? g_strconcat(VIA_HEADER ": ", sink->via, NULL) : NULL;
     struct curl_slist **lists[] = {&sink->headers, &sink->gzip_headers};
     bool made = true;
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++)
         made = made && append_text(lists[i], "Content-Type: text/plain; charset=utf-8") &&
                append_text(lists[i], "Expect:") && /* else it waits for a go-ahead */
-               (!authorization || append_text(lists[i], authorization));
+               (!authorization || append_text(lists[i], authorization)) && (!via || append_text(lists[i], via));
     made = made && append_text(&sink->gzip_headers, "Content-Encoding: gzip");
     sink_secret_free(authorization);
     return made;
@@ -354,6 +357,7 @@ void sink_free(Sink *sink)
     sink_secret_free(sink->secret);
     sink_secret_free(sink->basic);
     g_free(sink->url);
+    g_free(sink->via);
     g_free(sink);
 }
 
@@ -428,6 +432,19 @@ void sink_ask(Sink *sink, const char *path, const char *body)
     else
         curl_easy_setopt(sink->easy, CURLOPT_HTTPGET, 1L);
     begin_request(sink);
+}
+
+void sink_set_via(Sink *sink, const char *via)
+{
+    g_assert(!sink_is_busy(sink));
+    if (g_strcmp0(sink->via, via) == 0)
+        return;
+    g_free(sink->via);
+    sink->via = g_strdup(via);
+    curl_slist_free_all(g_steal_pointer(&sink->headers));
+    curl_slist_free_all(g_steal_pointer(&sink->gzip_headers));
+    if (!make_headers(sink))
+        g_error("libcurl: no memory for headers");
 }
 
 void sink_send(Sink *sink, const char *data, gsize length, bool gzipped)

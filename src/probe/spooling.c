@@ -43,6 +43,7 @@ void spooling_free(Spooling *spooling)
     g_ptr_array_unref(spooling->sinks);
     g_free(spooling->path);
     g_free(spooling->forwarder);
+    g_free(spooling->host);
     g_free(spooling->config_file);
     g_free(spooling);
 }
@@ -99,8 +100,9 @@ void spooling_add_figures(const Spooling *spooling, Sample *sample, gint64 now_n
 static bool queue_lines(const Spooling *spooling, const Sample *sample, const Sample *previous, GError **error)
 {
     g_autoptr(GString) text = line_protocol_write_next(sample, previous);
-    bool queued = enqueue_lines(spooling->path, spooling->sinks, sample->host ? sample->host : "", sample->realtime_ns,
-                                text->str, text->len, error);
+    const char *host = spooling->host ? spooling->host : sample->host;
+    bool queued = enqueue_lines(spooling->path, spooling->sinks, host ? host : "", sample->realtime_ns, text->str,
+                                text->len, error);
     if (!queued)
         g_prefix_error(error, "nothing is queued for the sinks: ");
     return queued;

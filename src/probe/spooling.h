@@ -16,6 +16,7 @@ typedef struct {
     GPtrArray *sinks;  /* of SinkSettings; at least one */
     char *path;        /* of the spool */
     char *forwarder;   /* the program; NULL: none is known */
+    char *host;        /* what batches are named by; NULL: by the host of their sample */
     char *config_file; /* that the forwarder is to read too; NULL: it finds its own */
 } Spooling;
 

@@ -5,6 +5,7 @@
 #include "deliver/enqueue.h"
 #include "deliver/sinks.h"
 #include "deliver/spool_place.h"
+#include "deliver/via.h"
 #include "serve/relay_text.h"
 #include "serve/service.h"
 
@@ -21,13 +22,14 @@ struct Feed {
     GRWLock lock; /* for the next two */
     Spooling *spooling;
     AnswerOptions answers;
+    char *id;           /* of this run, by which it knows lines that come back */
     gint forwarder_due; /* atomic: something was queued, or waits */
     gint64 looked_us;   /* monotonic: when the queues were last looked at; of feed_tick alone */
     GMutex status_lock; /* for the rest */
     FeedStatus status;
     char *troubles[N_FEED_TROUBLES]; /* NULL: none */
     /* Monotonic: when the log last heard of trouble that lasts; 0: there is none. */
-    gint64 relay_told_us, forwarder_told_us;
+    gint64 relay_told_us, forwarder_told_us, returned_told_us;
 };
 
 StoreClock service_clock(void)
@@ -42,6 +44,7 @@ Feed *feed_new(Store *store, History *history, Stream *stream)
     feed->history = history;
     feed->stream = stream;
     feed->answers = (AnswerOptions){1, 1024 * 1024};
+    feed->id = via_new_id();
     g_rw_lock_init(&feed->lock);
     g_mutex_init(&feed->status_lock);
     return feed;
@@ -62,6 +65,7 @@ void feed_free(Feed *feed)
         g_free(feed->troubles[i]);
     g_rw_lock_clear(&feed->lock);
     g_mutex_clear(&feed->status_lock);
+    g_free(feed->id);
     g_free(feed);
 }
 
@@ -83,6 +87,8 @@ char *feed_trouble(Feed *feed, FeedTrouble which)
 
 void feed_set(Feed *feed, Spooling *spooling, const AnswerOptions *answers)
 {
+    if (spooling && !spooling->host)
+        spooling->host = via_host(feed->id); /* what our collector says begins here as well */
     g_rw_lock_writer_lock(&feed->lock);
     Spooling *before = feed->spooling;
     feed->spooling = spooling;
@@ -282,11 +288,20 @@ static bool is_ours(guint64 vm_id, gpointer data)
     return ours->is_ours;
 }
 
-static bool relay(Feed *feed, const char *text, gsize length, gint64 unit_ns, guint64 *ret_lines, GError **error)
+typedef struct {
+    const char *text;
+    gsize length;
+    gint64 unit_ns;
+    guint lines;
+} Incoming;
+
+static bool relay(Feed *feed, const Incoming *in, const char *via, guint64 *ret_lines, GError **error)
 {
+    g_autofree char *host = via_host(via);
     Ours ours = {.feed = feed, .now = service_clock(), .vm_id = G_MAXUINT64};
-    g_autoptr(GString) lines = relay_text(text, length, unit_ns, ours.now.real_ns, is_ours, &ours, ret_lines);
-    return enqueue_lines(feed->spooling->path, feed->spooling->sinks, "relay", ours.now.real_ns, lines->str, lines->len,
+    g_autoptr(GString) lines =
+        relay_text(in->text, in->length, in->unit_ns, ours.now.real_ns, is_ours, &ours, ret_lines);
+    return enqueue_lines(feed->spooling->path, feed->spooling->sinks, host, ours.now.real_ns, lines->str, lines->len,
                          error);
 }
 
@@ -305,34 +320,57 @@ static void tell(Feed *feed, gint64 *told_us, const GError *error, const char *t
         log_info("%s", over);
 }
 
-static bool relay_if_wanted(Feed *feed, const char *text, gsize length, gint64 unit_ns, GError **error)
+/* A loop of sinks. */
+static void tell_returned(Feed *feed, const char *via)
 {
-    bool relayed = true, wanted = false;
+    const gint64 now_us = g_get_monotonic_time();
+    g_mutex_lock(&feed->status_lock);
+    const bool is_due = feed->returned_told_us == 0 || now_us - feed->returned_told_us > REMIND_US;
+    if (is_due)
+        feed->returned_told_us = now_us;
+    g_mutex_unlock(&feed->status_lock);
+    if (is_due)
+        log_warning("lines come in that have come through %s, and are not passed on again; "
+                    "see that no [sink] leads back here",
+                    via_has(via, feed->id) ? "this telemetryd before" : "too many telemetryds");
+}
+
+static bool relay_if_wanted(Feed *feed, const Incoming *in, const char *via, GError **error)
+{
+    bool relayed = true, wanted = false, returned = false;
     guint64 lines = 0;
     g_autoptr(GError) reason = NULL;
+    g_autofree char *next = via_has(via, feed->id) ? NULL : via_add(via, feed->id);
     g_rw_lock_reader_lock(&feed->lock);
     if (feed->spooling) {
-        wanted = true;
-        relayed = relay(feed, text, length, unit_ns, &lines, &reason);
-        note_trouble(feed, FEED_QUEUE, reason);
+        wanted = next != NULL;
+        returned = !wanted;
+        relayed = !wanted || relay(feed, in, next, &lines, &reason);
+        if (wanted)
+            note_trouble(feed, FEED_QUEUE, reason);
         g_atomic_int_set(&feed->forwarder_due, 1); /* on a full disk it makes room */
     }
     g_rw_lock_reader_unlock(&feed->lock);
     if (wanted)
         tell(feed, &feed->relay_told_us, reason, "lines that come in can't be queued for the sinks, and are refused",
              "lines that come in are queued for the sinks again");
+    if (returned)
+        tell_returned(feed, via);
     g_mutex_lock(&feed->status_lock);
     feed->status.relayed_lines += relayed ? lines : 0;
     feed->status.relay_failures += !relayed;
+    feed->status.returned_lines += returned ? in->lines : 0;
     g_mutex_unlock(&feed->status_lock);
     if (reason)
         g_propagate_error(error, g_steal_pointer(&reason));
     return relayed;
 }
 
-bool feed_lines(Feed *feed, LineSamples *read, const char *text, gsize length, gint64 unit_ns, GError **error)
+bool feed_lines(Feed *feed, LineSamples *read, const char *text, gsize length, gint64 unit_ns, const char *via,
+                GError **error)
 {
-    const bool relayed = read->points == 0 || relay_if_wanted(feed, text, length, unit_ns, error);
+    const Incoming in = {text, length, unit_ns, read->points};
+    const bool relayed = read->points == 0 || relay_if_wanted(feed, &in, via, error);
     for (guint i = 0; i < read->samples->len; i++) {
         Sample *sample = g_steal_pointer(&read->samples->pdata[i]);
         take(feed, sample, SOURCE_PROBES, NULL, line_samples_is_whole(sample));

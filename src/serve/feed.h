@@ -30,8 +30,10 @@ void feed_failure(Feed *feed, const char *uri);
 /* Of a writer: what was read of its text; the samples in it are taken over. The good lines are relayed as they stand,
  * each with its time in ns; but not the vm_ series of VMs that our own collector speaks for. false: a sink is
  * configured and the lines could not be queued: then the writer is to keep them (503), and what the store took does no
- * harm. */
-bool feed_lines(Feed *feed, LineSamples *read, const char *text, gsize length, gint64 unit_ns, GError **error);
+ * harm. `via` (NULL: nothing): what they have come through (via.h). Not relayed, and no error, are those that have come
+ * through this endpoint before, and those that have come through VIA_MAX others. */
+bool feed_lines(Feed *feed, LineSamples *read, const char *text, gsize length, gint64 unit_ns, const char *via,
+                GError **error);
 
 void feed_tick(Feed *feed); /* once a second */
 
@@ -40,6 +42,7 @@ typedef struct {
     guint64 samples, vm_samples, events;         /* taken in */
     guint64 lines, refused_lines, foreign_lines; /* by writers */
     guint64 relayed_lines, relay_failures;
+    guint64 returned_lines; /* not relayed, as a loop of sinks has brought them back */
     guint64 late, doubled, refused_vms;
     gint64 last_ns; /* realtime of the last sample; 0 none */
 } FeedStatus;

@@ -119,6 +119,8 @@ static void append_feed(GString *out, Service *service)
     own(out, "relayed_lines_total", "counter", "Lines that were queued for our own sinks", feed.relayed_lines);
     own(out, "relay_failures_total", "counter", "Bodies that could not be queued for our own sinks",
         feed.relay_failures);
+    own(out, "returned_lines_total", "counter", "Lines that came through here before, and were not passed on again",
+        feed.returned_lines);
     own(out, "late_samples_total", "counter", "Samples of VMs older than what was there", feed.late);
     own(out, "doubled_samples_total", "counter", "Samples of VMs that another source speaks for", feed.doubled);
     own(out, "refused_vms_total", "counter", "Samples of VMs above the limit of VMs", feed.refused_vms);

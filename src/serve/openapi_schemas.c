@@ -173,6 +173,8 @@ static const Field feed[] = {
     {"foreign_lines", "integer", "Those of series that are none of ours"},
     {"relayed_lines", "integer", "Lines that were queued for our own sinks"},
     {"relay_failures", "integer", "Bodies that could not be queued"},
+    {"returned_lines", "integer",
+     "Lines that came through here before (our sinks make a loop), and were not relayed again"},
     {"late", "integer", "Samples of VMs older than what was there"},
     {"doubled", "integer", "Samples of VMs that another source speaks for"},
     {"refused_vms", "integer", "Samples of VMs above the limit of VMs"},

@@ -92,6 +92,7 @@ static void feed_members(JsonWriter *json, const FeedStatus *feed)
     json_u64_member(json, "foreign_lines", feed->foreign_lines);
     json_u64_member(json, "relayed_lines", feed->relayed_lines);
     json_u64_member(json, "relay_failures", feed->relay_failures);
+    json_u64_member(json, "returned_lines", feed->returned_lines);
     json_u64_member(json, "late", feed->late);
     json_u64_member(json, "doubled", feed->doubled);
     json_u64_member(json, "refused_vms", feed->refused_vms);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "gather/host.h"
 #include "serve/notify.h"
+#include "serve/own_address.h"
 #include "serve/running.h"
 #include "serve/settings.h"
 
@@ -129,11 +130,27 @@ static bool load_spooling(const Daemon *daemon, Loaded *loaded, GError **error)
     return loaded->spooling || !*error;
 }
 
+/* What is sent there would come in, and be sent there. */
+static bool check_loop(const Loaded *loaded, GError **error)
+{
+    const Settings *settings = loaded->settings;
+    const char *sink =
+        loaded->spooling ? own_address_sink(loaded->spooling->sinks, settings->address, settings->server.port) : NULL;
+    if (!sink)
+        return true;
+    g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
+                "[sink %s] url = %s: this telemetryd itself listens there (on %s port %u); expected the address of "
+                "another server. Where the section is meant for the probes, write it into their telemetry.conf alone",
+                sink, config_text(config_named(loaded->config, "sink", sink), CONFIG_sink_url), settings->address,
+                settings->server.port);
+    return false;
+}
+
 static bool load(const Daemon *daemon, Loaded *loaded, GError **error)
 {
     g_autoptr(GError) reason = NULL;
     if (load_config(daemon, loaded, &reason) && load_spooling(daemon, loaded, &reason) &&
-        (loaded->settings = settings_new(loaded->config, &reason)))
+        (loaded->settings = settings_new(loaded->config, &reason)) && check_loop(loaded, &reason))
         return true;
     g_propagate_error(error, g_steal_pointer(&reason));
     return false;
@@ -158,18 +175,19 @@ static void say_fine(const Loaded *loaded)
 static int check_config(const Daemon *daemon)
 {
     Loaded loaded = {0};
-    g_autoptr(GError) of_config = NULL, of_sinks = NULL, of_rest = NULL;
+    g_autoptr(GError) of_config = NULL, of_sinks = NULL, of_rest = NULL, of_loop = NULL;
     const bool read = load_config(daemon, &loaded, &of_config);
     const bool right_sinks = read && load_spooling(daemon, &loaded, &of_sinks);
     const bool right_rest = read && (loaded.settings = settings_new(loaded.config, &of_rest)) != NULL;
-    const GError *problems[] = {of_config, of_sinks, of_rest};
+    const bool fine = right_sinks && right_rest && check_loop(&loaded, &of_loop);
+    const GError *problems[] = {of_config, of_sinks, of_rest, of_loop};
     for (guint i = 0; i < G_N_ELEMENTS(problems); i++)
         if (problems[i])
             log_error("%s", problems[i]->message);
-    if (right_sinks && right_rest)
+    if (fine)
         say_fine(&loaded);
     loaded_clear(&loaded);
-    return right_sinks && right_rest ? EXIT_DONE : EXIT_USAGE;
+    return fine ? EXIT_DONE : EXIT_USAGE;
 }
 
 /* --- the state directory --- */

@@ -3,6 +3,7 @@
  * too large: then it has to come in pieces; or version 3 is told otherwise (accept_partial). */
 #include "base/log.h"
 #include "deliver/spool.h"
+#include "deliver/via.h"
 #include "encode/json_writer.h"
 #include "serve/routes.h"
 
@@ -169,7 +170,10 @@ static Reply *take(Service *service, const Request *request, WriteApi api)
     if (read->refused && !is_partial)
         return answer_refused(read, api, false);
     g_autoptr(GError) error = NULL;
-    if (!feed_lines(service->feed, read, text ? text : "", length, unit_ns, &error)) {
+    const char *via = request_header(request, VIA_HEADER);
+    if (via && !via_is_list(via))
+        via = NULL; /* not of our forwarder */
+    if (!feed_lines(service->feed, read, text ? text : "", length, unit_ns, via, &error)) {
         reply = reply_error(503, "the lines can't be passed on to the configured sinks: %s", error->message);
         reply->retry_after_s = RETRY_AFTER_S;
         return reply;

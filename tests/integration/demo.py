@@ -29,9 +29,8 @@ SECONDS = 5  # between two cycles: a rate needs two
 DATABASE = "opennebula"
 STANDARD_PORT = 4126
 ANSWER_SECONDS = 5  # within which telemetryd, just started, has all there is to know of the guests
-FIGURES = ("vm_id", "name", "vm_name", "state", "cpu_usage_percent", "memory_usage_percent", "cputime", "disk_read_bytes",
-           "disk_write_bytes", "disk_read_per_sec", "disk_write_per_sec", "network_rx_bytes", "network_tx_bytes",
-           "network_rx_per_sec", "cpu_rate", "disk_read_rate", "network_rx_rate", "telemetry", "sample_age_seconds")
+PATIENCE = 25       # for which a machine that is slower is waited for, and told that it is
+FORMATTER = ("python3", "-m", "json.tool")
 QUERY = ('SELECT last(cpu_usage_percent) AS "CPU %", last(disk_rd_bytes_per_sec) AS "disk read B/s", '
          'last(disk_wr_bytes_per_sec) AS "disk written B/s" FROM vm_totals GROUP BY "name"')
 
@@ -160,9 +159,10 @@ def keep_traffic(rig, names):
 
 
 def is_answer(vms, guests):
-    return len(vms) == guests and all(vm["telemetry"] == "ok" for vm in vms) and any(
-        vm["cpu_usage_percent"] > 0 for vm in vms) and any(vm["disk_read_per_sec"] > 0 for vm in vms) and all(
-            vm["network_rx_bytes"] > 0 for vm in vms) and any(vm["network_rx_per_sec"] > 0 for vm in vms)
+    """All guests have figures; of CPU, disk and network there are rates too, where something happens."""
+    return len(vms) == guests and all(vm["telemetry"] == "ok" for vm in vms) and all(
+        vm[key] > 0 for vm in vms for key in ("cputime", "disk_read_bytes", "network_rx_bytes")) and all(
+            any(vm[key] > 0 for vm in vms) for key in ("cpu_usage_percent", "disk_read_per_sec", "network_rx_per_sec"))
 
 
 def show_endpoint(rig, build, guests):
@@ -173,21 +173,20 @@ def show_endpoint(rig, build, guests):
     began = time.monotonic()
     daemon = DemoTelemetryd(rig.dir, build / "serve/telemetryd",
                             collector={"enabled": "yes", "uris": rig.uri(), "interval": 1, "host": "kvm1"})
-    answer = {"vms": []}
-    while not is_answer(answer["vms"], guests):
-        if time.monotonic() - began > ANSWER_SECONDS + 25:
-            raise RigError(f"telemetryd does not know the guests: {answer} {daemon.log_text()}")
+    url = f"{daemon.url}/api/telemetry/vm-telemetry"
+    got = b'{"vms": []}'
+    while not is_answer(json.loads(got)["vms"], guests):
+        if time.monotonic() - began > ANSWER_SECONDS + PATIENCE:
+            raise RigError(f"telemetryd does not know the guests: {got} {daemon.log_text()}")
         keep_traffic(rig, ("one-79", "one-83"))
         time.sleep(0.2)
-        got = subprocess.run(["curl", "-sS", "--fail", f"{daemon.url}/api/telemetry/vm-telemetry"], capture_output=True,
-                             timeout=30, check=True).stdout
-        answer = json.loads(got)
+        got = subprocess.run(["curl", "-sS", "--fail", url], capture_output=True, timeout=30, check=True).stdout
     took = time.monotonic() - began
-    print(f"\nThe endpoint, with its own collector. All there is to know of the guests {took:.1f} s after its start:\n\n"
-          f"  curl {daemon.url}/api/telemetry/vm-telemetry\n")
-    answer["vms"] = [{key: vm[key] for key in FIGURES} for vm in answer["vms"]]
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
-    print(f"\n(Of each VM the first of its members. {daemon.url}/metrics, /api/openapi.json: what else there is.)")
+    late = f"\nTHAT IS TOO LATE: it should be {ANSWER_SECONDS} s at most." if took > ANSWER_SECONDS else ""
+    print(f"\nThe endpoint, with its own collector ({daemon.url}/metrics, /api/openapi.json: what else there is).\n"
+          f"All there is to know of the guests {took:.1f} s after its start:{late}\n\n"
+          f"  curl -sS {url} | {' '.join(FORMATTER)}\n", flush=True)
+    subprocess.run(FORMATTER, input=got, timeout=30, check=True)
 
 
 def show(rig, build):

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What writers send to telemetryd: the paths of InfluxDB 1, 2 and 3, what is refused of it, what becomes of it here and at
 our own sinks, and VMs that several speak for."""
+import contextlib
 import gzip
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 from databases import Influxd, free_port
@@ -23,6 +26,37 @@ UNITS = {"ns": 1, "u": 10**3, "us": 10**3, "ms": 10**6, "s": SECOND, "nanosecond
          "millisecond": 10**6, "second": SECOND}
 PATHS = (("/write", ("ns", "u", "us", "ms", "s")), ("/api/v2/write?org=o&bucket=b", ("ns", "us", "ms", "s")),
          ("/api/v3/write_lp?db=d", ("nanosecond", "microsecond", "millisecond", "second", "auto", "ns", "us", "ms", "s")))
+
+
+class Passage:
+    """Another address of a server on this machine, as a proxy's is."""
+
+    def __init__(self):
+        self.to = None
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                near = self.socket.accept()[0]
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:  # it is not there any more
+                near.close()
+                continue
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self.copy, args=pair, daemon=True).start()
+
+    @staticmethod
+    def copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
 
 class Feeding(EndpointCase):
@@ -297,6 +331,36 @@ class Relaying(EndpointCase):
         aside.rename(spool)
         daemon.write(totals(84, now_ns()))
         self.assertEqual(daemon.json("status")["spool"], {"status": "ok", "error": None})
+
+    def ring(self, n, kind="telemetryd"):
+        """So many telemetryds, each with the next as its sink."""
+        passages = [Passage() for _ in range(n)]
+        daemons = []
+        for i, passage in enumerate(passages):
+            self.addCleanup(passage.socket.close)
+            sink = {"type": kind, "url": passages[(i + 1) % n].url, **({"database": "x"} if kind == "influxdb1" else {})}
+            daemons.append(self.daemon(sink__next=sink, forward={"program": args.build / "hooks" / "forward", "linger": 0},
+                                       spool={"dir": self.scratch / f"ring-{n}-{kind}-{i}"}))
+            passage.to = daemons[i].port
+        return daemons
+
+    def test_rings(self):
+        """relaying: telemetryds that lead back to the first, of whatever kind their sinks: each takes a line, and ends it"""
+        for n, kind in ((1, "telemetryd"), (2, "telemetryd"), (3, "influxdb1"), (8, "telemetryd")):
+            daemons = self.ring(n, kind)
+            feeds = lambda: [daemon.json("status")["feed"] for daemon in daemons]  # noqa: B023, E731
+            writes = 3
+            for _ in range(writes):
+                daemons[0].write(totals(83, now_ns()), packed=True)
+            last = n if n <= 6 else 6  # a chain has no more, whether it comes back or not
+            self.settles(lambda: feeds()[last % n]["returned_lines"] == writes, f"{n}: {feeds()}")
+            time.sleep(2)
+            expected = [writes * (i == 0) + writes * (n <= 6 or 0 < i <= 6) for i in range(n)]
+            self.assertEqual([feed["lines"] for feed in feeds()], expected)
+            self.assertEqual([feed["relayed_lines"] for feed in feeds()], [writes * (i < last) for i in range(n)])
+            self.assertEqual(daemons[last % n].log_text().count("are not passed on again"), 1)
+            for daemon in daemons:
+                self.end(daemon)
 
     def test_forwarder_to_endpoint(self):
         """relaying: a forwarder with telemetryd as its sink, which relays: the last point arrives"""

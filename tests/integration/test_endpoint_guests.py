@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """telemetryd and real guests: by its own collector, and by the probe and forwarder as OpenNebula runs them."""
+import json
+import os
+import re
 import signal
+import subprocess
 import time
 
 from databases import Influxd
 from forwarding import Sink
-from harness import RigCase, args, main
+from harness import ROOT, RigCase, args, main
 from rig.core import FLEET
 from telemetryd import EndpointCase, Events
 
@@ -19,6 +23,11 @@ SAME = {"cpu_count": "vcpu.current", "memory_max": "balloon.maximum", "memory_us
 GROWING = {"cputime": "cpu.time", "disk_read_bytes": "block.0.rd.bytes", "disk_write_bytes": "block.0.wr.bytes",
            "network_rx_bytes": "net.0.rx.bytes", "network_tx_bytes": "net.0.tx.bytes"}
 RATES = ("cpu_rate", "memory_rate", "disk_read_rate", "disk_write_rate", "network_rx_rate", "network_tx_rate")
+
+STEPS = re.compile(r"^telemetryd &.*\n(?:(?!```|\.Ed).*\n)+", re.M)  # in a page, pasted into a shell
+# The rig's libvirtd is the machine's, and nothing else is: no other endpoint, no configuration, no state.
+ALONE = """ip link set lo up; mount -t tmpfs none /run; mkdir /run/libvirt; mount --bind "$0/run/libvirt" /run/libvirt
+mount -t tmpfs none /var/tmp; [ ! -d /etc/one ] || mount -t tmpfs none /etc/one; exec bash"""
 
 
 class Guests(EndpointCase, RigCase):
@@ -67,6 +76,22 @@ class Guests(EndpointCase, RigCase):
             self.assertTrue(all(-90 <= vm[key] <= 90 for key in RATES), vm)
         self.assertEqual(seen[IDLE]["vm_name"], "web-front")
         self.assert_described(daemon)
+
+    def test_first_steps(self):
+        """endpoint: what README, docs/endpoint.md and telemetryd.8 have one paste for a beginning shows the guests"""
+        pages = {name: STEPS.findall((ROOT / name).read_text().replace("\\e\n", "\\\n"))
+                 for name in ("README.md", "docs/endpoint.md", "share/man/telemetryd.8")}
+        for name, steps in pages.items():
+            self.assertEqual(len(steps), 1, name)
+            environment = {**os.environ, "PATH": f"{args.build.resolve() / 'serve'}:{os.environ['PATH']}"}
+            environment.pop("ONE_TELEMETRY_CONF", None)
+            got = subprocess.run(["unshare", "-n", "-m", "sh", "-ec", ALONE, self.rig.dir], env=environment, text=True,
+                                 input=f"{steps[0]}\nkill %1; wait %1\n", capture_output=True, timeout=60, check=False)
+            self.assertEqual(got.returncode, 0, f"{name}: {got.stderr}")
+            started, answer = (json.loads(each) for each in got.stdout.strip().replace("}{", "}\n{").splitlines())
+            self.assertEqual(started["status"], "started")
+            self.assertEqual({vm["vm_id"]: vm["telemetry"] for vm in answer["vms"]},
+                             {IDLE: "ok", DISK: "ok", BUSY: "ok"}, f"{name}: {got.stderr}")
 
     def test_libvirtd_dies(self):
         """endpoint: libvirtd is killed: VMs stay listed as stale, also after gone_after; started: fresh in two intervals"""

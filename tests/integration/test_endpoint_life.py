@@ -49,6 +49,8 @@ class Life(EndpointCase):
                             ("[server]\nlisten = 0.0.0.0\n", "read_token_file and write_token_file are needed"),
                             (self.no_certificate(), "expected a certificate in PEM format and the key"),
                             ("[server]\nread_token_file = /nowhere\n", r"\[server\] read_token_file: .*/nowhere"),
+                            ("[server]\nport = 4300\n[sink a]\ntype = telemetryd\nurl = http://localhost:4300/\n",
+                             r"\[sink a\] url = http://localhost:4300/: this telemetryd itself listens there"),
                             ("[sink a]\nurl = ftp://x\n", r"\[sink a\]"), ("[collector]\ninterval = 0.5\n", "seconds from 1")):
             got = run(self.program, "--config", self.conf(text), "--check-config")
             self.assertEqual((got.returncode, got.stdout), (2, ""), text)

@@ -57,6 +57,36 @@ static void test_coalescing(void **state)
 }
 
 /* Stored members stand one behind the other, byte by byte. */
+/* A request says what its lines have come through: only what has come the same way goes together. */
+static void test_ways(void **state)
+{
+    static const char *const hosts[] = {"_via.0000000a", "_via.0000000a", "kvm1", "_via.0000000a.0000000b",
+                                        "_via.0000000a"};
+    static const struct {
+        const char *via;
+        guint lines;
+    } wanted[] = {{"0000000a", 2}, {NULL, 1}, {"0000000a.0000000b", 1}, {"0000000a", 1}};
+    g_auto(Rig) rig = rig_new(*state, SINK_TELEMETRYD, FAKE_PLAIN);
+    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        rig.host = hosts[i];
+        add_points(&rig, 1, -1, "");
+    }
+    restart(&rig);
+    for (guint i = 0; i < G_N_ELEMENTS(wanted); i++) {
+        DrainBody body;
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        drain_prepare(rig.drain);
+        CHECK_TEXT(body.via, wanted[i].via, "via");
+        assert_int_equal(body.lines, wanted[i].lines);
+        answer_with(&rig, fake_reply(503, NULL)); /* and the same when it is sent again */
+        wait_for_it(&rig);
+        assert_int_equal(next(&rig, &body), DRAIN_SEND);
+        CHECK_TEXT(body.via, wanted[i].via, "again");
+        answer_with(&rig, fake_reply(204, NULL));
+    }
+    assert_int_equal(waiting(&rig), 0);
+}
+
 static void test_sent_as_stored(void **state)
 {
     g_auto(Rig) rig = rig_new(*state, SINK_INFLUXDB1, FAKE_PLAIN);
@@ -964,6 +994,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_MEMORY(test_nothing),
         IN_MEMORY(test_coalescing),
+        IN_MEMORY(test_ways),
         IN_MEMORY(test_sent_as_stored),
         IN_MEMORY(test_other_forms_are_mended),
         IN_MEMORY(test_invalid_lines_never_leave),

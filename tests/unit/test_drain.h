@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "deliver/drain.h"
 #include "fake_sink.h"
+#include "gather_helpers.h"
 
 #define SINK "influx"
 #define START_NS G_GINT64_CONSTANT(1700000000000000000)
@@ -21,7 +22,8 @@ typedef struct {
     gint64 now_ns;
     guint n_batches;
     guint waits;
-    guint64 points; /* numbers them */
+    guint64 points;   /* numbers them */
+    const char *host; /* of the batches that are added */
 } Rig;
 
 static inline Rig rig_new(Place *place, SinkType type, FakeStyle style)
@@ -30,7 +32,8 @@ static inline Rig rig_new(Place *place, SinkType type, FakeStyle style)
     Rig rig = {.place = place,
                .settings = {.name = name, .type = type, .gzip = true, .lines = 5000},
                .sink = fake_sink_new(type, style, true),
-               .now_ns = START_NS};
+               .now_ns = START_NS,
+               .host = "h"};
     return rig;
 }
 
@@ -52,7 +55,8 @@ static inline void restart(Rig *rig)
 /* As it is stored, whatever it is. */
 static inline void add_stored(Rig *rig, const void *data, gsize length)
 {
-    const SpoolNewBatch batch = {.host = "h", .time_ns = START_NS + rig->n_batches++, .data = data, .length = length};
+    const SpoolNewBatch batch = {
+        .host = rig->host, .time_ns = START_NS + rig->n_batches++, .data = data, .length = length};
     const SpoolTarget target = {.sink = SINK};
     g_autoptr(GError) error = NULL;
     if (!spool_add(rig->place->spool, &batch, &target, 1, NULL, &error))

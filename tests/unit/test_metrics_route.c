@@ -215,7 +215,7 @@ static void it_tells_of_itself(void **state)
     check_families(before);
     assert_false(has_line(before, "one_vm_"));
     g_autoptr(LineSamples) read = line_samples_read(text, strlen(text), 1, service_clock().real_ns);
-    assert_true(feed_lines(c->service.feed, read, text, strlen(text), 1, NULL));
+    assert_true(feed_lines(c->service.feed, read, text, strlen(text), 1, NULL, NULL));
     g_autofree char *after = answer(c);
     check_families(after);
     check_lines(after, there, true);

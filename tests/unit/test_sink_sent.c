@@ -46,6 +46,27 @@ static void test_request(void **state)
     check_body(request, "m f=1i 1\n", 9);
 }
 
+/* What the lines have come through is said of each request anew, beside what else its headers say. */
+static void test_via(void **state)
+{
+    (void)state;
+    SERVER(server, {OK_204, 0, THEN_KEEP, false});
+    const SinkSettings settings = plain_settings(SINK_TELEMETRYD, canned_server_url(server));
+    g_autoptr(SinkPool) pool = sink_pool_new();
+    g_autoptr(Sink) sink = new_sink(pool, &settings);
+    static const char *const lists[] = {NULL, "0000000a.0000000b", "0000000c", "0000000c", NULL};
+    for (guint i = 0; i < G_N_ELEMENTS(lists); i++) {
+        sink_set_via(sink, lists[i]);
+        g_autoptr(SinkReply) reply = ask(pool, sink, "m f=1i 1\n");
+        const GString *request = canned_server_request(server, i);
+        g_autofree char *line = g_strdup_printf("X-One-Telemetry-Via: %s", lists[i] ? lists[i] : "");
+        assert_int_equal(has_header(request, "X-One-Telemetry-Via"), lists[i] != NULL);
+        assert_int_equal(has_line(request, line), lists[i] != NULL);
+        assert_true(has_line(request, "Content-Type: text/plain; charset=utf-8"));
+    }
+    assert_int_equal(canned_server_connections(server), 1);
+}
+
 /* What is sent is what was given: noise, NULs, sizes around those of buffers; and the header says which it is. */
 static void test_bodies(void **state)
 {
@@ -258,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),
+        cmocka_unit_test(test_via),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_secrets_are_masked),

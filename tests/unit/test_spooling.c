@@ -179,6 +179,19 @@ static void queue_and_start(void **state)
         ;
 }
 
+/* What an endpoint collects says in its name where it comes from, in the place of the host. */
+static void queue_of_an_endpoint(void **state)
+{
+    const Place *place = *state;
+    g_autoptr(Spooling) spooling = spooling_of(place, two_sinks, NULL);
+    g_autoptr(Sample) sample = build_random_sample(1, 1);
+    spooling->host = g_strdup("_via.0a1b2c3d");
+    spooling_queue(spooling, sample, NULL, NULL);
+    g_autoptr(GPtrArray) batches = list(place, "one");
+    assert_int_equal(batches->len, 1);
+    assert_non_null(strstr(nth(batches, 0)->name, "-_via.0a1b2c3d-"));
+}
+
 static void queue_fails(void **state)
 {
     const Place *place = *state;
@@ -267,6 +280,7 @@ int main(void)
         IN_PLACE(figures),
         IN_PLACE(figures_make_nothing),
         IN_PLACE(queue_and_start),
+        IN_PLACE(queue_of_an_endpoint),
         IN_PLACE(queue_fails),
         cmocka_unit_test(reported_when_it_begins_changes_and_ends),
         cmocka_unit_test(same_trouble),
