@@ -32,9 +32,9 @@ class App {
         this.#prepareControls();
         addEventListener("hashchange", () => this.#route());
         addEventListener("keydown", (event) => this.#key(event));
-        document.addEventListener("visibilitychange", () => this.#render());
+        document.addEventListener("visibilitychange", () => this.#attend());
         this.#route();
-        this.live.start(this.interval);
+        this.#attend();
         this.#tick();
     }
 
@@ -149,6 +149,16 @@ class App {
         this.fresh = true;
         if (!this.rendered)
             this.#render();
+    }
+
+    /** Who is not looked at asks for nothing: a browser has six connections for all its pages of an endpoint, also for those
+     * that it keeps for the way back. */
+    #attend() {
+        if (document.hidden)
+            this.live.stop();
+        else
+            this.live.start(this.interval);
+        this.#render();
     }
 
     /** Shows what is new once in an interval, however often it comes. */
