@@ -37,12 +37,23 @@ gint64 influx_step_ns(const HistoryQuery *query)
     return MAX(seconds, span_ns / NS_PER_S / most + 1) * NS_PER_S;
 }
 
-static char *vm_parameter(const HistoryQuery *query)
+/* All that came with the request: $vm, and from $from up to $to. InfluxDB 1 takes times as numbers of nanoseconds, 3 as
+ * texts in the place of its timestamp literals; where an interval or a field's name stands neither takes a parameter.
+ */
+static char *parameters_of(const HistoryQuery *query, SinkType type)
 {
     JsonWriter json = {.out = g_string_new(NULL)};
     g_autofree char *vm = g_strdup_printf("%" G_GUINT64_FORMAT, query->vm_id);
+    g_autofree char *from = json_timestamp(query->from_ns), *to = json_timestamp(query->to_ns);
     json_begin(&json, '{');
     json_text_member(&json, "vm", vm); /* a tag is text */
+    if (type == SINK_INFLUXDB1) {
+        json_i64_member(&json, "from", query->from_ns);
+        json_i64_member(&json, "to", query->to_ns);
+    } else {
+        json_text_member(&json, "from", from);
+        json_text_member(&json, "to", to);
+    }
     json_end(&json, '}');
     return g_string_free(json.out, FALSE);
 }
@@ -57,9 +68,9 @@ static char *influxql(const HistoryQuery *query)
         g_string_append_printf(text, "%smean(\"%s\"),min(\"%s\"),max(\"%s\")", i ? "," : "", field, field, field);
     }
     g_string_append_printf(text,
-                           " FROM \"vm_totals\" WHERE \"VMID\" = $vm AND time >= %" G_GINT64_FORMAT
-                           " AND time < %" G_GINT64_FORMAT " GROUP BY time(%" G_GINT64_FORMAT "s) fill(none)",
-                           query->from_ns, query->to_ns, influx_step_ns(query) / NS_PER_S);
+                           " FROM \"vm_totals\" WHERE \"VMID\" = $vm AND time >= $from AND time < $to"
+                           " GROUP BY time(%" G_GINT64_FORMAT "s) fill(none)",
+                           influx_step_ns(query) / NS_PER_S);
     return g_string_free(text, FALSE);
 }
 
@@ -71,7 +82,7 @@ static void append_parameter(GString *path, const char *name, const char *value)
 
 static void question_v1(const SinkSettings *sink, const HistoryQuery *query, InfluxQuestion *ret)
 {
-    g_autofree char *text = influxql(query), *parameters = vm_parameter(query);
+    g_autofree char *text = influxql(query), *parameters = parameters_of(query, sink->type);
     GString *path = g_string_new("/query");
     append_parameter(path, "db", sink->database);
     if (*sink->retention_policy)
@@ -87,7 +98,6 @@ static void question_v1(const SinkSettings *sink, const HistoryQuery *query, Inf
 
 static char *sql(const HistoryQuery *query)
 {
-    g_autofree char *from = json_timestamp(query->from_ns), *to = json_timestamp(query->to_ns);
     GString *text = g_string_new(NULL);
     g_string_printf(text, "SELECT date_bin(INTERVAL '%" G_GINT64_FORMAT " seconds', time) AS t",
                     influx_step_ns(query) / NS_PER_S);
@@ -96,14 +106,14 @@ static char *sql(const HistoryQuery *query)
         g_string_append_printf(text, ", avg(\"%s\") AS a%u, min(\"%s\") AS b%u, max(\"%s\") AS c%u", field, i, field, i,
                                field, i);
     }
-    g_string_append_printf(
-        text, " FROM vm_totals WHERE \"VMID\" = $vm AND time >= '%s' AND time < '%s' GROUP BY t ORDER BY t", from, to);
+    g_string_append(text,
+                    " FROM vm_totals WHERE \"VMID\" = $vm AND time >= $from AND time < $to GROUP BY t ORDER BY t");
     return g_string_free(text, FALSE);
 }
 
 static void question_v3(const SinkSettings *sink, const HistoryQuery *query, InfluxQuestion *ret)
 {
-    g_autofree char *text = sql(query), *parameters = vm_parameter(query);
+    g_autofree char *text = sql(query), *parameters = parameters_of(query, sink->type);
     JsonWriter json = {.out = g_string_new(NULL)};
     json_begin(&json, '{');
     json_text_member(&json, "db", sink->database);
@@ -114,6 +124,11 @@ static void question_v3(const SinkSettings *sink, const HistoryQuery *query, Inf
     json_end(&json, '}');
     ret->path = g_strdup("/api/v3/query_sql");
     ret->body = g_string_free(json.out, FALSE);
+}
+
+bool influx_can_be_asked(SinkType type)
+{
+    return type == SINK_INFLUXDB1 || type == SINK_INFLUXDB3;
 }
 
 bool influx_question(const SinkSettings *sink, const HistoryQuery *query, InfluxQuestion *ret_question, GError **error)

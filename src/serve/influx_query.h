@@ -23,6 +23,7 @@ void influx_question_clear(InfluxQuestion *question);
  * HISTORY_POINTS_WANTED of them; whole seconds. */
 gint64 influx_step_ns(const HistoryQuery *query);
 
+bool influx_can_be_asked(SinkType type);
 bool influx_question(const SinkSettings *sink, const HistoryQuery *query, InfluxQuestion *ret_question, GError **error);
 
 /* The body of a good answer. NULL: error. Owned by the caller. */

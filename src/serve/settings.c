@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "gather/state.h"
+#include "serve/influx_query.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -210,14 +211,31 @@ static bool set_store(const Config *config, Settings *settings, GError **error)
     return check_stale_after(settings, error);
 }
 
-static bool set_history(const Config *config, Settings *settings, GError **error)
+static bool check_history_sink(const Config *config, GError **error)
 {
     const char *influx = config_text(config, CONFIG_history_influx);
-    if (*influx && !config_named(config, "sink", influx)) {
-        g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
-                    "[history] influx = %s: there is no [sink %s]; expected the name of one", influx, influx);
+    const Config *sink = config_named(config, "sink", influx);
+    if (!*influx)
+        return true;
+    const char *expected = "expected the name of one with type = influxdb1 or influxdb3, which can be asked";
+    if (!sink)
+        g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE, "[history] influx = %s: there is no [sink %s]; %s", influx,
+                    influx, expected);
+    else if (!config_integer(sink, CONFIG_sink_enabled))
+        g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE, "[history] influx = %s: [sink %s] is not enabled; %s",
+                    influx, influx, expected);
+    else if (!influx_can_be_asked((SinkType)config_integer(sink, CONFIG_sink_type)))
+        g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE, "[history] influx = %s: [sink %s] has type = %s; %s",
+                    influx, influx, config_written(sink, CONFIG_sink_type), expected);
+    else
+        return true;
+    return false;
+}
+
+static bool set_history(const Config *config, Settings *settings, GError **error)
+{
+    if (!check_history_sink(config, error))
         return false;
-    }
     const char *file = config_text(config, CONFIG_history_file);
     settings->history_enabled = config_integer(config, CONFIG_history_enabled) != 0;
     settings->history_file = *file ? g_strdup(file) : g_build_filename(settings->state_dir, "history.sqlite", NULL);

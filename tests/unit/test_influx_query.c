@@ -40,8 +40,9 @@ static void test_question_v1(void **state)
         plain,
         "/query?db=one & \"two\"&rp=a/b&epoch=ns&q=SELECT mean(\"cpu_usage_percent\"),min(\"cpu_usage_percent\"),"
         "max(\"cpu_usage_percent\"),mean(\"net_rxbytes_per_sec\"),min(\"net_rxbytes_per_sec\"),"
-        "max(\"net_rxbytes_per_sec\") FROM \"vm_totals\" WHERE \"VMID\" = $vm AND time >= 1795680840000000000"
-        " AND time < 1795684440000000000 GROUP BY time(60s) fill(none)&params={\"vm\":\"83\"}");
+        "max(\"net_rxbytes_per_sec\") FROM \"vm_totals\" WHERE \"VMID\" = $vm AND time >= $from"
+        " AND time < $to GROUP BY time(60s) fill(none)&params={\"vm\":\"83\",\"from\":1795680840000000000,"
+        "\"to\":1795684440000000000}");
     assert_non_null(strstr(question.path, "db=one%20%26%20%22two%22&rp=a%2Fb&"));
     assert_null(question.body);
     influx_question_clear(&question);
@@ -58,11 +59,14 @@ static void test_question_v3(void **state)
     cJSON *body = cJSON_ParseWithOpts(question.body, NULL, 1);
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(body, "db")), "one & \"two\"");
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(body, "format")), "json");
-    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(body, "params"), "vm")), "83");
+    const cJSON *parameters = cJSON_GetObjectItem(body, "params");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(parameters, "vm")), "83");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(parameters, "from")), "2026-11-26T08:14:00.000Z");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(parameters, "to")), "2026-11-26T09:14:00.000Z");
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(body, "q")),
                         "SELECT date_bin(INTERVAL '60 seconds', time) AS t, avg(\"cpu_usage_percent\") AS a0,"
                         " min(\"cpu_usage_percent\") AS b0, max(\"cpu_usage_percent\") AS c0 FROM vm_totals WHERE"
-                        " \"VMID\" = $vm AND time >= '2026-11-26T08:14:00.000Z' AND time < '2026-11-26T09:14:00.000Z'"
+                        " \"VMID\" = $vm AND time >= $from AND time < $to"
                         " GROUP BY t ORDER BY t");
     cJSON_Delete(body);
     influx_question_clear(&question);

@@ -69,6 +69,12 @@ static const struct {
      "(30.5 s), so that one collection that is late makes nothing stale: 92s or more"},
     {"[telemetry]\nstale_after = 3s\n[collector]\ninterval = 1\n", NULL},
     {"[history]\ninflux = db\n", "there is no [sink db]"},
+    {"[sink db]\ntype = influxdb2\n[history]\ninflux = db\n",
+     "[sink db] has type = influxdb2; expected the name of one"},
+    {"[sink db]\ntype = victoriametrics\n[history]\ninflux = db\n", "[sink db] has type = victoriametrics"},
+    {"[sink db]\ntype = telemetryd\n[history]\ninflux = db\n", "[sink db] has type = telemetryd"},
+    {"[sink db]\nenabled = no\n[history]\ninflux = db\n", "[sink db] is not enabled"},
+    {"[sink db]\ntype = influxdb3\n[history]\ninflux = db\n", NULL},
     {"[sink db]\ntype = influxdb1\nurl = http://127.0.0.1:8086\ndatabase = one\n[history]\ninflux = db\n", NULL},
 };
 
