@@ -100,10 +100,12 @@ export class Fleet {
     constructor() {
         this.vms = new Map();
         this.loaded = false;
+        this.trouble = null; // why nothing can be seen at all
         this.members = 0; // counts who comes and goes
     }
 
-    replace(list) {
+    replace(list, trouble = null) {
+        this.trouble = trouble;
         const seen = new Set(list.map((data) => data.vm_id));
         for (const id of this.vms.keys()) {
             if (!seen.has(id))
@@ -114,6 +116,8 @@ export class Fleet {
     }
 
     merge(list) {
+        if (list.length > 0)
+            this.trouble = null;
         for (const data of list) {
             const vm = this.vms.get(data.vm_id);
             if (vm) {

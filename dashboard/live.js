@@ -63,9 +63,15 @@ export class Live {
     }
 
     async #fetchAll(signal) {
-        const answer = await getJson(VM_TELEMETRY);
-        if (!signal.aborted)
-            this.fleet.replace(answer.vms);
+        try {
+            const answer = await getJson(VM_TELEMETRY);
+            if (!signal.aborted)
+                this.fleet.replace(answer.vms);
+        } catch (error) {
+            if (error.status !== 503 || signal.aborted) // it answers, but sees nothing itself
+                throw error;
+            this.fleet.replace([], error.message);
+        }
     }
 
     async #stream(signal) {
@@ -84,7 +90,7 @@ export class Live {
 
     #take(event, data) {
         if (event === "snapshot")
-            this.fleet.replace(data.vms);
+            this.fleet.replace(data.vms, data.detail ?? null);
         else if (event === "sample")
             this.fleet.merge(data.vms);
         else if (event === "ended")

@@ -220,7 +220,7 @@ export class FleetView {
     }
 
     #showNothing() {
-        const what = this.selected.length > 0 ? "" : !this.fleet.loaded ? this.app.state : this.fleet.vms.size === 0 ? "none" : "filtered";
+        const what = this.selected.length > 0 ? "" : !this.fleet.loaded ? this.app.state : this.fleet.vms.size > 0 ? "filtered" : this.fleet.trouble ?? "none";
         if (what === this.shownNothing)
             return;
         this.shownNothing = what;
@@ -241,6 +241,8 @@ export class FleetView {
         if (what === "token")
             return notice("A token is needed", "This endpoint gives its figures only to those that have its read or write token.",
                 el("button", {type: "button", onclick: () => this.app.askToken()}, "Enter the token"));
+        if (what === this.fleet.trouble)
+            return notice("Nothing can be seen", what, el("a", {href: "#/health"}, "Health: what feeds this endpoint"));
         return el("p", {class: "loading"}, "Loading VMs…");
     }
 

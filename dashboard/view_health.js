@@ -27,6 +27,11 @@ function table(title, heads, rows, none) {
     return el("section", {class: "devices", "data-health": title}, el("h3", {}, title), rows.length ? scroll() : el("p", {class: "none"}, none));
 }
 
+/** Domains that run there and are not ours to tell of. */
+function leftOut(n) {
+    return n > 0 ? el("span", {title: "domains whose name is not one-<ID>"}, format.count(n)) : "0";
+}
+
 /** What is wrong, and what to do about it. */
 function trouble(part) {
     return [part.error, part.advice].filter(Boolean).join(" – ") || "";
@@ -84,16 +89,16 @@ export class HealthView {
             ["Collections", format.count(state.total_collections)], ["Errors", format.count(state.total_errors)],
             ["Last", since(state.last_collection_time, now)], ["VMs", format.count(state.vms_monitored)]));
         this.parts.replaceChildren(
-            table("libvirt", ["Connection", "Status", "VMs", "Last collection", "Took", "Errors", "What is wrong"], diagnostic.libvirt.map((uri) =>
+            table("libvirt", ["Connection", "Status", "VMs", "Last collection", "Took", "Errors", "Left out", "What is wrong"], diagnostic.libvirt.map((uri) =>
                 [uri.uri, status(uri.status), format.count(uri.vms), since(uri.last_collection, now), format.milliseconds(uri.collect_ms),
-                 format.count(uri.errors), trouble(uri)]), "no connection is configured"),
+                 format.count(uri.errors), leftOut(uri.left_out), trouble(uri)]), "no connection is configured"),
             table("Hosts", ["Host", "Source", "Status", "VMs", "Last sample", "Every", "Clock skew", "What is wrong"], diagnostic.hosts.map((host) =>
                 [host.host, host.source, status(host.status), format.count(host.vms), since(host.last_sample, now),
                  format.span(host.interval_seconds), `${host.clock_skew_seconds.toFixed(1)} s`, trouble(host)]), "no host has sent anything yet"),
             this.#sinks(diagnostic), this.#feed(diagnostic, now), this.#history(diagnostic, state, now));
     }
 
-    #sinks({forwarding, influx}) {
+    #sinks({forwarding, spool, forwarder}) {
         const rows = (forwarding?.sinks ?? []).map((sink) => [
             sink.name, sink.type, status(sink.status ?? (sink.failures > 0 ? "error" : "ok")), format.count(sink.queued_batches),
             format.bytes(sink.queued_bytes), sink.oldest_age_seconds === null ? "nothing waits" : format.span(sink.oldest_age_seconds),
@@ -102,17 +107,16 @@ export class HealthView {
                 ? "" : `, next attempt in ${format.span(sink.next_attempt_seconds)}`}` : trouble(sink)]);
         const sinks = table("Sinks", ["Sink", "Type", "Status", "Batches waiting", "Bytes waiting", "Oldest", "Last success", "Lines refused", "What is wrong"],
                             rows, "none is configured: nothing is passed on");
-        if (influx.error)
-            sinks.append(el("p", {class: "trouble"}, trouble(influx)));
-        if (forwarding?.spool)
-            sinks.append(el("p", {class: "count"}, `Spool: ${forwarding.spool}`));
+        if (spool)
+            sinks.append(facts(["Spool", [status(spool.status), ` ${forwarding?.spool ?? ""}`]], spool.error && ["What is wrong", trouble(spool)],
+                ["Forwarder", [status(forwarder.status)]], forwarder.error && ["What is wrong", trouble(forwarder)]));
         return sinks;
     }
 
     #feed({feed}, now) {
         return el("section", {class: "devices", "data-health": "Feed"}, el("h3", {}, "What came in"), facts(
             ["Last sample", since(feed.last_sample, now)], ["Samples", format.count(feed.samples)], ["Lines", format.count(feed.lines)],
-            ["Lines refused", format.count(feed.refused_lines)], ["Lines passed on", format.count(feed.relayed_lines)],
+            ["Lines refused", format.count(feed.refused_lines)], ["Lines passed on", format.count(feed.relayed_lines)], ["Lines that came back", format.count(feed.returned_lines)],
             ["Failures to pass on", format.count(feed.relay_failures)], ["VMs refused", format.count(feed.refused_vms)]));
     }
 
