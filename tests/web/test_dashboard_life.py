@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard, in Chromium, while things change: VMs come and go, telemetryd dies and comes back, a token is wanted."""
+import signal
+
+import dashboard  # noqa: F401 (where the modules are)
+from dashboard import CARD_FIGURES, WebCase
+from harness import args, main
+from telemetryd import now_ns, totals
+
+FIGURE = "return document.querySelector(`[data-vm-id='${arguments[0]}'] [data-figure=${arguments[1]}]`)?.textContent"
+IS = f"return (() => {{ {FIGURE} }}).apply(null, arguments) === arguments[2]"
+STOP = "return [...document.querySelectorAll('.health button')].find((b) => b.textContent === 'Stop' && !b.disabled)"
+READ, WRITE = "reading-token-1", "writing-token-1"
+
+
+def usage(vm_id, percent):
+    return totals(vm_id, now_ns(), cpu_usage_percent=f"{percent:.1f}", memory_usage_percent="50.0")
+
+
+class Life(WebCase):
+    def test_vms_come_and_go(self):
+        """dashboard: a VM that appears is there, one that ends is gone, a new figure takes the place of the old"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        self.shows(1)
+        browser.wait(IS, 83, "cpu", "10.0 %")
+        daemon.write(usage(83, 33) + usage(84, 20))
+        self.shows(2, seconds=5)
+        browser.wait(IS, 83, "cpu", "33.0 %", seconds=5)
+        daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n')
+        self.assertEqual(list(self.shows(1, seconds=5)), [84])
+        self.assertEqual(self.texts(".count"), ["1 VM"])
+
+    def test_killed(self):
+        """dashboard: telemetryd is killed: the page says so; it is started again: the page goes on by itself"""
+        self.allowed = [r"ERR_(CONNECTION|INCOMPLETE|EMPTY|SOCKET|NETWORK)"]
+        daemon = self.daemon()
+        self.fill(daemon)
+        browser = self.page(daemon)
+        self.shows(5)
+        daemon.kill()
+        self.state("offline", seconds=10)
+        self.assertEqual(self.texts("#connection"), ["◆ no answer, trying again"])
+        self.assert_accessible()
+        daemon.start()
+        self.fill(daemon)
+        self.state("live", seconds=30)
+        self.assert_figures(self.shows(5), daemon.vms(), CARD_FIGURES)
+        daemon.write(usage(83, 21))
+        browser.wait(IS, 83, "cpu", "21.0 %", seconds=5)
+        daemon.restart(signal.SIGTERM)
+        daemon.write(usage(83, 22))
+        browser.wait(IS, 83, "cpu", "22.0 %", seconds=30)
+
+    def test_polling(self):
+        """dashboard: where the stream does not get through, it asks"""
+        self.allowed = ["ERR_BLOCKED_BY_CLIENT"]
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        self.browser.cdp("Network.enable")
+        self.browser.cdp("Network.setBlockedURLs", urls=["*/api/telemetry/stream*"])
+        try:
+            browser = self.page(daemon, state="polling")
+            browser.wait(IS, 83, "cpu", "10.0 %")
+            daemon.write(usage(83, 11))
+            browser.wait(IS, 83, "cpu", "11.0 %", seconds=5)
+        finally:
+            self.browser.cdp("Network.setBlockedURLs", urls=[])
+        self.state("live", seconds=30)
+
+    def test_pause_and_interval(self):
+        """dashboard: paused, it stands still; a longer interval is asked for, and kept for the next time"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        browser.wait(IS, 83, "cpu", "10.0 %")
+        browser.click("#pause")
+        self.state("paused")
+        self.assertEqual(browser.js("return document.querySelector('#pause').ariaPressed"), "true")
+        daemon.write(usage(83, 12))
+        browser.evaluate("new Promise((done) => setTimeout(done, 2500))")
+        self.assertEqual(browser.js(FIGURE, 83, "cpu"), "10.0 %")
+        browser.click("#pause")
+        browser.wait(IS, 83, "cpu", "12.0 %", seconds=5)
+        self.choose("#interval", "5000")
+        self.state("polling")
+        self.page(daemon, state="polling")
+        self.assertEqual(browser.js("return document.querySelector('#interval').value"), "5000")
+        browser.wait(IS, 83, "cpu", "12.0 %")
+        daemon.write(usage(83, 13))
+        browser.wait(IS, 83, "cpu", "13.0 %", seconds=12)
+        self.take_network()
+        self.choose("#interval", "1000")
+        self.state("live")
+
+    def test_token(self):
+        """dashboard: where a token is needed it asks for one, in words; a wrong one is no use, the right one is"""
+        self.allowed = ["401", "403"]
+        daemon = self.daemon(server={"read_token_file": self.secret(READ), "write_token_file": self.secret(WRITE)},
+                             collector={"enabled": "yes", "uris": "test:///default"})
+        daemon.token = WRITE
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon, state="token")
+        browser.wait("return document.querySelector('#token').open")
+        self.assert_accessible()
+        browser.keys("Escape")
+        browser.wait("return !document.querySelector('#token').open")
+        self.assertEqual(self.texts(".notice h2"), ["A token is needed"])
+        self.assert_accessible()
+        browser.click(".notice button")
+        browser.type("#token-text", "wrong")
+        browser.keys("Enter")
+        browser.wait("return document.body.dataset.state === 'token' && document.querySelector('#token').open")
+        browser.type("#token-text", READ)
+        browser.keys("Enter")
+        self.state("live")
+        self.shows(1)
+        self.assertNotIn(READ, browser.js("return location.href + document.body.innerText"))
+        self.page(daemon)
+        self.shows(1)
+        browser.js("location.hash = '#/health'")
+        browser.wait(f"{STOP}?.click() ?? document.querySelector('#token').open")
+        self.assertIn("write token", self.texts("#token-why")[0])
+        browser.type("#token-text", WRITE)
+        browser.keys("Enter")
+        browser.wait("return !document.querySelector('#token').open")
+        browser.wait(STOP)
+        browser.js(f"{STOP}.click()")
+        self.settles(lambda: not daemon.json("status")["running"], "it does not stop")
+
+
+class Health(WebCase):
+    def cells(self, title):
+        return self.browser.js("""return [...document.querySelectorAll(`[data-health="${arguments[0]}"] tbody tr`)]
+            .map((row) => [...row.cells].map((cell) => cell.innerText))""", title)
+
+    def ready(self):
+        self.browser.wait("return document.querySelector('[data-health=Sinks]')")
+
+    def test_equals_diagnostic(self):
+        """dashboard: health: hosts, sinks and what came in are as diagnostic has them; what a sink refuses, in its words"""
+        daemon = self.daemon(sink__down={"url": "http://127.0.0.1:1", "database": "one"},
+                             forward={"program": args.build / "hooks" / "forward", "linger": 1})
+        self.fill(daemon)
+        self.settles(lambda: daemon.json("diagnostic")["forwarding"]["sinks"][0]["failures"] > 0, "the sink is not down")
+        self.page(daemon, "#/health")
+        self.ready()
+        told = daemon.json("diagnostic")
+        sink, host = told["forwarding"]["sinks"][0], told["hosts"][0]
+        row = self.cells("Sinks")[0]
+        self.assertEqual((row[0], row[1], row[2], row[6]), ("down", sink["type"], "◆ error", "never"))
+        self.assertEqual(int(row[3]), sink["queued_batches"])
+        self.assertIn(sink["error"] or sink["last_error"], row[8])
+        row = self.cells("Hosts")[0]
+        self.assertEqual((row[0], row[1], int(row[3])), (host["host"], host["source"], host["vms"]))
+        facts = dict(zip(self.texts('[data-health="Feed"] dt'), self.texts('[data-health="Feed"] dd')))
+        self.assertEqual(int(facts["Lines"].replace(",", "")), told["feed"]["lines"])
+        self.assertEqual(int(facts["Lines passed on"].replace(",", "")), told["feed"]["relayed_lines"])
+        for scheme in ("light", "dark"):
+            self.browser.media(color_scheme=scheme)
+            for size in (dashboard.DESKTOP, dashboard.PHONE):
+                self.browser.size(*size)
+                with self.subTest(scheme=scheme, size=size):
+                    self.assert_accessible()
+                    self.assertLessEqual(self.browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+
+    def test_start_and_stop(self):
+        """dashboard: health: the collector is stopped and started, and it says what came of it"""
+        daemon = self.daemon(collector={"enabled": "yes", "uris": "test:///default"})
+        browser = self.page(daemon, "#/health")
+        self.ready()
+        for button, running in (("Stop", False), ("Start", True)):
+            browser.wait("window.button = [...document.querySelectorAll('.health button')].find((b) => b.textContent === "
+                         "arguments[0]); return !button.disabled", button)
+            browser.js("button.click()")
+            self.settles(lambda running=running: daemon.json("status")["running"] is running, button)
+            browser.wait("return document.querySelector('[data-health=Collector] dd').textContent === arguments[0]",
+                         "running" if running else "stopped")
+            self.assertTrue(self.texts(".health [role=status]")[0])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
