@@ -306,20 +306,31 @@ static void append_infos(GString *out, Scope scope, const GPtrArray *things)
 
 /* --- the exposition --- */
 
-static void append_scope(GString *out, Scope scope, const GPtrArray *things)
+typedef struct {
+    GString *text;
+    void (*relieve)(gpointer data);
+    gpointer data;
+} Out;
+
+static void append_scope(const Out *out, Scope scope, const GPtrArray *things)
 {
-    append_infos(out, scope, things);
+    append_infos(out->text, scope, things);
+    out->relieve(out->data);
     for (guint i = 0; i < metric_count(scope); i++) {
         Metric m = metric_first(scope) + i;
-        if (metric_info[m].prometheus && metric_info[m].kind != KIND_TEXT)
-            append_figures(out, m, things);
+        if (!metric_info[m].prometheus || metric_info[m].kind == KIND_TEXT)
+            continue;
+        append_figures(out->text, m, things);
+        out->relieve(out->data);
     }
     if (scope == SCOPE_HOST)
-        append_sample_times(out, things);
+        append_sample_times(out->text, things);
 }
 
-GString *prometheus_write(const Sample *const *samples, guint n)
+void prometheus_write_parts(GString *out, const Sample *const *samples, guint n, void (*relieve)(gpointer data),
+                            gpointer data)
 {
+    const Out parts = {out, relieve, data};
     Scoped scopes[N_SCOPES];
     for (int scope = 0; scope < N_SCOPES; scope++)
         scopes[scope] = (Scoped){.things = g_ptr_array_new_with_free_func(thing_free),
@@ -327,11 +338,21 @@ GString *prometheus_write(const Sample *const *samples, guint n)
     for (guint i = 0; i < n; i++)
         take_sample(scopes, samples[i]);
 
-    GString *out = g_string_new(NULL);
     for (int scope = 0; scope < N_SCOPES; scope++) {
-        append_scope(out, (Scope)scope, scopes[scope].things);
+        append_scope(&parts, (Scope)scope, scopes[scope].things);
         g_hash_table_destroy(scopes[scope].seen);
         g_ptr_array_free(scopes[scope].things, TRUE);
     }
+}
+
+static void keep(gpointer data)
+{
+    (void)data; /* all of it is wanted at once */
+}
+
+GString *prometheus_write(const Sample *const *samples, guint n)
+{
+    GString *out = g_string_new(NULL);
+    prometheus_write_parts(out, samples, n, keep, NULL);
     return out;
 }

@@ -20,6 +20,9 @@
  * Absent values are left out, so are devices without a name and families without a series. No series is there twice: of
  * two things with the same labels (a VM in two samples of one host) the first is taken. Text owned by the caller. */
 GString *prometheus_write(const Sample *const *samples, guint n);
+/* The same appended to `out`; after each family `relieve` is called, which may move what is there elsewhere. */
+void prometheus_write_parts(GString *out, const Sample *const *samples, guint n, void (*relieve)(gpointer data),
+                            gpointer data);
 
 /* The family the metric is in, for a text one_<scope>_info; NULL: none. Owned by the caller. */
 char *prometheus_family(Metric m);

@@ -11,8 +11,17 @@ const char *request_header(const Request *request, const char *name)
 Reply *reply_new(guint status, const char *type, GBytes *body)
 {
     Reply *reply = g_new(Reply, 1);
-    *reply = (Reply){.status = status, .type = type, .body = body};
+    *reply = (Reply){.status = status, .type = type, .body = body, .body_fd = -1};
     return reply;
+}
+
+void reply_keep_in_file(Reply *reply)
+{
+    if (reply->body_fd >= 0)
+        return;
+    Body body = body_of_bytes(reply->body);
+    reply->body = body.bytes;
+    reply->body_fd = body.fd;
 }
 
 Reply *reply_json(guint status, GString *text)

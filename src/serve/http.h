@@ -3,6 +3,7 @@
  * sockets. */
 #pragma once
 
+#include "serve/body.h"
 #include "serve/target.h"
 
 typedef struct {
@@ -20,6 +21,7 @@ const char *request_header(const Request *request, const char *name);
 typedef struct {
     guint status;
     GBytes *body;       /* NULL: none */
+    int body_fd;        /* of the file that it is in, and that it closes; -1: in the heap */
     GBytes *packed;     /* the body with gzip, where that was made beforehand; NULL: the server does it */
     const char *type;   /* static; NULL: none */
     char *etag;         /* with its quotes; NULL: none */
@@ -32,6 +34,7 @@ typedef struct {
 } Reply;
 
 Reply *reply_new(guint status, const char *type, GBytes *body); /* takes the body over */
+void reply_keep_in_file(Reply *reply);                          /* its body, where that is large: see body.h */
 Reply *reply_json(guint status, GString *text);                 /* takes the text over */
 /* {"error": its word for the status, "detail": one sentence} */
 Reply *reply_error(guint status, const char *format, ...) G_GNUC_PRINTF(2, 3);

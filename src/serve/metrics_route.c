@@ -37,7 +37,12 @@ static void add_host(Sample *sample, const HostView *host)
     }
 }
 
-static GString *figures(const GArray *views, const GPtrArray *hosts)
+static void relieve(gpointer writer)
+{
+    body_relieve(writer);
+}
+
+static void append_figures(BodyWriter *out, const GArray *views, const GPtrArray *hosts)
 {
     g_autoptr(GHashTable) by_host = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) samples = g_ptr_array_new_with_free_func((GDestroyNotify)sample_free);
@@ -51,7 +56,7 @@ static GString *figures(const GArray *views, const GPtrArray *hosts)
             g_ptr_array_add(sample_of(by_host, samples, view->record->host ? view->record->host : "")->vms,
                             view->record->sample);
     }
-    return prometheus_write((const Sample *const *)samples->pdata, samples->len);
+    prometheus_write_parts(out->text, (const Sample *const *)samples->pdata, samples->len, relieve, out);
 }
 
 /* --- how good they are --- */
@@ -164,13 +169,17 @@ Reply *route_metrics(Service *service, const Request *request)
     const StoreClock now = service_clock();
     g_autoptr(GArray) views = store_list(service->store, STORE_LIVE, now);
     g_autoptr(GPtrArray) hosts = store_hosts(service->store, now);
-    GString *out = figures(views, hosts);
-    append_worth(out, views);
-    append_info(out);
-    append_feed(out, service);
-    append_history(out, service);
-    append_collector(out, service);
-    Reply *reply = reply_new(200, PROMETHEUS_CONTENT_TYPE, g_string_free_to_bytes(out));
+    BodyWriter out;
+    body_begin(&out);
+    append_figures(&out, views, hosts);
+    append_worth(out.text, views);
+    append_info(out.text);
+    append_feed(out.text, service);
+    append_history(out.text, service);
+    append_collector(out.text, service);
+    const Body body = body_end(&out);
+    Reply *reply = reply_new(200, PROMETHEUS_CONTENT_TYPE, body.bytes);
+    reply->body_fd = body.fd;
     reply->cacheable = true;
     return reply;
 }

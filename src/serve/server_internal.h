@@ -30,7 +30,7 @@ typedef int MhdResult;
 
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3" /* of TLS */
 #define BODY_BYTES_MAX (256 * 1024 * 1024) /* of all requests together that are being read or worked at */
-#define HELD_BYTES_MAX (256 * 1024 * 1024) /* of renderings; above that the slowest clients are let go */
+#define HELD_BYTES_MAX (256 * 1024 * 1024) /* of renderings, in heap and files; above that the slowest clients go */
 #define QUEUE_MAX 256                      /* requests that wait for a worker */
 #define BUSY_RETRY_S 1                     /* Retry-After of a 503 */
 

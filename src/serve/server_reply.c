@@ -3,17 +3,15 @@
  * until it is sent, or into a file in memory. The responses of a rendering are made once and sent to all. */
 #include "serve/server_internal.h"
 
-#include "base/file.h"
 #include "base/log.h"
 #include "serve/accept.h"
 #include "serve/gzip.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#define FILE_WORTH 65536 /* bytes of a body that is sent from a file */
 #define PREFLIGHT_S "600"
 #define ALLOWED_HEADERS "Authorization, Content-Type, Content-Encoding, If-None-Match, Last-Event-ID"
 #define READABLE_HEADERS "ETag, Retry-After, X-Influxdb-Error"
@@ -45,41 +43,37 @@ static void add_preflight(struct MHD_Response *response, const char *allow)
     add(response, MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S);
 }
 
-/* A file in memory, whose pages the kernel sends as they are: half of what a large body costs is that it is copied,
- * once for each client. NULL: there is none to be had. */
-static struct MHD_Response *response_of_file(gconstpointer data, gsize length)
+/* Of a file (body.h), whose pages the kernel sends as they are: half of what a large body costs is that it is copied,
+ * once for each client. NULL: it has none, or no descriptor is left. */
+static struct MHD_Response *response_of_file(gsize length, int fd)
 {
-    int fd = memfd_create("answer", MFD_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    struct MHD_Response *response = file_write_all(fd, data, length) ? MHD_create_response_from_fd64(length, fd) : NULL;
-    if (!response)
-        close(fd); /* else it goes with the response */
+    int own = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    struct MHD_Response *response = own >= 0 ? MHD_create_response_from_fd64(length, own) : NULL;
+    if (own >= 0 && !response)
+        close(own); /* else it goes with the response */
     return response;
 }
 
 /* TLS has to read what it sends, so there a file is of no use. */
-static struct MHD_Response *response_of_body(const Server *server, GBytes *body, bool is_shared)
+static struct MHD_Response *response_of_body(const Server *server, Body body)
 {
     gsize length = 0;
-    gconstpointer data = body ? g_bytes_get_data(body, &length) : NULL;
-    struct MHD_Response *response =
-        is_shared && length >= FILE_WORTH && !server->options.cert ? response_of_file(data, length) : NULL;
+    gconstpointer data = body.bytes ? g_bytes_get_data(body.bytes, &length) : NULL;
+    struct MHD_Response *response = server->options.cert ? NULL : response_of_file(length, body.fd);
     if (response)
         return response;
     return MHD_create_response_from_buffer(length, length ? (gpointer)(guintptr)data : (gpointer)(guintptr) "",
                                            MHD_RESPMEM_PERSISTENT);
 }
 
-/* Headers of the reply. `body`: what is sent of it, NULL nothing; `is_shared`: to many. */
-static struct MHD_Response *make_response(const Server *server, const Reply *reply, GBytes *body, int origin,
-                                          bool is_shared)
+/* Headers of the reply. `body`: what is sent of it, none: nothing. */
+static struct MHD_Response *make_response(const Server *server, const Reply *reply, Body body, int origin)
 {
-    struct MHD_Response *response = response_of_body(server, body, is_shared);
+    struct MHD_Response *response = response_of_body(server, body);
     server_add_headers(server, response, reply->policy, origin);
-    if (body) {
+    if (body.bytes) {
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
-        if (reply->body && body != reply->body)
+        if (reply->body && body.bytes != reply->body)
             add(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
     }
     if (reply->body)
@@ -125,11 +119,15 @@ void server_detach(gpointer response)
 static struct MHD_Response *attach(const Server *server, Rendering *rendering, Variant variant, int origin, guint place)
 {
     const Reply *reply = rendering->reply;
-    GBytes *body = variant == VARIANT_PACKED ? rendering->packed : variant == VARIANT_PLAIN ? reply->body : NULL;
+    Body body = {NULL, -1};
+    if (variant == VARIANT_PLAIN)
+        body = (Body){reply->body, reply->body_fd};
+    else if (variant == VARIANT_PACKED)
+        body = rendering->packed;
     g_mutex_lock(&rendering->lock);
     struct MHD_Response *response = rendering->attached[place];
     if (!response) {
-        response = make_response(server, reply, body, origin, true);
+        response = make_response(server, reply, body, origin);
         g_atomic_pointer_set(&rendering->attached[place], response);
     }
     g_mutex_unlock(&rendering->lock);
@@ -212,7 +210,7 @@ MhdResult server_send_reply(Exchange *exchange)
         body = choose_body(exchange, reply);
     if (reply->status == 401)
         COUNT(server, unauthorized);
-    struct MHD_Response *response = make_response(server, reply, body, origin, false);
+    struct MHD_Response *response = make_response(server, reply, (Body){body, -1}, origin);
     add_own_headers(exchange, reply, response, origin);
     MhdResult result = server_send_response(exchange, reply->status, response);
     MHD_destroy_response(response);

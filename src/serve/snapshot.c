@@ -7,7 +7,7 @@
 #define POLL_US (50 * US_PER_MS) /* between two looks at the version while a costly one is kept up to date */
 #define LATE_MS 1000 /* a rendering that is wanted and kept up to date is never older than its own pace and this */
 
-static gsize bytes_alive;
+static gsize heap_bytes; /* of renderings that live; body_file_bytes() has what is in files */
 
 struct Snapshot {
     SnapshotSource source;
@@ -29,6 +29,17 @@ static gsize size_of(GBytes *bytes)
     return bytes ? g_bytes_get_size(bytes) : 0;
 }
 
+static gsize in_heap(GBytes *bytes, int fd)
+{
+    return fd < 0 ? size_of(bytes) : 0;
+}
+
+static gsize rendering_heap(const Rendering *rendering)
+{
+    return in_heap(rendering->reply->body, rendering->reply->body_fd) +
+           in_heap(rendering->packed.bytes, rendering->packed.fd);
+}
+
 Rendering *rendering_ref(Rendering *rendering)
 {
     g_atomic_int_inc(&rendering->references);
@@ -42,9 +53,9 @@ void rendering_unref(Rendering *rendering)
     for (guint i = 0; i < rendering->n_attached; i++)
         if (rendering->attached[i])
             rendering->detach(rendering->attached[i]);
-    g_atomic_pointer_add(&bytes_alive, -(gssize)(size_of(rendering->reply->body) + size_of(rendering->packed)));
-    if (rendering->packed)
-        g_bytes_unref(rendering->packed);
+    g_atomic_pointer_add(&heap_bytes, -(gssize)rendering_heap(rendering));
+    if (rendering->packed.bytes)
+        g_bytes_unref(rendering->packed.bytes);
     reply_free(rendering->reply);
     g_mutex_clear(&rendering->lock);
     g_free(rendering);
@@ -52,8 +63,8 @@ void rendering_unref(Rendering *rendering)
 
 static void add_packed(Rendering *rendering)
 {
-    rendering->packed = rendering->reply->body ? gzip_pack(rendering->reply->body) : NULL;
-    g_atomic_pointer_add(&bytes_alive, (gssize)size_of(rendering->packed));
+    rendering->packed = body_of_bytes(rendering->reply->body ? gzip_pack(rendering->reply->body) : NULL);
+    g_atomic_pointer_add(&heap_bytes, (gssize)in_heap(rendering->packed.bytes, rendering->packed.fd));
 }
 
 /* Without any lock. */
@@ -62,15 +73,17 @@ static Rendering *render(Snapshot *snapshot, gint64 now_us, bool with_packed)
     const SnapshotSource *source = &snapshot->source;
     guint64 version = source->version(source->data); /* first: what comes in while it is rendered makes it old */
     Reply *reply = source->render(source->data);
+    reply_keep_in_file(reply);
     Rendering *rendering = g_malloc0(sizeof *rendering + source->n_attached * sizeof rendering->attached[0]);
     rendering->references = 1;
     rendering->reply = reply;
+    rendering->packed.fd = -1;
     rendering->version = version;
     rendering->begun_us = now_us;
     rendering->n_attached = source->n_attached;
     rendering->detach = source->detach;
     g_mutex_init(&rendering->lock);
-    g_atomic_pointer_add(&bytes_alive, (gssize)size_of(reply->body));
+    g_atomic_pointer_add(&heap_bytes, (gssize)rendering_heap(rendering));
     if (reply->status == 200) {
         g_free(reply->etag);
         reply->etag = g_strdup_printf("W/\"%s-%" G_GUINT64_FORMAT "\"", source->life, version);
@@ -116,10 +129,19 @@ static bool is_recent(const Snapshot *snapshot, gint64 now_us)
     return snapshot->current && is_within(snapshot->current->begun_us, now_us, most_ms);
 }
 
+/* One that nobody gets any more only takes up memory. false: there is still one. */
+static bool let_old_go(Snapshot *snapshot, gint64 now_us)
+{
+    if (snapshot->current && !is_recent(snapshot, now_us))
+        g_clear_pointer(&snapshot->current, rendering_unref);
+    return !snapshot->current;
+}
+
 /* Gives the lock away while it renders. */
 static void render_and_publish(Snapshot *snapshot)
 {
     gint64 begun_us = clock_us(snapshot);
+    let_old_go(snapshot, begun_us);
     bool with_packed = is_within(snapshot->gzip_wanted_us, begun_us, SNAPSHOT_GZIP_MS);
     snapshot->is_rendering = true;
     g_mutex_unlock(&snapshot->lock);
@@ -156,9 +178,10 @@ static gpointer keep_rendering(gpointer data)
     g_mutex_lock(&snapshot->lock);
     while (!snapshot->stopping) {
         gint64 now_us = clock_us(snapshot);
-        if (!is_costly(snapshot) || !is_within(snapshot->wanted_us, now_us, SNAPSHOT_WANTED_MS))
+        bool is_wanted = is_costly(snapshot) && is_within(snapshot->wanted_us, now_us, SNAPSHOT_WANTED_MS);
+        if (!is_wanted && (!is_costly(snapshot) || let_old_go(snapshot, now_us)))
             g_cond_wait(&snapshot->change, &snapshot->lock);
-        else if (is_due(snapshot, now_us))
+        else if (is_wanted && is_due(snapshot, now_us))
             render_and_publish(snapshot);
         else
             g_cond_wait_until(&snapshot->change, &snapshot->lock, g_get_monotonic_time() + POLL_US);
@@ -240,9 +263,9 @@ GBytes *snapshot_packed(Snapshot *snapshot, Rendering *rendering)
     snapshot->gzip_wanted_us = clock_us(snapshot);
     g_mutex_unlock(&snapshot->lock);
     g_mutex_lock(&rendering->lock);
-    if (!rendering->packed && length <= SNAPSHOT_GZIP_NOW)
+    if (!rendering->packed.bytes && length <= SNAPSHOT_GZIP_NOW)
         add_packed(rendering);
-    GBytes *packed = rendering->packed;
+    GBytes *packed = rendering->packed.bytes;
     g_mutex_unlock(&rendering->lock);
     return packed;
 }
@@ -288,5 +311,5 @@ guint64 snapshot_renderings(Snapshot *snapshot)
 
 gsize snapshot_bytes(void)
 {
-    return (gsize)g_atomic_pointer_get(&bytes_alive);
+    return (gsize)g_atomic_pointer_get(&heap_bytes) + body_file_bytes();
 }

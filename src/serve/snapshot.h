@@ -4,7 +4,8 @@
  * A rendering stands for a version of what it shows; it is made anew when the version has changed, or when it is older
  * than SNAPSHOT_AGE_MS, as ages move. What is cheap to render is rendered by whoever asks, so that a read after a write
  * sees it. What is costly is rendered by a thread of its own for as long as somebody asks, and takes at most a tenth of
- * that thread's time, however often the version changes; who asks gets the rendering before meanwhile. */
+ * that thread's time, however often the version changes; who asks gets the rendering before meanwhile. A costly one
+ * that is too old to be served is let go. Bodies are in files where they are large (body.h). */
 #pragma once
 
 #include "serve/http.h"
@@ -33,7 +34,7 @@ typedef struct {
     guint64 version;
     gint64 begun_us; /* monotonic */
     GMutex lock;     /* of the rest */
-    GBytes *packed;  /* gzip */
+    Body packed;     /* gzip */
     GDestroyNotify detach;
     guint n_attached;
     gpointer attached[]; /* g_atomic_pointer; NULL: nothing yet */
@@ -57,10 +58,12 @@ Rendering *snapshot_get_current(Snapshot *snapshot);
 /* Waits for one that is of the version as of now. */
 Rendering *snapshot_wait(Snapshot *snapshot);
 
-/* The packed body, which stays the rendering's. NULL: too small, or not yet made (then later renderings will have it).
+/* The packed body, which stays the rendering's (`packed` has its file). NULL: too small, or not yet made (then later
+ * renderings will have it).
  */
 GBytes *snapshot_packed(Snapshot *snapshot, Rendering *rendering);
 
 guint64 snapshot_renderings(Snapshot *snapshot); /* so far */
-/* Bytes of all renderings that live, of all snapshots: those that slow clients still take among them. */
+/* Bytes of all renderings that live, of all snapshots, in the heap and in files: those that slow clients still take
+ * among them. */
 gsize snapshot_bytes(void);

@@ -336,6 +336,33 @@ static void test_of_the_same_series_the_first_is_taken(void **state)
     assert_string_equal(g_hash_table_lookup(read->values, "one_vm_nics{vm_id=\"1\",host=\"host-1\"}"), "5");
 }
 
+typedef struct {
+    GString *out, *taken;
+    guint calls;
+} Parts;
+
+static void take_all(gpointer data)
+{
+    Parts *parts = data;
+    parts->calls++;
+    g_string_append_len(parts->taken, parts->out->str, (gssize)parts->out->len);
+    g_string_truncate(parts->out, 0);
+}
+
+/* Whatever was taken away meanwhile, it is the same text. */
+static void test_in_parts(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) a = build_random_sample(3, 1), b = build_random_sample(4, 2);
+    const Sample *both[] = {a, b};
+    g_autoptr(GString) text = prometheus_write(both, 2), out = g_string_new("before\n"), taken = g_string_new(NULL);
+    Parts parts = {.out = out, .taken = taken};
+    prometheus_write_parts(out, both, 2, take_all, &parts);
+    take_all(&parts);
+    assert_true(parts.calls > 50);
+    assert_string_equal(taken->str + strlen("before\n"), text->str);
+}
+
 /* --- any sample --- */
 
 static guint compare_row(const Exposition *read, const MetricRow *row, const char *labels)
@@ -465,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_no_infinity),
         cmocka_unit_test(test_families_of_several_hosts_stand_together),
         cmocka_unit_test(test_of_the_same_series_the_first_is_taken),
+        cmocka_unit_test(test_in_parts),
         cmocka_unit_test(test_random_samples),
         cmocka_unit_test(test_seconds_are_the_nearest_double),
         cmocka_unit_test(test_families_are_plain_and_unique),

@@ -203,6 +203,41 @@ static void test_page(void **state)
     assert_int_equal(plain->body->len, 4000);
 }
 
+static void check_filler(const char *text, gsize size)
+{
+    const char *filler = strchr(text, 'x');
+    assert_non_null(filler);
+    assert_int_equal(strspn(filler, "x"), size - (gsize)(filler - text));
+}
+
+/* From its file: all of it, to many, while it changes; and to streams, which hold on to theirs no longer than
+ * they are open. */
+static void test_large(void **state)
+{
+    (void)state;
+    const gsize before = snapshot_bytes(), size = 3000000;
+    g_autoptr(Fake) fake = fake_new();
+    fake->size = size;
+    fake->cost_us = 2 * SNAPSHOT_CHEAP_US;
+    fake_start(fake);
+    for (guint i = 1; i <= 5; i++) {
+        g_autofree char *wanted = g_strdup_printf("{\"version\":%u,", i);
+        int fd = http_connect(fake->port);
+        http_send_text(fd, "GET /api/telemetry/stream HTTP/1.1\r\nHost: x\r\n" READER "\r\n");
+        g_autofree char *streamed = http_read_until(fd, "\"filler\"");
+        CHECK(strstr(streamed, wanted) != NULL, "%s", wanted);
+        g_autoptr(HttpAnswer) plain = http_ask(fake->port, "GET", TELEMETRY, READER, NULL);
+        CHECK(g_str_has_prefix(plain->body->str, wanted), "%s, not %.20s", wanted, plain->body->str);
+        check_filler(plain->body->str, size);
+        assert_true(g_str_has_suffix(plain->body->str, "x\"}"));
+        g_autoptr(HttpAnswer) any = http_ask(fake->port, "GET", TELEMETRY, READER "Accept-Encoding: gzip\r\n", NULL);
+        assert_int_equal(any->status, 200);
+        fake_change(fake);
+        close(fd);
+    }
+    CHECK(snapshot_bytes() - before < 4 * size, "%zu bytes are held", snapshot_bytes() - before);
+}
+
 /* --- pages of other sites --- */
 
 #define LISTED "Origin: https://sunstone.example\r\n"
@@ -505,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_gzip),
         cmocka_unit_test(test_page),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_rebinding),
         cmocka_unit_test(test_keep_alive_and_pipelining),

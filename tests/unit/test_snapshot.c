@@ -151,6 +151,11 @@ static void test_costly_and_long_ago(void **state)
     check_version(snapshot_get(snapshot), 1);
     pass(&source, 3600 * 1000 * MS);
     assert_null(snapshot_get(snapshot)); /* an hour old is not to be served */
+    Rendering *again;
+    while (!(again = snapshot_get_current(snapshot))) /* the thread, as it is wanted now */
+        g_usleep(1000);
+    check_version(again, 1);
+    pass(&source, 9 * 50 * MS);
     change(&source);
     check_version(snapshot_wait(snapshot), 2);
     check_version(snapshot_get(snapshot), 2);
@@ -242,6 +247,76 @@ static void test_lives(void **state)
     assert_int_equal(snapshot_bytes(), before);
 }
 
+/* A large body is there once, in a file; whoever holds but a part of it, as a stream does, holds all. */
+static void test_large(void **state)
+{
+    (void)state;
+    Source source;
+    begin(&source);
+    gsize before = snapshot_bytes();
+    source.size = 200000;
+    g_autoptr(Snapshot) snapshot = make(&source);
+    Rendering *large = snapshot_get(snapshot);
+    assert_true(large->reply->body_fd >= 0);
+    assert_int_equal(snapshot_bytes() - before, 200000);
+    GBytes *slice = g_bytes_new_from_bytes(large->reply->body, 0, 9);
+    rendering_unref(large);
+    change(&source);
+    source.size = 100;
+    check_version(snapshot_get(snapshot), 2);
+    assert_int_equal(snapshot_bytes() - before, 200100);
+    assert_memory_equal(g_bytes_get_data(slice, NULL), "version 1", 9);
+    g_bytes_unref(slice);
+    assert_int_equal(snapshot_bytes() - before, 100);
+}
+
+/* What is too old to be served is not kept: not once nobody asks, and not beside the one that replaces it. */
+static void test_old_goes(void **state)
+{
+    (void)state;
+    Source source;
+    begin(&source);
+    gsize before = snapshot_bytes();
+    source.cost_us = 50 * MS;
+    g_autoptr(Snapshot) snapshot = make(&source);
+    check_version(snapshot_wait(snapshot), 1);
+    pass(&source, 1000 * MS);
+    check_version(snapshot_wait(snapshot), 1); /* the thread is there by now */
+    check_version(snapshot_get(snapshot), 1);
+    assert_int_equal(snapshot_bytes() - before, 100);
+    pass(&source, 3600 * 1000 * MS);
+    for (guint i = 0; i < 10000 && snapshot_bytes() != before; i++)
+        g_usleep(1000);
+    assert_int_equal(snapshot_bytes(), before);
+    assert_null(snapshot_get(snapshot));
+    check_version(snapshot_wait(snapshot), 1);
+}
+
+static gsize bytes_meanwhile;
+
+static Reply *render_and_look(gpointer data)
+{
+    bytes_meanwhile = snapshot_bytes();
+    return render(data);
+}
+
+static void test_old_goes_first(void **state)
+{
+    (void)state;
+    Source source;
+    begin(&source);
+    gsize before = snapshot_bytes();
+    g_autoptr(Snapshot) snapshot = snapshot_new(&(SnapshotSource){
+        .render = render_and_look, .version = version_of, .now_us = now_us, .data = &source, .life = "life"});
+    check_version(snapshot_get(snapshot), 1);
+    change(&source);
+    check_version(snapshot_get(snapshot), 2);
+    assert_int_equal(bytes_meanwhile - before, 100); /* it was served meanwhile */
+    pass(&source, 3600 * 1000 * MS);
+    check_version(snapshot_get(snapshot), 2);
+    assert_int_equal(bytes_meanwhile, before);
+}
+
 static void test_failed(void **state)
 {
     (void)state;
@@ -294,9 +369,18 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cheap), cmocka_unit_test(test_costly),      cmocka_unit_test(test_costly_and_long_ago),
-        cmocka_unit_test(test_share), cmocka_unit_test(test_cheap_again), cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_lives), cmocka_unit_test(test_failed),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_cheap),
+        cmocka_unit_test(test_costly),
+        cmocka_unit_test(test_costly_and_long_ago),
+        cmocka_unit_test(test_share),
+        cmocka_unit_test(test_cheap_again),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_lives),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_old_goes),
+        cmocka_unit_test(test_old_goes_first),
+        cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
