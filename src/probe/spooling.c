@@ -108,7 +108,7 @@ static bool queue_lines(const Spooling *spooling, const Sample *sample, const Sa
     return queued;
 }
 
-static bool has_forwarder(const Spooling *spooling, GError **error)
+bool spooling_has_forwarder(const Spooling *spooling, GError **error)
 {
     const char *program = spooling->forwarder;
     if (program && g_file_test(program, G_FILE_TEST_IS_REGULAR) && g_file_test(program, G_FILE_TEST_IS_EXECUTABLE))
@@ -124,10 +124,10 @@ bool spooling_queue(const Spooling *spooling, Sample *sample, const Sample *prev
     g_autoptr(GError) reason = NULL;
     spooling_add_figures(spooling, sample, sample->realtime_ns);
     if (queue_lines(spooling, sample, previous, &reason))
-        return has_forwarder(spooling, error);
+        return spooling_has_forwarder(spooling, error);
     bool is_full = g_error_matches(reason, SPOOL_ERROR, SPOOL_ERROR_FULL);
     g_propagate_error(error, g_steal_pointer(&reason));
-    return is_full && has_forwarder(spooling, NULL);
+    return is_full && spooling_has_forwarder(spooling, NULL);
 }
 
 /* Messages of one error may differ in a file's name. Never 0. */

@@ -39,5 +39,8 @@ bool spooling_queue(const Spooling *spooling, Sample *sample, const Sample *prev
  * when it is over. Kept in sample->spool_trouble. */
 void spooling_report(Sample *sample, const Sample *previous, const GError *error);
 
+/* Whether the forwarder that is known is a program. Errors: SPOOLING_ERROR. */
+bool spooling_has_forwarder(const Spooling *spooling, GError **error);
+
 /* Starts it, detached, unless one is at work. */
 bool spooling_start_forwarder(const Spooling *spooling, GError **error);

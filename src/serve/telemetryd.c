@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The endpoint: takes in samples, keeps the latest of every VM and a bounded history, answers in JSON. This file:
- * arguments, configuration, the order of things at start, reload and end. */
+ * the order of things at start, reload and end. */
 #include "base/file.h"
 #include "base/log.h"
 #include "gather/host.h"
+#include "serve/loaded.h"
 #include "serve/notify.h"
-#include "serve/own_address.h"
 #include "serve/running.h"
-#include "serve/settings.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -20,25 +19,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-#define STANDARD_CONFIG "/etc/one/telemetry.conf"
-#define STANDARD_FORWARDER "/var/lib/one/remotes/hooks/telemetry/forward"
 #define TICK_US G_USEC_PER_SEC
 #define DRAIN_MS 5000  /* that requests under way have at the end */
 #define NOTE_TICKS 300 /* between two notes of who was seen when, for a restart */
-
-typedef struct {
-    char *config_path, *listen, *port, *state_dir;
-    gboolean check_config, dump_config, version;
-} Arguments;
 
 typedef struct {
     Arguments arguments;
     Config *config;
     Settings *settings;
     Spooling *spooling; /* until the feed has it */
-    char *program;
     Service service;
     Server *server;
     int lock_fd, signal_fd;
@@ -46,149 +35,6 @@ typedef struct {
     GThread *ending;  /* waits for the end of a collector that a reload has replaced; NULL: none does */
     guint64 ticks;
 } Daemon;
-
-/* --- arguments and configuration --- */
-
-static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
-{
-    const GOptionEntry entries[] = {
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
-         "configuration file (default: " STANDARD_CONFIG ")", "FILE"},
-        {"listen", 'l', 0, G_OPTION_ARG_STRING, &arguments->listen, "address to listen on (default: 127.0.0.1)",
-         "ADDRESS"},
-        {"port", 'p', 0, G_OPTION_ARG_STRING, &arguments->port, "TCP port (default: 4126)", "PORT"},
-        {"state-dir", 's', 0, G_OPTION_ARG_FILENAME, &arguments->state_dir,
-         "where the history is kept (default: systemd's, else /var/tmp/one-telemetry-UID/telemetryd)", "DIR"},
-        {"check-config", 't', 0, G_OPTION_ARG_NONE, &arguments->check_config,
-         "read configuration, tokens, certificate and sinks, say whether they are right, and end", NULL},
-        {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
-         "print the options in effect and where they come from", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
-        {.long_name = NULL},
-    };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(context, "Serves the telemetry of the VMs of an OpenNebula cloud as JSON over HTTP.");
-    g_option_context_set_description(
-        context,
-        "Runs in the foreground. SIGHUP: the configuration is read again; SIGTERM: ends when requests under way "
-        "are answered.\n"
-        "Exit status: 0 done, 1 it failed, 2 wrong usage or configuration. More: man 8 telemetryd\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    bool parsed = g_option_context_parse(context, argc, argv, &reason);
-    if (parsed && *argc == 1)
-        return true;
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s%s; see --help",
-                parsed ? "unexpected argument: " : "", parsed ? (*argv)[1] : reason->message);
-    return false;
-}
-
-static bool apply_arguments(const Arguments *arguments, Config *config, GError **error)
-{
-    return (!arguments->listen || config_set(config, CONFIG_server_listen, arguments->listen, "--listen", error)) &&
-           (!arguments->port || config_set(config, CONFIG_server_port, arguments->port, "--port", error)) &&
-           (!arguments->state_dir ||
-            config_set(config, CONFIG_server_state_dir, arguments->state_dir, "--state-dir", error));
-}
-
-/* What a start, and each reload, reads. */
-typedef struct {
-    Config *config;
-    char *config_file; /* NULL: none */
-    Settings *settings;
-    Spooling *spooling; /* NULL: no sinks */
-} Loaded;
-
-static void loaded_clear(Loaded *loaded)
-{
-    settings_free(loaded->settings);
-    if (loaded->spooling)
-        spooling_free(loaded->spooling);
-    config_free(loaded->config);
-    g_free(loaded->config_file);
-    *loaded = (Loaded){0};
-}
-
-static bool load_config(const Daemon *daemon, Loaded *loaded, GError **error)
-{
-    g_autofree char *path = config_find(daemon->arguments.config_path, (const char *const[]){STANDARD_CONFIG, NULL});
-    loaded->config = config_new();
-    if (path && !config_load(loaded->config, path, error))
-        return false;
-    loaded->config_file = path ? realpath(path, NULL) : NULL;
-    return apply_arguments(&daemon->arguments, loaded->config, error);
-}
-
-static bool load_spooling(const Daemon *daemon, Loaded *loaded, GError **error)
-{
-    g_autoptr(GError) reason = NULL;
-    loaded->spooling = spooling_new(loaded->config, loaded->config_file, daemon->program, &reason);
-    if (loaded->spooling && !loaded->spooling->forwarder)
-        loaded->spooling->forwarder = g_strdup(STANDARD_FORWARDER);
-    if (reason)
-        g_propagate_error(error, g_steal_pointer(&reason));
-    return loaded->spooling || !*error;
-}
-
-/* What is sent there would come in, and be sent there. */
-static bool check_loop(const Loaded *loaded, GError **error)
-{
-    const Settings *settings = loaded->settings;
-    const char *sink =
-        loaded->spooling ? own_address_sink(loaded->spooling->sinks, settings->address, settings->server.port) : NULL;
-    if (!sink)
-        return true;
-    g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
-                "[sink %s] url = %s: this telemetryd itself listens there (on %s port %u); expected the address of "
-                "another server. Where the section is meant for the probes, write it into their telemetry.conf alone",
-                sink, config_text(config_named(loaded->config, "sink", sink), CONFIG_sink_url), settings->address,
-                settings->server.port);
-    return false;
-}
-
-static bool load(const Daemon *daemon, Loaded *loaded, GError **error)
-{
-    g_autoptr(GError) reason = NULL;
-    if (load_config(daemon, loaded, &reason) && load_spooling(daemon, loaded, &reason) &&
-        (loaded->settings = settings_new(loaded->config, &reason)) && check_loop(loaded, &reason))
-        return true;
-    g_propagate_error(error, g_steal_pointer(&reason));
-    return false;
-}
-
-static void say_fine(const Loaded *loaded)
-{
-    const Settings *settings = loaded->settings;
-    guint sinks = loaded->spooling ? loaded->spooling->sinks->len : 0;
-    printf("%s: fine. Listens on %s port %u%s, %s; state in %s; collector %s; %u sink%s to relay to\n",
-           loaded->config_file ? loaded->config_file : "no configuration file, all defaults", settings->address,
-           settings->server.port, settings->cert ? " with TLS" : "",
-           settings->read_token && settings->write_token ? "both tokens needed"
-           : settings->write_token                       ? "everybody may read"
-           : settings->read_token                        ? "everybody may write"
-                                                         : "no token needed",
-           settings->state_dir, settings->collector_enabled ? "on at first start" : "off until it is started", sinks,
-           sinks == 1 ? "" : "s");
-}
-
-/* Sinks and the rest are looked at each for itself: what is wrong with one does not hide what is with the other. */
-static int check_config(const Daemon *daemon)
-{
-    Loaded loaded = {0};
-    g_autoptr(GError) of_config = NULL, of_sinks = NULL, of_rest = NULL, of_loop = NULL;
-    const bool read = load_config(daemon, &loaded, &of_config);
-    const bool right_sinks = read && load_spooling(daemon, &loaded, &of_sinks);
-    const bool right_rest = read && (loaded.settings = settings_new(loaded.config, &of_rest)) != NULL;
-    const bool fine = right_sinks && right_rest && check_loop(&loaded, &of_loop);
-    const GError *problems[] = {of_config, of_sinks, of_rest, of_loop};
-    for (guint i = 0; i < G_N_ELEMENTS(problems); i++)
-        if (problems[i])
-            log_error("%s", problems[i]->message);
-    if (fine)
-        say_fine(&loaded);
-    loaded_clear(&loaded);
-    return fine ? EXIT_DONE : EXIT_USAGE;
-}
 
 /* --- the state directory --- */
 
@@ -398,10 +244,12 @@ static void reload(Daemon *daemon)
     Loaded loaded = {0};
     g_autoptr(GError) error = NULL;
     notify_reloading();
-    if (load(daemon, &loaded, &error))
+    if (loaded_read(&daemon->arguments, &loaded, &error)) {
+        loaded_warn(&loaded);
         apply(daemon, &loaded);
-    else
+    } else {
         log_error("the configuration is wrong, so the one before stays in effect: %s", error->message);
+    }
     loaded_clear(&loaded);
     notify_send("READY=1");
 }
@@ -524,7 +372,7 @@ static int start(Daemon *daemon, int argc, char **argv)
     Loaded loaded = {0};
     g_autoptr(GError) error = NULL;
     log_init("telemetryd", LOG_TO_STDERR, LOG_LEVEL_INFO);
-    if (!parse_arguments(&daemon->arguments, &argc, &argv, &error)) {
+    if (!arguments_parse(&daemon->arguments, &argc, &argv, &error)) {
         log_error("%s", error->message);
         return EXIT_USAGE;
     }
@@ -533,8 +381,8 @@ static int start(Daemon *daemon, int argc, char **argv)
         return EXIT_DONE;
     }
     if (daemon->arguments.check_config)
-        return check_config(daemon);
-    if (!load(daemon, &loaded, &error)) {
+        return loaded_check(&daemon->arguments);
+    if (!loaded_read(&daemon->arguments, &loaded, &error)) {
         log_error("%s", error->message);
         loaded_clear(&loaded);
         return EXIT_USAGE;
@@ -546,6 +394,7 @@ static int start(Daemon *daemon, int argc, char **argv)
     } else {
         LogTarget targets = g_getenv("JOURNAL_STREAM") ? LOG_TO_STDERR : LOG_TO_STDERR | LOG_TO_SYSLOG;
         log_init("telemetryd", targets, (LogLevel)config_integer(loaded.config, CONFIG_log_level));
+        loaded_warn(&loaded);
         daemon->service.config = daemon->config = g_steal_pointer(&loaded.config);
         daemon->service.config_file = g_steal_pointer(&loaded.config_file);
         daemon->settings = g_steal_pointer(&loaded.settings);
@@ -566,8 +415,8 @@ static void daemon_clear(Daemon *daemon)
     config_free(daemon->config);
     g_rw_lock_clear(&daemon->service.lock);
     g_mutex_clear(&daemon->service.control_lock);
-    char *texts[] = {arguments->config_path,   arguments->listen, arguments->port,
-                     arguments->state_dir,     daemon->program,   daemon->service.config_file,
+    char *texts[] = {arguments->config_path,   arguments->listen,  arguments->port,
+                     arguments->state_dir,     arguments->program, daemon->service.config_file,
                      daemon->service.state_dir};
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -578,7 +427,7 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 4); /* one for each thread would hold on to what others could use */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
-    Daemon daemon = {.program = g_file_read_link("/proc/self/exe", NULL), .lock_fd = -1, .signal_fd = -1};
+    Daemon daemon = {.arguments.program = g_file_read_link("/proc/self/exe", NULL), .lock_fd = -1, .signal_fd = -1};
     g_rw_lock_init(&daemon.service.lock);
     g_mutex_init(&daemon.service.control_lock);
     int status = start(&daemon, argc, argv);

@@ -40,10 +40,16 @@ class Life(EndpointCase):
 
     def test_check_config(self):
         """life: --check-config says what is right, or where and what is wrong"""
-        good = self.conf("[server]\nport = 4300\n[collector]\nenabled = yes\n[sink a]\nurl = http://x:1\ndatabase = d\n")
+        good = self.conf("[server]\nport = 4300\n[collector]\nenabled = yes\n[sink a]\nurl = http://x:1\ndatabase = d\n"
+                         f"[forward]\nprogram = {args.build / 'hooks' / 'forward'}\n")
         got = run(self.program, "--config", good, "--check-config")
         self.assertEqual((got.returncode, got.stderr), (0, ""))
+        said = got.stdout
         self.assertRegex(got.stdout, rf"^{good}: fine\. Listens on 127\.0\.0\.1 port 4300, no token needed; .*1 sink to relay")
+        alone = self.conf(good.read_text().replace("hooks/forward", "hooks/none"))
+        got = run(self.program, "--config", alone, "--check-config")
+        self.assertEqual((got.returncode, got.stdout), (0, said.replace(str(good), str(alone))))
+        self.assertRegex(got.stderr, r"not sent: there is no forwarder .*hooks/none; .* named by program in \[forward\]")
         for text, words in (("[server]\nprot = 1\n", r"conf-\d+:2: \[server\] prot = 1: unknown key"),
                             ("[server]\nport = 99999\n", r"conf-\d+:2: \[server\] port = 99999: expected a whole number"),
                             ("[server]\nlisten = 0.0.0.0\n", "read_token_file and write_token_file are needed"),
@@ -65,6 +71,16 @@ class Life(EndpointCase):
         dumped = run(self.program, "--config", good, "--dump-config").stdout
         self.assertIn("port = 4300", dumped)
         self.assertEqual(run(self.program, "--config", self.conf(dumped), "--check-config").returncode, 0)
+
+    def test_no_forwarder(self):
+        """life: at the start and at each reload the log says when nothing would be sent to the sinks; it runs all the same"""
+        daemon = self.daemon(sink__a={"type": "telemetryd", "url": "http://127.0.0.1:9"}, forward={"program": "/none"},
+                             spool={"dir": self.scratch / "spool-none"})
+        self.assertEqual(daemon.log_text().count("there is no forwarder /none"), 1, daemon.log_text())
+        daemon.sections["forward"]["program"] = "/bin/true"
+        self.assertNotIn("there is no forwarder", daemon.reload())
+        daemon.sections["forward"]["program"] = "/none"
+        self.assertIn("there is no forwarder /none", daemon.reload())
 
     def test_one_at_a_time(self):
         """life: a second one for the same directory, or the same port, is refused, and says why"""
