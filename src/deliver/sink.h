@@ -27,8 +27,8 @@ Sink *sink_new(SinkPool *pool, const SinkSettings *settings, GError **error);
 void sink_free(Sink *sink);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sink, sink_free)
 
-/* What the lines that are sent from now on have come through (via.h), which the sink is told; NULL: nothing. Between two
- * requests. */
+/* What the lines that are sent from now on have come through (via.h), which the sink is told; NULL: nothing. Between
+ * two requests. */
 void sink_set_via(Sink *sink, const char *via);
 /* Begins a POST of the body, which must stay until its reply is taken. `gzipped` says what the bytes are. */
 void sink_send(Sink *sink, const char *data, gsize length, bool gzipped);
