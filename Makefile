@@ -82,7 +82,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(FUZZ_BUILD)/%)
 obj     = $(1:%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all help deps check check-unit check-golden check-fuzz check-integration check-web golden lint format demo demo-stop \
-        bench docs install uninstall dist clean programs
+        bench screenshots docs install uninstall dist clean programs
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -205,6 +205,10 @@ bench: programs $(BENCHS) ## cost against virsh on 50 real guests, curl and ngin
 	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD); probe=$$?; \
 	 $(PYTHON) tests/bench/forwarding.py --build $(BUILD); forward=$$?; \
 	 $(PYTHON) tests/bench/endpoint.py --build $(BUILD) && exit $$((probe + forward))
+
+DIR ?= build/screenshots
+screenshots: programs ## pictures of every view of the dashboard in Chromium, into DIR (build/screenshots)
+	$(Q)$(PYTHON) tests/web/screenshots.py --build $(BUILD) --dir $(DIR)
 
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, man pages, layering
 	$(Q)sh tests/lint.sh $(C_FILES) $(H_FILES) -- $(OURS)

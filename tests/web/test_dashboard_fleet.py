@@ -3,9 +3,9 @@
 """The dashboard's first view, in Chromium: VMs as cards and as a table, search, order, keyboard, names of all kinds."""
 import re
 
-import dashboard  # noqa: F401 (where the modules are)
+import web  # noqa: F401 (where the modules are)
 import fleet
-from dashboard import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, percent
+from web import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, percent
 from harness import main
 from replayed import at
 from telemetryd import now_ns, totals
@@ -13,6 +13,8 @@ from telemetryd import now_ns, totals
 MARKUP = "<img src=x onerror=alert(1)><script>document.title='taken'</script>"
 HEBREW = "\u05e9\u05e8\u05ea \u202etxt.exe\u202c \u0645\u062f\u064a\u0646\u0629"
 LONG = "very-long-" * 20
+STICKS_OUT = """return [...document.querySelectorAll("[data-vm-id]:not([hidden]) :is(.title, span, p)")].filter((n) =>
+    n.getBoundingClientRect().right > n.closest("[data-vm-id]").getBoundingClientRect().right + 1).map((n) => n.outerHTML)"""
 FIRST_VIEW_BYTES = 200 * 1000
 
 
@@ -145,6 +147,7 @@ class FleetView(WebCase):
             self.assertEqual(self.browser.js("return document.querySelectorAll('main img, main script').length"), 0)
             self.assertEqual(self.browser.js("return document.title"), "one-telemetry")
             self.assertLessEqual(self.browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+            self.assertEqual(self.browser.js(STICKS_OUT), [])
             self.assert_accessible()
         for vm_id, name in names.items():
             self.page(daemon, f"#/vm/{vm_id}")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard, in Chromium, of real guests: telemetryd's own collector asks a libvirtd."""
-import dashboard  # noqa: F401 (where the modules are)
-from dashboard import CARD_FIGURES, TABLE_FIGURES, WebCase
+import web  # noqa: F401 (where the modules are)
+from web import CARD_FIGURES, TABLE_FIGURES, WebCase
 from harness import RigCase, main
 
 IDLE, DISK, BUSY = 79, 82, 83

@@ -3,8 +3,8 @@
 """The dashboard, in Chromium, while things change: VMs come and go, telemetryd dies and comes back, a token is wanted."""
 import signal
 
-import dashboard  # noqa: F401 (where the modules are)
-from dashboard import CARD_FIGURES, WebCase
+import web  # noqa: F401 (where the modules are)
+from web import CARD_FIGURES, WebCase
 from harness import args, main
 from telemetryd import now_ns, totals
 
@@ -142,6 +142,7 @@ class Health(WebCase):
     def test_equals_diagnostic(self):
         """dashboard: health: hosts, sinks and what came in are as diagnostic has them; what a sink refuses, in its words"""
         daemon = self.daemon(sink__down={"url": "http://127.0.0.1:1", "database": "one"},
+                             spool={"dir": self.scratch / "spool"},
                              forward={"program": args.build / "hooks" / "forward", "linger": 1})
         self.fill(daemon)
         self.settles(lambda: daemon.json("diagnostic")["forwarding"]["sinks"][0]["failures"] > 0, "the sink is not down")
@@ -160,7 +161,7 @@ class Health(WebCase):
         self.assertEqual(int(facts["Lines passed on"].replace(",", "")), told["feed"]["relayed_lines"])
         for scheme in ("light", "dark"):
             self.browser.media(color_scheme=scheme)
-            for size in (dashboard.DESKTOP, dashboard.PHONE):
+            for size in (web.DESKTOP, web.PHONE):
                 self.browser.size(*size)
                 with self.subTest(scheme=scheme, size=size):
                     self.assert_accessible()

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard's view of one VM, in Chromium: its figures, its devices, its past."""
-import math
-
-import dashboard  # noqa: F401 (where the modules are)
-from dashboard import PHONE, WebCase, byte_rate, milliseconds, per_second, percent
+import web  # noqa: F401 (where the modules are)
+from web import PHONE, STEP_S, WebCase, byte_rate, milliseconds, past, per_second, percent
 from harness import main
 from telemetryd import API, SECOND, now_ns
 
-STEP_S = 10
 HOUR = 3600
 # how many pixels of a chart have the colour of its first series
 INKED = """const at = document.querySelector(`[data-chart="${arguments[0]}"] canvas`);
@@ -26,27 +23,10 @@ CHARTS = {"CPU and steal": ("cpu_usage_percent", percent), "Memory": ("memory_us
           "Packets dropped": ("net_rxdrops_per_sec", per_second)}
 
 
-def sample(vm_id, second, begin):
-    """Figures that go up and down."""
-    wave = 0.5 + 0.5 * math.sin((second - begin) / 300)
-    fields = ",".join(f"{name}={value:.3f}" for name, value in (
-        ("cpu_usage_percent", 5 + 80 * wave), ("cpu_steal_percent", 2 * wave), ("memory_usage_percent", 40 + 20 * wave),
-        ("disk_rd_bytes_per_sec", 5e6 * wave), ("disk_wr_bytes_per_sec", 3e6 * (1 - wave)), ("disk_rd_req_per_sec", 300 * wave),
-        ("disk_wr_reqs_per_sec", 100 * wave), ("disk_rd_latency_ms", 1 + wave), ("disk_wr_latency_ms", 3 * wave),
-        ("net_rxbytes_per_sec", 8e5 * wave), ("net_txbytes_per_sec", 4e5 * wave), ("net_rxdrops_per_sec", 3 * wave),
-        ("net_txdrops_per_sec", 0.0)))
-    return (f"vm_totals,VMID={vm_id},host=kvm1,name=one-{vm_id},uuid=u-{vm_id} state=1i,cpus=2i,cputime={int(second - begin)}i,"
-            f"memory_max=4194304i,{fields} {int(second) * SECOND}\n")
-
-
-def past(vm_id, end, seconds, step=STEP_S):
-    return "".join(sample(vm_id, second, end - seconds) for second in range(int(end) - seconds, int(end), step))
-
-
 class VmView(WebCase):
     def with_past(self, seconds=HOUR):
         daemon, end = self.daemon(), now_ns() // SECOND
-        daemon.write(past(90, end, seconds))
+        daemon.write("".join(past(90, end, seconds)))
         self.settles(lambda: daemon.json("status")["history"]["written"] >= seconds // STEP_S, "not written")
         return daemon, end
 

@@ -3,6 +3,7 @@
 show a figure."""
 import decimal
 import json
+import math
 import pathlib
 import re
 import sys
@@ -12,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "bench")]
 from browser import Browser  # noqa: E402
 from replayed import FLEET, at, lines  # noqa: E402
-from telemetryd import EndpointCase, now_ns  # noqa: E402
+from telemetryd import SECOND, EndpointCase, now_ns  # noqa: E402
 
 AXE = ROOT / "third_party" / "axe-core" / "axe.min.js"
 WATCH = """window.violations = [];
@@ -20,6 +21,7 @@ addEventListener("securitypolicyviolation", (e) =>
     violations.push(`${e.violatedDirective}: ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`));"""
 UNKNOWN = "–"
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+STEP_S = 10
 PHONE = (390, 844)
 DESKTOP = (1280, 900)
 
@@ -54,6 +56,29 @@ def per_second(value):
 def milliseconds(value):
     return f"{fixed(value, 0 if value >= 100 else 1 if value >= 10 else 2)} ms"
 
+
+# ---- VMs with a past ------------------------------------------------------------------------------------------------
+
+
+def sample(vm_id, second, begin, uuid):
+    """Figures that go up and down."""
+    wave = 0.5 + 0.35 * math.sin((second - begin) / 300) + 0.15 * math.sin(vm_id + (second - begin) / 4000)
+    fields = ",".join(f"{name}={value:.3f}" for name, value in (
+        ("cpu_usage_percent", 5 + 80 * wave), ("cpu_steal_percent", 2 * wave), ("memory_usage_percent", 40 + 20 * wave),
+        ("disk_rd_bytes_per_sec", 5e6 * wave), ("disk_wr_bytes_per_sec", 3e6 * (1 - wave)), ("disk_rd_req_per_sec", 300 * wave),
+        ("disk_wr_reqs_per_sec", 100 * wave), ("disk_rd_latency_ms", 1 + wave), ("disk_wr_latency_ms", 3 * wave),
+        ("net_rxbytes_per_sec", 8e5 * wave), ("net_txbytes_per_sec", 4e5 * wave), ("net_rxdrops_per_sec", 3 * wave),
+        ("net_txdrops_per_sec", 0.0)))
+    return (f"vm_totals,VMID={vm_id},host=kvm1,name=one-{vm_id},uuid={uuid} state=1i,cpus=2i,cputime={int(second - begin)}i,"
+            f"memory_max=4194304i,{fields} {int(second) * SECOND}\n")
+
+
+def past(vm_id, end, seconds, uuid=None):
+    """Samples of that time before `end`, in seconds since 1970."""
+    return [sample(vm_id, second, end - seconds, uuid or f"u-{vm_id}") for second in range(int(end) - seconds, int(end), STEP_S)]
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
 
 # figure: members of the JSON, how they become one, how it is written
 CARD_FIGURES = {
