@@ -3,17 +3,18 @@
 import * as format from "./format.js";
 
 const AXIS_HEIGHT = 170;
+const BINARY_STEPS = Array.from({length: 50}, (_, i) => 2 ** i); // round ones, in bytes
 const COLOURS = ["--series-1", "--series-2"];
 
-/** What is drawn. step: counts may have holes where a tier has none. */
+/** What is drawn. range: fixed; binary: bytes; source: where the figure comes from is said beside the title. */
 export const CHARTS = [
     {title: "CPU and steal", text: format.percent, range: [0, 100],
      series: [["cpu_usage_percent", "CPU"], ["cpu_steal_percent", "steal"]]},
     {title: "Memory", text: format.percent, range: [0, 100], source: true, series: [["memory_usage_percent", "used"]]},
-    {title: "Disk throughput", text: format.byteRate, series: [["disk_rd_bytes_per_sec", "read"], ["disk_wr_bytes_per_sec", "write"]]},
+    {title: "Disk throughput", text: format.byteRate, binary: true, series: [["disk_rd_bytes_per_sec", "read"], ["disk_wr_bytes_per_sec", "write"]]},
     {title: "Disk requests", text: format.perSecond, series: [["disk_rd_req_per_sec", "read"], ["disk_wr_reqs_per_sec", "write"]]},
     {title: "Disk latency", text: format.milliseconds, series: [["disk_rd_latency_ms", "read"], ["disk_wr_latency_ms", "write"]]},
-    {title: "Network", text: format.byteRate, series: [["net_rxbytes_per_sec", "RX"], ["net_txbytes_per_sec", "TX"]]},
+    {title: "Network", text: format.byteRate, binary: true, series: [["net_rxbytes_per_sec", "RX"], ["net_txbytes_per_sec", "TX"]]},
     {title: "Packets dropped", text: format.perSecond, series: [["net_rxdrops_per_sec", "RX"], ["net_txdrops_per_sec", "TX"]]},
 ];
 
@@ -119,7 +120,7 @@ export class Chart {
             cursor: {sync: {key: "vm"}, drag: {x: true, y: false, setScale: false}, points: {size: 6}},
             legend: {live: true},
             scales: {x: {time: true}, y: {range: (_plot, _min, max) => [low, high ?? Math.max(max * 1.1, 1)]}},
-            axes: [axis, {...axis, size: 84, values: (_plot, ticks) => ticks.map((tick) => spec.text(tick))}],
+            axes: [axis, {...axis, size: 84, incrs: spec.binary ? BINARY_STEPS : undefined, values: (_plot, ticks) => ticks.map((tick) => spec.text(tick))}],
             series: [{value: (_plot, time) => time === null ? format.UNKNOWN : format.clock(new Date(time * 1000).toISOString())},
                      ...spec.series.map(([, label], i) => ({
                          label, stroke: colour(COLOURS[i]), width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false,
