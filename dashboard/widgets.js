@@ -48,7 +48,9 @@ export class Badge {
     set(state, standing, words) {
         const text = standing === "ok" ? state : state === "running" ? words : `${state}, ${words}`;
         setAttr(this.element, "data-standing", standing);
-        setText(this.element, `${SHAPES[standing] ?? "●"} ${text}`);
+        const shape = standing === "ok" && state !== "running" ? "‖" : SHAPES[standing] ?? "●";
+        setAttr(this.element, "data-state", state);
+        setText(this.element, `${shape} ${text}`);
     }
 }
 

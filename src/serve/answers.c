@@ -7,7 +7,6 @@
 #include <math.h>
 
 #define MS_PER_S 1000.0
-#define VM_BYTES 1200 /* of one VM in vm-telemetry, about */
 
 double answer_degrees(double rate, double r45)
 {
@@ -194,20 +193,19 @@ static const char *source_of(const GArray *views)
     return store_source_name(SOURCE_COLLECTOR);
 }
 
-static JsonWriter begin_list(guint count, gsize bytes_each)
+static JsonWriter begin_list(GString *out, guint count)
 {
-    JsonWriter json = {.out = g_string_sized_new(256 + count * bytes_each)};
+    JsonWriter json = {.out = out};
     json_begin(&json, '{');
     json_u64_member(&json, "count", count);
     return json;
 }
 
-static GString *end_list(JsonWriter *json)
+static void end_list(JsonWriter *json)
 {
     json_end(json, ']');
     json_end(json, '}');
     g_string_append_c(json->out, '\n');
-    return json->out;
 }
 
 static void begin_vms(JsonWriter *json)
@@ -216,21 +214,22 @@ static void begin_vms(JsonWriter *json)
     json_begin(json, '[');
 }
 
-GString *answer_vm_telemetry(const GArray *views, const AnswerOptions *options, gint64 now_ns)
+void answer_vm_telemetry(BodyWriter *out, const GArray *views, const AnswerOptions *options, gint64 now_ns)
 {
-    JsonWriter json = begin_list(views->len, VM_BYTES);
+    JsonWriter json = begin_list(out->text, views->len);
     json_time_member(&json, "timestamp", now_ns);
     begin_vms(&json);
     for (guint i = 0; i < views->len; i++) {
         json_next_element(&json);
         answer_append_vm(&json, view_at(views, i), options);
+        body_relieve(out);
     }
-    return end_list(&json);
+    end_list(&json);
 }
 
-GString *answer_live_vms(const GArray *views)
+void answer_live_vms(BodyWriter *out, const GArray *views)
 {
-    JsonWriter json = begin_list(views->len, VM_BYTES / 2);
+    JsonWriter json = begin_list(out->text, views->len);
     json_text_member(&json, "source", source_of(views));
     begin_vms(&json);
     for (guint i = 0; i < views->len; i++) {
@@ -240,8 +239,9 @@ GString *answer_live_vms(const GArray *views)
         identity(&w);
         json_text_member(&json, "telemetry", telemetry_name(w.view->telemetry));
         json_end(&json, '}');
+        body_relieve(out);
     }
-    return end_list(&json);
+    end_list(&json);
 }
 
 static gint64 last_collection_ns(const GArray *views)
@@ -267,10 +267,10 @@ static void monitored_vm(JsonWriter *json, const VmRecord *record)
     json_end(json, '}');
 }
 
-GString *answer_monitored_vms(const GArray *views)
+void answer_monitored_vms(BodyWriter *out, const GArray *views)
 {
     const gint64 last = last_collection_ns(views);
-    JsonWriter json = begin_list(views->len, VM_BYTES / 4);
+    JsonWriter json = begin_list(out->text, views->len);
     json_text_member(&json, "source", source_of(views));
     if (last != 0)
         json_time_member(&json, "last_collection", last);
@@ -280,8 +280,9 @@ GString *answer_monitored_vms(const GArray *views)
     for (guint i = 0; i < views->len; i++) {
         json_next_element(&json);
         monitored_vm(&json, view_at(views, i)->record);
+        body_relieve(out);
     }
-    return end_list(&json);
+    end_list(&json);
 }
 
 /* --- all of one VM --- */
@@ -377,12 +378,14 @@ void answer_append_event(JsonWriter *json, const VmEvent *event)
 
 GString *answer_events(const GPtrArray *events)
 {
-    JsonWriter json = begin_list(events->len, VM_BYTES / 4);
+    GString *text = g_string_new(NULL);
+    JsonWriter json = begin_list(text, events->len);
     json_next_member(&json, "events");
     json_begin(&json, '[');
     for (guint i = 0; i < events->len; i++) {
         json_next_element(&json);
         answer_append_event(&json, g_ptr_array_index(events, i));
     }
-    return end_list(&json);
+    end_list(&json);
+    return text;
 }

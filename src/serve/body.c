@@ -73,6 +73,11 @@ void body_begin(BodyWriter *writer)
     *writer = (BodyWriter){.text = g_string_new(NULL), .fd = -1};
 }
 
+void body_begin_in_heap(BodyWriter *writer)
+{
+    *writer = (BodyWriter){.text = g_string_new(NULL), .fd = -1, .no_file = true};
+}
+
 /* Gets back what is in the file already. */
 static void give_up_file(BodyWriter *writer)
 {

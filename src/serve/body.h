@@ -26,7 +26,8 @@ typedef struct {
 } BodyWriter;
 
 void body_begin(BodyWriter *writer);
-void body_relieve(BodyWriter *writer); /* moves the text to the file where it is much, and leaves it empty then */
+void body_begin_in_heap(BodyWriter *writer); /* all of it stays in `text`, which is the caller's then; no body_end */
+void body_relieve(BodyWriter *writer);       /* moves the text to the file where it is much, and leaves it empty then */
 Body body_end(BodyWriter *writer);
 
 gsize body_file_bytes(void); /* in all files that live */

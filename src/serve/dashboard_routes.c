@@ -25,7 +25,7 @@ static Prepared *prepare(void)
     for (guint i = 0; i < n_assets; i++) {
         g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA1, assets[i].data, assets[i].length);
         all[i].body = g_bytes_new_static(assets[i].data, assets[i].length);
-        all[i].packed = gzip_pack(all[i].body);
+        all[i].packed = gzip_pack(all[i].body).bytes;
         all[i].etag = g_strdup_printf("\"%s\"", sum);
     }
     return all;

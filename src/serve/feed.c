@@ -173,7 +173,10 @@ static void stream_all(Feed *feed)
     const StoreClock now = service_clock();
     const AnswerOptions answers = feed_answers(feed);
     g_autoptr(GArray) views = store_list(feed->store, STORE_LIVE, now);
-    stream_add(feed->stream, "snapshot", answer_vm_telemetry(views, &answers, now.real_ns));
+    BodyWriter all;
+    body_begin_in_heap(&all);
+    answer_vm_telemetry(&all, views, &answers, now.real_ns);
+    stream_add(feed->stream, "snapshot", all.text);
 }
 
 static void stream_change(Feed *feed, const char *host, gint64 time_ns, const StoreChange *change)

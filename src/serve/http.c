@@ -15,6 +15,14 @@ Reply *reply_new(guint status, const char *type, GBytes *body)
     return reply;
 }
 
+Reply *reply_of_body(guint status, const char *type, BodyWriter *body)
+{
+    const Body ended = body_end(body);
+    Reply *reply = reply_new(status, type, ended.bytes);
+    reply->body_fd = ended.fd;
+    return reply;
+}
+
 void reply_keep_in_file(Reply *reply)
 {
     if (reply->body_fd >= 0)

@@ -33,9 +33,10 @@ typedef struct {
     char *error_header; /* X-Influxdb-Error; NULL: none */
 } Reply;
 
-Reply *reply_new(guint status, const char *type, GBytes *body); /* takes the body over */
-void reply_keep_in_file(Reply *reply);                          /* its body, where that is large: see body.h */
-Reply *reply_json(guint status, GString *text);                 /* takes the text over */
+Reply *reply_new(guint status, const char *type, GBytes *body);         /* takes the body over */
+Reply *reply_of_body(guint status, const char *type, BodyWriter *body); /* ends it */
+void reply_keep_in_file(Reply *reply);                                  /* its body, where that is large: see body.h */
+Reply *reply_json(guint status, GString *text);                         /* takes the text over */
 /* {"error": its word for the status, "detail": one sentence} */
 Reply *reply_error(guint status, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void reply_free(Reply *reply);

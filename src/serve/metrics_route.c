@@ -177,9 +177,7 @@ Reply *route_metrics(Service *service, const Request *request)
     append_feed(out.text, service);
     append_history(out.text, service);
     append_collector(out.text, service);
-    const Body body = body_end(&out);
-    Reply *reply = reply_new(200, PROMETHEUS_CONTENT_TYPE, body.bytes);
-    reply->body_fd = body.fd;
+    Reply *reply = reply_of_body(200, PROMETHEUS_CONTENT_TYPE, &out);
     reply->cacheable = true;
     return reply;
 }

@@ -180,7 +180,7 @@ static GBytes *choose_body(Exchange *exchange, const Reply *reply)
     if (packs && !exchange->packed && reply->packed)
         exchange->packed = g_bytes_ref(reply->packed);
     else if (packs && !exchange->packed && g_bytes_get_size(reply->body) <= SNAPSHOT_GZIP_NOW)
-        exchange->packed = gzip_pack(reply->body);
+        exchange->packed = gzip_pack(reply->body).bytes;
     exchange->sent = g_bytes_ref(packs && exchange->packed ? exchange->packed : reply->body);
     return exchange->sent;
 }

@@ -236,7 +236,7 @@ static void work(Exchange *exchange)
 {
     call_handler(exchange);
     if (exchange->reply->body && accept_gzip(exchange->head.accept_encoding))
-        exchange->packed = gzip_pack(exchange->reply->body);
+        exchange->packed = gzip_pack(exchange->reply->body).bytes;
 }
 
 static void wait_for_rendering(Exchange *exchange)

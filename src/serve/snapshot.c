@@ -63,7 +63,7 @@ void rendering_unref(Rendering *rendering)
 
 static void add_packed(Rendering *rendering)
 {
-    rendering->packed = body_of_bytes(rendering->reply->body ? gzip_pack(rendering->reply->body) : NULL);
+    rendering->packed = rendering->reply->body ? gzip_pack(rendering->reply->body) : (Body){NULL, -1};
     g_atomic_pointer_add(&heap_bytes, (gssize)in_heap(rendering->packed.bytes, rendering->packed.fd));
 }
 

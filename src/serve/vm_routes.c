@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-static Reply *rendered(GString *text)
+static Reply *rendered(BodyWriter *out)
 {
-    Reply *reply = reply_json(200, text);
+    Reply *reply = reply_of_body(200, TYPE_JSON, out);
     reply->cacheable = true;
     return reply;
 }
@@ -22,7 +22,10 @@ Reply *route_vm_telemetry(Service *service, const Request *request)
     if (cause)
         return outage_reply(cause);
     const AnswerOptions options = feed_answers(service->feed);
-    return rendered(answer_vm_telemetry(views, &options, now.real_ns));
+    BodyWriter out;
+    body_begin(&out);
+    answer_vm_telemetry(&out, views, &options, now.real_ns);
+    return rendered(&out);
 }
 
 Reply *route_live_vms(Service *service, const Request *request)
@@ -31,14 +34,22 @@ Reply *route_live_vms(Service *service, const Request *request)
     StoreClock now = service_clock();
     g_autoptr(GArray) views = store_list(service->store, STORE_LIVE, now);
     g_autofree char *cause = outage_cause(service, views, now);
-    return cause ? outage_reply(cause) : rendered(answer_live_vms(views));
+    if (cause)
+        return outage_reply(cause);
+    BodyWriter out;
+    body_begin(&out);
+    answer_live_vms(&out, views);
+    return rendered(&out);
 }
 
 Reply *route_monitored_vms(Service *service, const Request *request)
 {
     (void)request;
     g_autoptr(GArray) views = store_list(service->store, STORE_ALL, service_clock());
-    return rendered(answer_monitored_vms(views));
+    BodyWriter out;
+    body_begin(&out);
+    answer_monitored_vms(&out, views);
+    return rendered(&out);
 }
 
 Reply *route_vms(Service *service, const Request *request)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bodies in files in memory: the same bytes, and once. */
+ * Bodies in files in memory: the same bytes, and once; and packed ones. */
 #include "gather_helpers.h"
-#include "serve/body.h"
+#include "serve/gzip.h"
 
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* A line that tells where it is, so that none can be lost, doubled or moved without being seen. */
 static void append_line(GString *text, guint i)
@@ -144,12 +145,51 @@ static void test_descriptors(void **state)
     close(after);
 }
 
+static void check_packed(const GString *plain)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new(plain->str, plain->len);
+    Body packed = gzip_pack(bytes);
+    gsize length;
+    const guchar *data = g_bytes_get_data(packed.bytes, &length);
+    g_autofree guchar *room = g_malloc(plain->len + 1);
+    z_stream stream = {.next_in = (z_const Bytef *)(guintptr)data, .avail_in = (uInt)length};
+    stream.next_out = room;
+    stream.avail_out = (uInt)plain->len + 1;
+    assert_int_equal(inflateInit2(&stream, 15 + 16), Z_OK);
+    assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(stream.total_out, plain->len);
+    assert_int_equal(stream.avail_in, 0);
+    inflateEnd(&stream);
+    assert_memory_equal(room, plain->str, plain->len);
+    CHECK((packed.fd >= 0) == (length >= BODY_FILE_WORTH), "%zu bytes packed", length);
+    g_bytes_unref(packed.bytes);
+}
+
+static void test_packed(void **state)
+{
+    (void)state;
+    static const guint sizes[] = {200, 20000, 100000, 1000000};
+    for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(GString) plain = lines(sizes[i]);
+        check_packed(plain);
+    }
+    g_autoptr(GRand) random = g_rand_new_with_seed(1);
+    g_autoptr(GString) noise = g_string_new(NULL);
+    for (guint i = 0; i < 300000; i++)
+        g_string_append_c(noise, (char)g_rand_int_range(random, 0, 256));
+    g_autoptr(GBytes) bytes = g_bytes_new(noise->str, noise->len), small = g_bytes_new("x", 1);
+    const gsize before = body_file_bytes();
+    assert_null(gzip_pack(bytes).bytes); /* it would not get smaller */
+    assert_null(gzip_pack(small).bytes);
+    assert_int_equal(body_file_bytes(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),       cmocka_unit_test(test_relieved),
         cmocka_unit_test(test_held),        cmocka_unit_test(test_no_room_in_files),
-        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
