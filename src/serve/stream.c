@@ -96,17 +96,21 @@ static char *id_of(const Stream *stream, guint64 number)
     return g_strdup_printf("%08x-%" G_GUINT64_FORMAT, stream->life, number);
 }
 
+/* As large as it has to be: many are kept, and a GString is up to twice what is in it. */
 GBytes *stream_format(const char *id, const char *event, const char *data, gsize length)
 {
-    GString *text = g_string_sized_new(length + 80);
-    if (id)
-        g_string_append_printf(text, "id: %s\n", id);
-    g_string_append_printf(text, "event: %s\ndata: ", event);
+    g_autofree char *head =
+        id ? g_strdup_printf("id: %s\nevent: %s\ndata: ", id, event) : g_strdup_printf("event: %s\ndata: ", event);
+    static const char end[] = "\n\n";
+    const gsize before = strlen(head), after = strlen(end);
     while (length > 0 && data[length - 1] == '\n')
         length--;
-    g_string_append_len(text, data, (gssize)length);
-    g_string_append(text, "\n\n");
-    return g_string_free_to_bytes(text);
+    char *text = g_malloc(before + length + after);
+    memcpy(text, head, before);
+    if (length > 0)
+        memcpy(text + before, data, length);
+    memcpy(text + before + length, end, after);
+    return g_bytes_new_take(text, before + length + after);
 }
 
 /* Forgets the oldest above the limits; the newest stays whatever its size. */
