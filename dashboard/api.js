@@ -43,7 +43,7 @@ async function ask(path, options) {
     try {
         response = await fetch(url(path), options);
     } catch (error) {
-        throw error.name === "AbortError" ? error : new ApiError(0, "telemetryd does not answer");
+        throw options.signal.aborted ? error : new ApiError(0, "telemetryd does not answer");
     }
     if (!response.ok)
         throw new ApiError(response.status, await refusal(response));

@@ -43,6 +43,21 @@ function join(name, id) {
     return name ? `${name}${id ? ` (${id})` : ""}` : id;
 }
 
+/** Browsers keep the clipboard from pages of plain HTTP, but for what is selected in them. */
+async function copy(text) {
+    if (navigator.clipboard) {
+        await navigator.clipboard.writeText(text);
+        return true;
+    }
+    const area = el("textarea", {class: "off", "aria-hidden": "true", tabindex: -1});
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    return copied;
+}
+
 /** {from, to} in seconds since 1970, and whether that moves on with the clock. */
 function spanOf(query) {
     const from = Number(query.from), to = Number(query.to);
@@ -198,8 +213,8 @@ export class VmView {
 
     async #copy() {
         try {
-            await navigator.clipboard.writeText(await getText(`api/telemetry/vm-stats/${this.id}?format=line`));
-            setText(this.copied, "copied");
+            const text = await getText(`api/telemetry/vm-stats/${this.id}?format=line`);
+            setText(this.copied, await copy(text) ? "copied" : "this browser lets no page copy");
         } catch (error) {
             setText(this.copied, `not copied: ${error.message}`);
         }

@@ -118,6 +118,13 @@ class VmView(WebCase):
         copied = browser.evaluate("navigator.clipboard.readText()")
         self.assertEqual(copied, daemon.ask("GET", f"{API}/vm-stats/83?format=line")[2].decode())
         self.assertIn("vm_totals,VMID=83,", copied)
+        # Where the page came by plain HTTP from elsewhere there is no clipboard for it.
+        browser.evaluate("(window.saved = navigator.clipboard).writeText('other')")
+        browser.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined}) && "
+                         "(document.querySelector('.actions [role=status]').textContent = '')")
+        browser.click(".actions button")
+        browser.wait("return document.querySelector('.actions [role=status]').textContent === 'copied'")
+        self.assertEqual(browser.evaluate("window.saved.readText()"), copied)
 
     def test_none(self):
         """dashboard: one VM: that there is none, or that it has ended, is said"""
