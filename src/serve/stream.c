@@ -101,16 +101,10 @@ GBytes *stream_format(const char *id, const char *event, const char *data, gsize
 {
     g_autofree char *head =
         id ? g_strdup_printf("id: %s\nevent: %s\ndata: ", id, event) : g_strdup_printf("event: %s\ndata: ", event);
-    static const char end[] = "\n\n";
-    const gsize before = strlen(head), after = strlen(end);
     while (length > 0 && data[length - 1] == '\n')
         length--;
-    char *text = g_malloc(before + length + after);
-    memcpy(text, head, before);
-    if (length > 0)
-        memcpy(text + before, data, length);
-    memcpy(text + before + length, end, after);
-    return g_bytes_new_take(text, before + length + after);
+    char *text = g_strdup_printf("%s%.*s\n\n", head, (int)length, data);
+    return g_bytes_new_take(text, strlen(text));
 }
 
 /* Forgets the oldest above the limits; the newest stays whatever its size. */
