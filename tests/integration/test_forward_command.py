@@ -100,6 +100,8 @@ class CommandLine(Forward):
         for key, value in told["sinks"][0].items():
             if key.endswith(("_batches", "_bytes", "_lines")) or key in ("failures", "retried"):
                 self.assertEqual(value, 0, key)
+            elif key == "status":
+                self.assertEqual(value, "ok")
             elif key not in ("name", "type", "url", "last_error"):
                 self.assertIsNone(value, key)
 
