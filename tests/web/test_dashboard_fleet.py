@@ -48,7 +48,7 @@ class FleetView(WebCase):
                          f"{vm['cpu_count']} vCPU · 32.0 MiB · kvm1 · {vm['uname']}"):
                 self.assertIn(text, shown[vm_id]["text"])
         self.assertEqual(shown[83]["badge"], "● running")
-        self.assertEqual(shown[85]["badge"], "● paused")
+        self.assertEqual(shown[85]["badge"], "‖ paused")
 
     def test_table(self):
         """dashboard: the table shows what the JSON has, and says how it is sorted"""
