@@ -28,7 +28,7 @@ class App {
         this.state = "connecting";
         this.paused = false;
         this.fleetHref = "#/";
-        this.live = new Live(this.fleet, () => this.#news(), (state, detail) => this.#setState(state, detail), () => {});
+        this.live = new Live(this.fleet, () => this.#news(), (state, detail) => this.#setState(state, detail));
         this.#prepareControls();
         addEventListener("hashchange", () => this.#route());
         addEventListener("keydown", (event) => this.#key(event));

@@ -25,12 +25,12 @@ function say(vm, name) {
     return {value, text: FIGURES[name].text(value), exact: format.exact(value, FIGURES[name].unit)};
 }
 
-function changeOf(vm, degreesKey, rateKey, kind) {
+function changeOf(vm, degreesKey, rateKey) {
     const angle = vm.value(degreesKey), rate = vm.value(rateKey);
     if (!WORDLESS.has(vm.standing) || angle === null || rate === null)
         return {text: "", exact: null};
-    return {text: `${format.degrees(angle)} · ${format.rateOf(kind, rate)}`,
-            exact: `${angle}°, ${rate} ${kind === "points" ? "points of percent" : "bytes"} per second`};
+    return {text: `${format.degrees(angle)} · ${format.pointRate(rate)}`,
+            exact: `${angle}°, ${rate} points of percent per second`};
 }
 
 function hrefOf(vm) {
@@ -84,8 +84,8 @@ export class Card {
         const scale = this.context.diskScale;
         const scaleText = {cpu: "of 100 %", disk: `of ${format.byteRate(scale)}`,
                            memory: vm.data.memory_source === "guest" ? "of 100 %, guest's own" : "of 100 %, balloon"};
-        const changes = {cpu: changeOf(vm, "cpu_rate", "cpu_per_sec", "points"),
-                         memory: changeOf(vm, "memory_rate", "memory_per_sec", "points"), disk: {text: "", exact: null}};
+        const changes = {cpu: changeOf(vm, "cpu_rate", "cpu_per_sec"),
+                         memory: changeOf(vm, "memory_rate", "memory_per_sec"), disk: {text: "", exact: null}};
         for (const [name, gauge] of Object.entries(this.gauges)) {
             const {value, text, exact} = say(vm, name);
             const whole = name === "disk" ? scale : 100;

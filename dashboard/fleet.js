@@ -3,7 +3,6 @@
 import * as format from "./format.js";
 
 const TRAIL = 180; // values that a sparkline goes back
-export const LEVELS = ["ok", "high", "critical"];
 
 /** Figures by which VMs are shown, sorted and judged. get: null where a part is not known. */
 export const FIGURES = {
@@ -43,10 +42,8 @@ export class Vm {
 
     set(data) {
         this.data = data;
-        this.unknown = new Set(data.missing ?? []);
         this.received = performance.now();
         this.standing = data.telemetry === "ok" && data.locked ? "locked" : data.telemetry;
-        this.text = [data.name, data.vm_name, data.uuid, data.host, data.uname, data.gname].join("\n").toLowerCase();
         const cpu = this.standing === "stale" ? null : this.value("cpu_usage_percent");
         if (cpu !== null)
             this.trail.push([Date.now() - data.sample_age_seconds * 1000, cpu]);
@@ -68,7 +65,7 @@ export class Vm {
     /** One member of the JSON; null: not known. */
     value(key) {
         const value = this.data[key];
-        return value === undefined || this.unknown.has(key) ? null : value;
+        return value === undefined || this.data.missing.includes(key) ? null : value;
     }
 
     figure(name) {
@@ -85,6 +82,15 @@ export class Vm {
         if (value === null || high === undefined || (name === "memory" && this.data.memory_source !== "guest"))
             return 0;
         return value >= critical ? 2 : value >= high ? 1 : 0;
+    }
+
+    /** Each word is found in its names or owner, or is its ID. */
+    matches(words) {
+        if (words.length === 0)
+            return true;
+        const {name, vm_name, uuid, host, uname, gname} = this.data;
+        const text = [name, vm_name, uuid, host, uname, gname].join("\n").toLowerCase();
+        return words.every((word) => text.includes(word) || String(this.id) === word);
     }
 
     /** The higher the more it wants to be looked at. */
@@ -165,7 +171,7 @@ export class Fleet {
     select({q = "", host = "", owner = "", state = "", sort = "id", desc = false}) {
         const words = q.toLowerCase().split(/\s+/).filter(Boolean);
         const wanted = (vm) => (!host || vm.data.host === host) && (!owner || vm.data.uname === owner) &&
-            (!state || is(vm, state)) && words.every((word) => vm.text.includes(word) || String(vm.id) === word);
+            (!state || is(vm, state)) && vm.matches(words);
         const list = [...this.vms.values()].filter(wanted);
         const order = desc ? -1 : 1, key = sortKey(sort);
         const keyed = list.map((vm) => ({vm, key: key(vm)}));

@@ -81,13 +81,7 @@ export function clock(iso) {
         year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit"});
 }
 
-const RATES = {bytes: byteRate, points: pointRate};
-
 /** What stands beside a figure when the mouse rests on it: all its digits. */
 export function exact(value, unit) {
     return Number.isFinite(value) ? `${value} ${unit}`.trim() : "not known";
-}
-
-export function rateOf(kind, value) {
-    return RATES[kind](value);
 }

@@ -11,8 +11,8 @@ const RESYNC_MS = 60000;       // names and hosts may change without a new sampl
 
 export class Live {
     /** onchange(): there is news. onstate(state, detail): connecting, live, polling, offline, token. */
-    constructor(fleet, onchange, onstate, onevent) {
-        Object.assign(this, {fleet, onchange, onstate, onevent, interval: 1000, abort: null, lastId: null});
+    constructor(fleet, onchange, onstate) {
+        Object.assign(this, {fleet, onchange, onstate, interval: 1000, abort: null, lastId: null});
     }
 
     /** Begins, or begins anew: another interval, another token. */
@@ -95,8 +95,6 @@ export class Live {
             this.fleet.merge(data.vms);
         else if (event === "ended")
             this.fleet.end(data.vm_id);
-        else if (event === "event")
-            this.onevent(data);
     }
 
     #wait(ms, signal) {

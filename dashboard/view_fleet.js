@@ -98,11 +98,10 @@ export class FleetView {
             const cell = el("span", {role: "columnheader", class: column.number ? "number" : null},
                 el("button", {type: "button", onclick: () => this.#sortBy(column.sort, this.query.sort === column.sort
                     ? !this.query.desc : DESCENDING.has(column.sort))}, column.label));
-            column.sort && cell.setAttribute("data-sort", column.sort);
+            cell.setAttribute("data-sort", column.sort);
             return cell;
         }));
         this.list = el("div", {class: "list"});
-        this.body = el("div", {class: "body"});
         this.nothing = el("div", {});
         return el("div", {}, this.list, this.nothing);
     }
@@ -180,10 +179,11 @@ export class FleetView {
 
     #showCount() {
         const all = this.fleet.vms.size, n = this.selected.length;
-        const counts = Object.entries(STANDINGS).slice(1).map(([standing, text]) => {
-            const found = this.selected.filter((vm) => vm.standing === standing).length;
-            return found ? `, ${found} ${text}` : "";
-        }).join("");
+        const found = {};
+        for (const vm of this.selected)
+            found[vm.standing] = (found[vm.standing] ?? 0) + 1;
+        const counts = Object.entries(STANDINGS).filter(([standing]) => standing !== "ok" && found[standing])
+            .map(([standing, text]) => `, ${found[standing]} ${text}`).join("");
         setText(this.count, this.fleet.loaded ? `${n === all ? n : `${n} of ${all}`} VM${all === 1 ? "" : "s"}${counts}` : "");
     }
 

@@ -10,7 +10,6 @@ export class Windowed {
         this.shown = new Map();
         this.spare = [];
         this.columns = 1;
-        this.placed = new Map();
         this.onscroll = () => this.#schedule();
         addEventListener("scroll", this.onscroll, {passive: true});
         this.observer = new ResizeObserver(() => this.#schedule());
@@ -26,9 +25,6 @@ export class Windowed {
         this.items = items;
         this.layout();
     }
-
-    /** How many rows a key of the keyboard goes. */
-    get rowItems() { return this.columns; }
 
     #schedule() {
         this.frame ??= requestAnimationFrame(() => {

@@ -291,15 +291,15 @@ static int run(const Forward *forward, GError **error)
 static int tell(const Forward *forward, GError **error)
 {
     const Arguments *arguments = &forward->arguments;
-    bool trouble = false;
+    StatusSum sum = {0};
     gint64 now_ns = g_get_real_time() * 1000;
     g_autofree char *text = arguments->dry_run ? status_dry_run(forward->spool, forward->sinks, error)
-                            : arguments->json  ? status_json(forward->spool, forward->sinks, now_ns, &trouble, error)
-                                               : status_text(forward->spool, forward->sinks, now_ns, &trouble, error);
+                            : arguments->json  ? status_json(forward->spool, forward->sinks, now_ns, &sum, error)
+                                               : status_text(forward->spool, forward->sinks, now_ns, &sum, error);
     if (!text)
         return EXIT_FAILED;
     fputs(text, stdout);
-    return trouble ? EXIT_TROUBLE : EXIT_DONE;
+    return sum.trouble ? EXIT_TROUBLE : EXIT_DONE;
 }
 
 static int work(Forward *forward, GError **error)

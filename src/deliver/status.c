@@ -32,6 +32,13 @@ static bool look(Spool *spool, const SinkSettings *settings, gint64 now_ns, Pict
     return true;
 }
 
+static void sum_up(StatusSum *sum, const Picture *picture)
+{
+    sum->trouble |= picture->ledger.failures > 0;
+    sum->has_succeeded |= picture->ledger.last_success_ns != 0;
+    sum->batches += picture->queue.count.batches;
+}
+
 static char *date(gint64 time_ns)
 {
     g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(time_ns / NS_PER_SECOND);
@@ -122,11 +129,11 @@ static void append_picture(GString *out, const Picture *picture, const Spool *sp
     append_lost(out, ledger, spool);
 }
 
-char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error)
+char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, StatusSum *ret_sum, GError **error)
 {
     g_autoptr(GString) out = g_string_new(NULL);
     bool runs = spool && !spool_is_idle(spool);
-    *ret_trouble = false;
+    *ret_sum = (StatusSum){0};
     if (spool)
         g_string_append_printf(out, "spool %s, %s\n", spool_path(spool),
                                runs ? "a forwarder runs" : "no forwarder runs now");
@@ -135,7 +142,7 @@ char *status_text(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret
         if (!look(spool, g_ptr_array_index(sinks, i), now_ns, &picture, error))
             return NULL;
         append_picture(out, &picture, spool, runs, now_ns);
-        *ret_trouble |= picture.ledger.failures > 0;
+        sum_up(ret_sum, &picture);
     }
     if (sinks->len == 0)
         g_string_append(out, "\nNo sink is configured: nothing is queued, nothing is sent.\n");
@@ -207,10 +214,10 @@ static void append_object(GString *out, const Picture *picture, gint64 now_ns)
     g_string_append_c(out, '}');
 }
 
-char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret_trouble, GError **error)
+char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, StatusSum *ret_sum, GError **error)
 {
     g_autoptr(GString) out = g_string_new("{\"spool\":");
-    *ret_trouble = false;
+    *ret_sum = (StatusSum){0};
     if (spool)
         json_append_string(out, spool_path(spool));
     else
@@ -222,7 +229,7 @@ char *status_json(Spool *spool, const GPtrArray *sinks, gint64 now_ns, bool *ret
             return NULL;
         g_string_append(out, i ? "," : "");
         append_object(out, &picture, now_ns);
-        *ret_trouble |= picture.ledger.failures > 0;
+        sum_up(ret_sum, &picture);
     }
     g_string_append(out, "],\"not_configured\":[");
     if (spool && !status_append_strange_objects(out, spool, sinks, now_ns, error))

@@ -1,31 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/forwarding.h"
 
-#include "deliver/ledger.h"
 #include "deliver/spool_place.h"
-#include "deliver/status.h"
 #include "encode/json.h"
 #include "serve/status.h"
 
 /* --- reading --- */
-
-static void count_waiting(const Spooling *spooling, ForwardingStatus *status)
-{
-    g_autoptr(Sample) sample = sample_new();
-    spooling_add_figures(spooling, sample, g_get_real_time() * 1000);
-    status->batches = row_u64(sample->row, METRIC_HOST_SPOOL_BATCHES);
-}
-
-static bool has_succeeded(Spool *spool, const GPtrArray *sinks)
-{
-    for (guint i = 0; spool && i < sinks->len; i++) {
-        Ledger ledger;
-        ledger_load(spool, ((const SinkSettings *)g_ptr_array_index(sinks, i))->name, &ledger, NULL);
-        if (ledger.last_success_ns != 0)
-            return true;
-    }
-    return false;
-}
 
 static void read_spool(const Spooling *spooling, gpointer data)
 {
@@ -36,12 +16,10 @@ static void read_spool(const Spooling *spooling, gpointer data)
     status->configured = true;
     g_autoptr(Spool) spool = spool_open_existing(spooling->path, &error);
     if (!error)
-        status->json = status_json(spool, spooling->sinks, g_get_real_time() * 1000, &status->trouble, &error);
+        status->json = status_json(spool, spooling->sinks, g_get_real_time() * 1000, &status->sum, &error);
     if (status->json)
         g_strchomp(status->json);
     status->spool_error = error ? g_strdup(error->message) : NULL;
-    status->has_succeeded = has_succeeded(spool, spooling->sinks);
-    count_waiting(spooling, status);
 }
 
 void forwarding_read(Feed *feed, ForwardingStatus *ret_status)
@@ -94,11 +72,11 @@ void forwarding_influx_member(JsonWriter *json, const ForwardingStatus *status)
 {
     const char *problem = status->spool_error       ? status->spool_error
                           : status->forwarder_error ? status->forwarder_error
-                          : status->trouble         ? "a sink is in trouble, see forwarding"
+                          : status->sum.trouble     ? "a sink is in trouble, see forwarding"
                                                     : NULL;
     json_next_member(json, "influx");
     json_begin(json, '{');
-    json_text_member(json, "status", problem ? "error" : status->has_succeeded ? "connected" : "unknown");
+    json_text_member(json, "status", problem ? "error" : status->sum.has_succeeded ? "connected" : "unknown");
     json_text_or_null_member(json, "error", problem);
     json_end(json, '}');
 }

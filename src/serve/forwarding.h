@@ -2,6 +2,7 @@
  * Our own sinks, the spool and the forwarder, as parts of JSON answers. */
 #pragma once
 
+#include "deliver/status.h"
 #include "serve/service.h"
 
 typedef struct {
@@ -9,9 +10,7 @@ typedef struct {
     char *json;            /* status_json's object; NULL: the spool can't be read */
     char *spool_error;     /* it can't be read, or nothing can be queued; NULL none */
     char *forwarder_error; /* it can't be started; NULL none */
-    bool trouble;          /* some sink's last attempt failed */
-    bool has_succeeded;    /* some sink has ever taken something */
-    guint64 batches;       /* that wait */
+    StatusSum sum;
 } ForwardingStatus;
 
 /* Reads it from the disk, and asks the feed. */

@@ -22,13 +22,9 @@ static char *trouble_of_all(const CollectorStatus *status)
 static bool is_fed(Service *service, StoreClock now)
 {
     g_autoptr(GPtrArray) hosts = store_hosts(service->store, now);
-    g_rw_lock_reader_lock(&service->lock);
-    const gint64 stale_after_ms =
-        service->config ? 1000 * config_integer(service->config, CONFIG_telemetry_stale_after) : 0;
-    g_rw_lock_reader_unlock(&service->lock);
     for (guint i = 0; i < hosts->len; i++) {
         const HostView *host = g_ptr_array_index(hosts, i);
-        if (host->source == SOURCE_PROBES && host->age_ms <= stale_after_ms)
+        if (host->source == SOURCE_PROBES && !host->stale)
             return true;
     }
     return false;

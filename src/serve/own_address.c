@@ -74,6 +74,18 @@ static bool is_named(const char *host, const Address *listen)
     return is_any(listen) && g_ascii_strcasecmp(host, g_get_host_name()) == 0;
 }
 
+bool own_address_is_one(const char *text)
+{
+    Address address;
+    return read_address(text, &address);
+}
+
+bool own_address_is_loopback(const char *text)
+{
+    Address address;
+    return read_address(text, &address) && is_loopback(&address);
+}
+
 bool own_address_is(const char *host, const char *address)
 {
     Address listen, asked;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/own_address.h"
 #include "serve/server_internal.h"
 
 #include "base/log.h"
@@ -40,18 +41,13 @@ static void free_options(ServerOptions *options)
     g_strfreev((char **)(guintptr)options->origins);
 }
 
-static bool is_loopback(const char *address)
-{
-    return g_str_has_prefix(address, "127.") || strcmp(address, "::1") == 0;
-}
-
 static Access *make_access(const ServerOptions *options)
 {
     bool open = !options->read_token || !options->write_token;
     return access_new(&(AccessOptions){.read_token = options->read_token,
                                        .write_token = options->write_token,
                                        .origins = options->origins,
-                                       .guard_hosts = open && is_loopback(options->address),
+                                       .guard_hosts = open && own_address_is_loopback(options->address),
                                        .machine = g_get_host_name()});
 }
 

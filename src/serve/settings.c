@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "gather/state.h"
 #include "serve/influx_query.h"
+#include "serve/own_address.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -99,33 +100,15 @@ static bool read_secrets(const Config *config, Settings *settings, GError **erro
 
 /* --- the server --- */
 
-typedef enum { ADDRESS_NONE, ADDRESS_LOOPBACK, ADDRESS_OTHER } AddressKind;
-
-static AddressKind kind_of(const char *address)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, address, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET ? ADDRESS_LOOPBACK : ADDRESS_OTHER;
-    if (inet_pton(AF_INET6, address, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6) ? ADDRESS_LOOPBACK : ADDRESS_OTHER;
-    return ADDRESS_NONE;
-}
-
-bool settings_is_loopback(const char *address)
-{
-    return kind_of(address) == ADDRESS_LOOPBACK;
-}
-
 static bool check_address(const Config *config, const Settings *settings, GError **error)
 {
     const char *address = config_text(config, CONFIG_server_listen);
-    if (kind_of(address) == ADDRESS_NONE) {
+    if (!own_address_is_one(address)) {
         g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
                     "[server] listen = %s: expected an IPv4 or IPv6 address, as 127.0.0.1 or ::", address);
         return false;
     }
-    if (settings_is_loopback(address) || config_integer(config, CONFIG_server_allow_without_token) ||
+    if (own_address_is_loopback(address) || config_integer(config, CONFIG_server_allow_without_token) ||
         (settings->read_token && settings->write_token))
         return true;
     g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE,

@@ -26,6 +26,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
 
 /* Whether the server has to be started anew to go over from one to the other. */
 bool settings_same_server(const Settings *a, const Settings *b);
-
-/* An address that only this machine reaches. */
-bool settings_is_loopback(const char *address);

@@ -151,7 +151,7 @@ void status_members(JsonWriter *json, Service *service)
     json_time_member(json, "last_collection_time", collector.last_ns);
     json_u64_member(json, "vms_monitored", count_live(service));
     json_u64_member(json, "total_metrics_written", feed.relayed_lines);
-    json_u64_member(json, "influx_queue_size", sinks.batches);
+    json_u64_member(json, "influx_queue_size", sinks.sum.batches);
     json_text_member(json, "version", ONE_TELEMETRY_VERSION);
     json_time_member(json, "up_since", service->started_ns);
     feed_members(json, &feed);
@@ -292,11 +292,11 @@ static char *skew_problem(const HostView *host)
                                  span);
 }
 
-static char *host_problem(const HostView *host, gint64 stale_after_ms)
+static char *host_problem(const HostView *host)
 {
     if (host->failing)
         return g_strdup("its collector fails, see libvirt");
-    if (host->age_ms <= stale_after_ms)
+    if (!host->stale)
         return skew_problem(host);
     g_autofree char *span = text_span(host->age_ms / 1000);
     return g_strdup_printf("nothing new has come for %s", span);
@@ -314,13 +314,10 @@ static const char advice_collected[] =
 static void hosts_member(JsonWriter *json, Service *service)
 {
     g_autoptr(GPtrArray) hosts = store_hosts(service->store, service_clock());
-    g_rw_lock_reader_lock(&service->lock);
-    const gint64 stale_after_ms = 1000 * config_integer(service->config, CONFIG_telemetry_stale_after);
-    g_rw_lock_reader_unlock(&service->lock);
     begin_array(json, "hosts");
     for (guint i = 0; i < hosts->len; i++) {
         const HostView *host = g_ptr_array_index(hosts, i);
-        g_autofree char *problem = host_problem(host, stale_after_ms);
+        g_autofree char *problem = host_problem(host);
         json_next_element(json);
         json_begin(json, '{');
         json_text_member(json, "host", host->host);

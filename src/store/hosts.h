@@ -16,6 +16,7 @@ typedef struct {
     gint64 time_ns;     /* realtime of its last sample, by its own clock */
     gint64 received_ns; /* realtime when that came in, by ours */
     gint64 age_ms;
+    bool stale;         /* older than stale_after */
     gint64 interval_ms; /* between its last two samples; 0 unknown */
     gint64 skew_ms;     /* least (received - time) of its last 16 samples: delay on the way, and how far its clock is
                            behind ours; negative: ahead */

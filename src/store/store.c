@@ -339,6 +339,10 @@ GPtrArray *store_hosts(Store *store, StoreClock now)
     g_mutex_lock(&store->lock);
     GPtrArray *views = hosts_views(store->hosts, now, store->options.forget_after_ms);
     count_vms(store, views);
+    for (guint i = 0; i < views->len; i++) {
+        HostView *view = g_ptr_array_index(views, i);
+        view->stale = view->age_ms > store->options.stale_after_ms;
+    }
     g_mutex_unlock(&store->lock);
     return views;
 }

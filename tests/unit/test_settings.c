@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather_helpers.h"
+#include "serve/own_address.h"
 #include "serve/settings.h"
 
 #include <glib/gstdio.h>
@@ -152,10 +153,10 @@ static void when_the_server_starts_anew(void **state)
 static void loopback(void **state)
 {
     (void)state;
-    assert_true(settings_is_loopback("127.0.0.1") && settings_is_loopback("127.255.0.1") &&
-                settings_is_loopback("::1"));
-    assert_false(settings_is_loopback("128.0.0.1") || settings_is_loopback("0.0.0.0") || settings_is_loopback("::") ||
-                 settings_is_loopback("localhost") || settings_is_loopback(""));
+    assert_true(own_address_is_loopback("127.0.0.1") && own_address_is_loopback("127.255.0.1") &&
+                own_address_is_loopback("::1") && own_address_is_loopback("::ffff:127.0.0.1"));
+    assert_false(own_address_is_loopback("128.0.0.1") || own_address_is_loopback("0.0.0.0") ||
+                 own_address_is_loopback("::") || own_address_is_loopback("localhost") || own_address_is_loopback(""));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
