@@ -29,6 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 import fleet  # noqa: E402
 import memory  # noqa: E402
 import promises  # noqa: E402
+from background import Background  # noqa: E402
 from databases import DatabaseError, Server, find  # noqa: E402
 from telemetryd import API, Telemetryd, now_ns  # noqa: E402
 
@@ -104,23 +105,15 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-class Feeder:
+class Feeder(Background):
     """Sends collections of hosts, each in a body of its own, one after another over the period."""
 
     def __init__(self, daemon, texts, period):
+        super().__init__()
         self.daemon, self.texts, self.period = daemon, texts, period
-        self.stop, self.late, self.sent = threading.Event(), 0, 0
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.late, self.sent = 0, 0
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-    def _run(self):
+    def run(self):
         connection = self.daemon.connect()
         due = time.monotonic()
         while not self.stop.is_set():

@@ -7,30 +7,23 @@ import re
 import threading
 import time
 
+from background import Background
+
 LOOK_S = 0.02
 MB = 1 << 20
 
 
-class Peak:
+class Peak(Background):
     """The largest sum, at one time, of what is the process's own and what it holds in files in memory: resident pages of
     its heap, its stacks and its program (RssAnon and RssFile), and the pages of each /memfd: that it has open, once,
     whether they are mapped too (RssShmem, which is not added) or not (then no figure of the process has them). Looked at
     each 20 ms: shorter peaks may be missed."""
 
     def __init__(self, pid):
+        super().__init__()
         self.proc = pathlib.Path(f"/proc/{pid}")
         self.sum, self.own, self.files = 0, 0, 0  # bytes: the largest sum, and the parts of it
         self.looks = 0
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
 
     def _of_process(self):
         status = (self.proc / "status").read_text()
@@ -47,7 +40,7 @@ class Peak:
                 pass  # closed meanwhile
         return sum(files.values())
 
-    def _run(self):
+    def run(self):
         while not self.stop.wait(LOOK_S):
             own, files = self._of_process(), self._of_files()
             self.looks += 1
