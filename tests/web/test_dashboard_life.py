@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard, in Chromium, while things change: VMs come and go, telemetryd dies and comes back, a token is wanted."""
+import re
 import signal
 
 import web  # noqa: F401 (where the modules are)
 from web import CARD_FIGURES, WebCase
+from databases import Server, find
 from harness import args, main
 from telemetryd import now_ns, totals
 
@@ -18,7 +20,53 @@ def usage(vm_id, percent):
     return totals(vm_id, now_ns(), cpu_usage_percent=f"{percent:.1f}", memory_usage_percent="50.0")
 
 
+class Proxy(Server):
+    """nginx with the location that docs/endpoint.md has, before a telemetryd."""
+    ready_path = "/telemetry/healthz"
+
+    def __init__(self, directory, daemon):
+        self.location = re.search(r"```nginx\n(.*?)```", (web.ROOT / "docs" / "endpoint.md").read_text(), re.S)[1].replace(
+            "http://127.0.0.1:4126/", f"{daemon.url}/")
+        super().__init__(directory)
+
+    def command(self):
+        conf = self.directory / "nginx.conf"
+        conf.write_text(f"""
+daemon off; user root; pid {self.directory}/pid; error_log {self.directory}/error.log;
+events {{ }}
+http {{
+  access_log off; client_body_temp_path {self.directory}/a; proxy_temp_path {self.directory}/b;
+  fastcgi_temp_path {self.directory}/c; uwsgi_temp_path {self.directory}/d; scgi_temp_path {self.directory}/e;
+  server {{ listen 127.0.0.1:{self.port}; {self.location} }}
+}}
+""")
+        return [find("nginx"), "-c", str(conf), "-p", str(self.directory)]
+
+
+class Prefixed:
+    """As a browser has it: below a prefix."""
+
+    def __init__(self, proxy):
+        self.url = f"{proxy.url}/telemetry"
+
+
 class Life(WebCase):
+    def test_behind_nginx(self):
+        """dashboard: behind nginx, below a prefix, as docs/endpoint.md has it: cards, the stream, start and stop"""
+        daemon = self.daemon(collector={"enabled": "yes", "uris": "test:///default"})
+        daemon.write(usage(83, 10))
+        proxy = Proxy(self.scratch / "nginx", daemon)
+        self.cleanup(proxy.stop)
+        browser = self.page(Prefixed(proxy))
+        self.shows(1)
+        daemon.write(usage(83, 11))
+        browser.wait(IS, 83, "cpu", "11.0 %", seconds=5)
+        self.assertEqual(self.texts("#connection"), ["● live"])
+        self.page(Prefixed(proxy), "#/health")
+        browser.wait(STOP)
+        browser.js(f"(() => {{ {STOP} }})().click()")
+        self.settles(lambda: not daemon.json("status")["running"], "it is not stopped")
+
     def test_vms_come_and_go(self):
         """dashboard: a VM that appears is there, one that ends is gone, a new figure takes the place of the old"""
         daemon = self.daemon()
