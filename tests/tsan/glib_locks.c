@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * GLib's locks are made of futexes within a library that ThreadSanitizer has not compiled, so it does not know that
- * they order anything. Linked into builds with SANITIZE=thread, these stand in front of GLib's own and tell it. */
+ * GLib's locks and counts of references are made of atomics within a library that ThreadSanitizer has not compiled, so
+ * it does not know that they order anything. Linked into builds with SANITIZE=thread, these stand in front of GLib's own
+ * and tell it. */
 #include <dlfcn.h>
 #include <glib.h>
+#include <pthread.h>
 #include <sanitizer/tsan_interface.h>
 
 /* The next function of that name: GLib's. */
@@ -106,6 +108,22 @@ void g_thread_pool_free(GThreadPool *pool, gboolean immediate, gboolean wait)
     REAL(FreePool, "g_thread_pool_free");
     real(pool, immediate, wait);
     __tsan_acquire(&all_done);
+}
+
+/* --- bytes: what was read of them goes before they are freed --- */
+
+/* By a lock and not by acquire and release, between which another's last reading could fall. What is freed may hold
+ * on to other bytes. */
+static pthread_mutex_t unref_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+typedef void (*UnrefBytes)(GBytes *bytes);
+
+void g_bytes_unref(GBytes *bytes)
+{
+    REAL(UnrefBytes, "g_bytes_unref");
+    pthread_mutex_lock(&unref_lock);
+    real(bytes);
+    pthread_mutex_unlock(&unref_lock);
 }
 
 /* --- once --- */
