@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * GLib's locks and counts of references are made of atomics within a library that ThreadSanitizer has not compiled, so
- * it does not know that they order anything. Linked into builds with SANITIZE=thread, these stand in front of GLib's own
- * and tell it. */
+ * it does not know that they order anything. Linked into builds with SANITIZE=thread, these stand in front of GLib's
+ * own and tell it. */
 #include <dlfcn.h>
 #include <glib.h>
 #include <pthread.h>
