@@ -91,6 +91,7 @@ class FleetView(WebCase):
             self.shows(len(want))
             self.assertEqual(self.ids(), want, query)
         self.page(daemon, "#/?q=nobody")
+        browser.wait("return document.querySelector('.notice h2')")
         self.assertEqual(self.texts(".notice h2"), ["No VM is like that"])
         browser.click(".notice button")
         self.shows(5)
