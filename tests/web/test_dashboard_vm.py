@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard's view of one VM, in Chromium: its figures, its devices, its past."""
-import web  # noqa: F401 (where the modules are)
+import re
+
+import web  # also where the modules are
 from web import PHONE, STEP_S, WebCase, byte_rate, milliseconds, past, per_second, percent
 from harness import main
 from telemetryd import API, SECOND, now_ns
@@ -125,6 +127,22 @@ class VmView(WebCase):
         browser.click(".actions button")
         browser.wait("return document.querySelector('.actions [role=status]').textContent === 'copied'")
         self.assertEqual(browser.evaluate("window.saved.readText()"), copied)
+
+    def test_addresses(self):
+        """dashboard: one VM: each address that docs/opennebula.md gives for it leads to it"""
+        daemon = self.daemon()
+        self.fill(daemon)
+        number, text = re.search(r"<!-- addresses of VM (\d+) -->\n```text\n(.*?)```", (web.ROOT / "docs" / "opennebula.md").read_text(),
+                                 re.S).groups()
+        addresses = ["#" + line.split("#")[1].replace(number, "84") for line in text.splitlines()]
+        self.assertGreaterEqual(len(addresses), 3)
+        for address in addresses:
+            browser = self.page(daemon, address)
+            browser.wait("return document.querySelector('.identity dd')")
+            self.assertEqual((self.texts(".vm h2"), self.address()), (["wide-load"], address))
+            chosen = re.search(r"range=(\w+)", address)
+            pressed = browser.js("return document.querySelector('[data-range][aria-pressed=true]').dataset.range")
+            self.assertEqual(pressed, chosen[1] if chosen else "1h", address)
 
     def test_none(self):
         """dashboard: one VM: that there is none, or that it has ended, is said"""
