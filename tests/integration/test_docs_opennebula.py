@@ -59,6 +59,20 @@ class Sunstone(Case):
         foreign = {"STATE", "DISK_SIZE", "SNAPSHOT_SIZE", "VM_MONITORING_EXPIRATION_TIME", "LINK", "CONTEXT"}
         self.assertEqual(set(KEY.findall(self.page)) - set(self.tiers) - foreign, set())
 
+    def test_sections(self):
+        """its configurations are such that the programs take, and the limits that it names are those of the table"""
+        sections, conf = re.findall(r"```ini\n(.*?)```", self.page, re.S), self.scratch / "sections.conf"
+        self.assertGreaterEqual(len(sections), 2)
+        dumped = ""
+        for each in sections:
+            conf.write_text(each)
+            got = subprocess.run([self.probe(), "--config", conf, "--dump-config"], capture_output=True, text=True, timeout=30)
+            self.assertEqual(got.returncode, 0, got.stderr)
+            dumped += got.stdout
+        for option, said in (("max_size = 512M", "`max_size`, 512 MiB"), ("max_age = 7d", "`max_age`, 7 days")):
+            self.assertIn(option, dumped)
+            self.assertIn(said, self.page)
+
     def test_link(self):
         """the commands give every VM the address that the page says is its"""
         onevm = self.scratch / "onevm"
