@@ -252,6 +252,108 @@ class Twice(EndpointCase):
         self.assertRegex(told.err, f"^vm_event: {tree.state}[^\n]*; told again, this event would be another one\n$")
 
 
+class Endpoint(EndpointCase):
+    """What becomes of events at a telemetryd, by way of spool and forwarder."""
+    sanitized = True
+
+    def setUp(self):
+        self.endpoint = self.daemon()
+        type(self).hosts += 1
+        self.tree = HookTree(self.scratch / f"tree-{self.hosts}", args.build,
+                             Sink("endpoint", self.endpoint.url, type="telemetryd"))
+
+    def probe(self, vm_id, at=None, name="old", uuid=None):
+        """A collection of kvm1, as a probe sends it, with the names that the VM had when it was deployed."""
+        at = now_ns() if at is None else at
+        tags = f"VMID={vm_id},host=kvm1,uuid={uuid or uuid_of(vm_id)}"
+        self.endpoint.write(f"vm_totals,{tags},name=one-{vm_id} state=1i,cputime={at - 10**18}i,memory_max=1024i {at}\n"
+                            f'vm_info,{tags} vm_name="{name}",uname="bob",gname="bobs",uid="7" {at}\n' + host_totals(at))
+
+    def tell(self, *what, **more):
+        told = self.tree.tell(document(*what, **more))
+        self.assertEqual((told.status, told.err), (0, ""), told)
+
+    def live(self):
+        return {each["vm_id"]: each for each in self.endpoint.json("live-vms")["vms"]}
+
+    def metrics(self, vm_id):
+        return self.endpoint.json(f"vm-stats/{vm_id}")["metrics"]
+
+    def test_life(self):
+        """vm_event: PROLOG lists nobody, RUNNING does, POWEROFF and DONE end at once, a resumed VM comes back"""
+        began = int(time.time()) - 60
+        self.tell(9, "PROLOG", began)
+        self.settles(lambda: self.endpoint.json("events?vm_id=9")["count"] == 1, "no event")
+        self.assertEqual(self.live(), {})
+        self.tell(9, "RUNNING", began + 2)
+        vm = self.settles(lambda: self.live().get(9), "it is not listed")
+        self.assertEqual((vm["vm_name"], vm["uname"], vm["gname"], vm["uuid"], vm["host"], vm["telemetry"], vm["one_lcm_state"]),
+                         ("web-9", "alice", "users", uuid_of(9), "kvm1", "missing", "RUNNING"))
+        ended = int(time.time())
+        self.probe(9, ended * 10**9 + 100)  # in the very second in which it ends
+        self.tell(9, "SHUTDOWN_POWEROFF", began + 2)
+        self.tell(9, "POWEROFF", began + 2, ended)
+        self.settles(lambda: 9 not in self.live(), "it is still listed")
+        self.probe(9, ended * 10**9 + 200)
+        self.assertEqual(self.live(), {})
+        self.tell(9, "RESUMED", ended + 1)
+        vm = self.settles(lambda: self.live().get(9), "it is not listed again")
+        self.assertEqual(vm["one_lcm_state"], "RUNNING")
+        self.probe(9, (ended + 2) * 10**9)
+        self.tell(9, "DONE", ended + 1, ended + 3)
+        self.settles(lambda: 9 not in self.live(), "it is still listed")
+        monitored = [each for each in self.endpoint.json("monitored-vms")["vms"] if each["vm_id"] == 9]
+        self.assertEqual([each["live"] for each in monitored], [False])
+        told = [each for each in self.endpoint.json("events?vm_id=9")["events"] if each["source"] == "opennebula"]
+        self.assertEqual(sorted(each["lcm_state"] if each["state"] == "ACTIVE" else each["state"] for each in told),
+                         ["DONE", "POWEROFF", "PROLOG", "RUNNING", "RUNNING", "SHUTDOWN_POWEROFF"])
+
+    def test_names(self):
+        """vm_event: a renamed, chowned, locked or relabelled VM is so at once, stays so over probes and a restart, and is freed again"""
+        self.probe(83)
+        self.assertEqual(self.live()[83]["vm_name"], "old")
+        self.tell(83, "BACK", changes={"LOCK/LOCKED": 1, "USER_TEMPLATE/LABELS": "prod,<b>", "TEMPLATE/TEMPLATE_ID": 3})
+        wanted = {"vm_name": "web-83", "uname": "alice", "uid": "2", "gname": "users", "gid": "100", "lock": "use",
+                  "labels": "prod,<b>", "template_id": "3", "cpu_requested": "0.1", "vcpu_requested": "1",
+                  "memory_requested": "32", "info_source": "opennebula"}
+        def has(texts):
+            got = self.metrics(83)
+            return {key: got.get(key) for key in texts} == texts
+        self.settles(lambda: self.metrics(83)["vm_name"] == "web-83", "not told")
+        self.assertEqual({key: self.metrics(83).get(key) for key in wanted}, wanted)
+        self.assertRegex(self.metrics(83)["host_history"], r"^0 kvm1 .*\.\.$")
+        for _ in range(2):
+            self.probe(83)
+            self.assertTrue(has(wanted), self.metrics(83))
+            time.sleep(0.01)
+        self.endpoint.restart()
+        self.assertTrue(has(wanted), self.metrics(83))
+        self.probe(83)
+        self.assertTrue(has(wanted), self.metrics(83))
+        self.tell(83, "UNKNOWN", changes={"NAME": "renamed", "UNAME": "carol"})
+        freed = {"vm_name": "renamed", "uname": "carol", "lock": "", "labels": "", "template_id": ""}
+        self.settles(lambda: has(freed), "not told again")
+        self.assertEqual(self.live()[83]["one_lcm_state"], "UNKNOWN")
+        self.assert_described(self.endpoint)
+
+    def test_old_word(self):
+        """vm_event: a document that is told again after others, and after a restart, changes nothing"""
+        began = int(time.time()) - 100
+        self.tell(9, "RUNNING", began, changes={"NAME": "old"})
+        self.tell(9, "POWEROFF", began, began + 20, changes={"NAME": "old"})
+        self.tell(9, "RESUMED", began + 40)
+        self.settles(lambda: self.live().get(9, {}).get("vm_name") == "web-9", "not told")
+        for _ in range(2):
+            self.tell(9, "PROLOG", began - 5, changes={"NAME": "ancient"})
+            self.settles(lambda: self.endpoint.json("events?vm_id=9")["count"] >= 4, "it did not come")
+            self.tell(9, "POWEROFF", began, began + 20, changes={"NAME": "ancient"})
+            self.tell(10, "RUNNING", now_ns() // 10**9)
+            self.settles(lambda: 10 in self.live(), "what comes behind it did not come")
+            vm = self.live()[9]
+            self.assertEqual((vm["vm_name"], vm["one_lcm_state"]), ("web-9", "RUNNING"))
+            self.endpoint.restart()
+
+
 class Templates(EndpointCase):
 
     def test_templates(self):
