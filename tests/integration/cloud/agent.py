@@ -77,7 +77,8 @@ class Agent:
         except OSError as error:
             cycle.fault = str(error)
             return cycle
-        self.host.cloud.monitord.wait(before + 1)
+        if self.host.cloud.leader:  # else nobody listens
+            self.host.cloud.monitord.wait(before + 1)
         return cycle
 
     def start(self, tree="kvm"):

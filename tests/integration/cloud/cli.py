@@ -30,8 +30,9 @@ class Context:
     def path(self, path):
         return pathlib.Path(self.root + path)
 
-    def check_session(self):
-        """As the client library looks for its password; then whether oned answers."""
+    def check_session(self, writes=None):
+        """As the client library looks for its password; then whether oned answers, and for a call that writes whether one of
+        several leads."""
         candidates = [os.environ.get("ONE_AUTH"), os.environ.get("HOME", "/nonexistent") + "/.one/one_auth",
                       str(self.path("/var/lib/one/.one/one_auth"))]
         for name in filter(None, candidates):
@@ -50,6 +51,8 @@ class Context:
                           '"localhost" port 2633)')
         if state.get("session", session) != session:
             raise Failure("[one.system.config] User couldn't be authenticated, aborting call.")
+        if writes and state["servers"] and state["leader"] is None:
+            raise Failure(f"[{writes}] Cannot process request, no leader found")
         return state
 
 

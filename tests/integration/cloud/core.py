@@ -11,6 +11,7 @@ import threading
 
 from . import layout, lifecycle
 from .agent import Agent
+from .foreign import make_foreign
 from .hooks import HookManager
 from .machine import ONEADMIN, Directory, Machine
 from .monitord import Monitord
@@ -20,10 +21,18 @@ from .store import Store, take_id
 from .units import Units
 
 NETWORK = "10.66.0"
+FLOATING = f"{NETWORK}.10"
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TEST_DRIVER = "test:///var/tmp/one_db/node.xml"
 KVMRC = "export LANG=C\nLIBVIRT_URI={}\n"
 HIDDEN_FROM = "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib"
+
+
+class Peer:
+    """A front-end, as far as ssh goes there."""
+
+    def __init__(self, machine):
+        self.machine, self.down, self.slow = machine, False, 0
 
 
 class Host:
@@ -32,6 +41,7 @@ class Host:
     def __init__(self, cloud, name, host, machine):
         self.cloud, self.name, self.id, self.machine = cloud, name, host, machine
         self.down, self.slow = False, 0
+        self.architecture = os.uname().machine
         self.agent = Agent(self)
 
     def path(self, path="/var/tmp/one"):
@@ -56,6 +66,15 @@ class Host:
             for path in found:
                 path.unlink(missing_ok=True)
 
+    def is_other(self, architecture=None, glibc=None):
+        """From now on it has this architecture ("aarch64") or this C library ("2.31"): what was brought there runs only if it
+        is for that one, and the host says so of itself."""
+        make_foreign(self.machine, self.cloud.directory, architecture, glibc)
+        self.architecture = architecture or self.architecture
+        with self.cloud.store.change() as state:
+            state["hosts"][str(self.id)]["TEMPLATE"]["ARCH"] = self.architecture
+        self.cloud.record_hosts()
+
     def record(self, state):
         """What the stock probes will say of the VMs that run here, and libvirt's test driver."""
         vms = {int(vm): kept["XML"] for vm, kept in state["vms"].items()
@@ -64,7 +83,7 @@ class Host:
         texts = {"poll.out": "".join(_poll(vm) for vm in sorted(vms)), "node.xml": _node(vms),
                  "state.out": "".join(f'VM = [ ID="{vm}", DEPLOY_ID="{_uuid(text)}", STATE="RUNNING" ]\n'
                                       for vm, text in sorted(vms.items())),
-                 "system.out": f'HYPERVISOR=kvm\nHOSTNAME="{self.name}"\nARCH="x86_64"\nTOTALCPU=400\nTOTALMEMORY=8388608\n',
+                 "system.out": f'HYPERVISOR=kvm\nHOSTNAME="{self.name}"\nARCH="{self.architecture}"\nTOTALCPU=400\nTOTALMEMORY=8388608\n',
                  "usage.out": "USEDMEMORY=1048576\nFREEMEMORY=7340032\nUSEDCPU=4\nFREECPU=396\n"}
         for name, text in texts.items():
             new = database / f".{name}"
@@ -104,6 +123,7 @@ class Cloud:
         self.plain, self.stopping = plain, threading.Event()
         self.oneadmin = ONEADMIN if os.geteuid() == 0 else os.geteuid()
         self.fronts, self.hosts, self.machines = {}, {}, {}
+        self.floating = None  # the address that the leader of several front-ends has
         self._stack = contextlib.ExitStack()
         try:
             self._build(hosts, front_ends, kvmrc, binds)
@@ -120,11 +140,12 @@ class Cloud:
             self._ip(self.wire, "link add br0 type bridge", "link set br0 up", "link set lo up")
         for name in front_ends:
             self.fronts[name] = self._machine(name, binds=[ROOT, *binds])
+            self.machines[name] = Peer(self.fronts[name])
             layout.front_end(self.fronts[name], kvmrc)
-        if len(front_ends) > 1:
-            self._make_zone()
         for name in hosts:
             self._add_host(name, [*binds, *(hosts[name] if isinstance(hosts, dict) else ())])
+        if len(front_ends) > 1:
+            self._make_zone()
         self._name_all()
         self.hooks = HookManager(self)
         self._stack.callback(self.hooks.close)
@@ -175,7 +196,7 @@ class Cloud:
         with self.store.change() as state:
             made = take_id(state, "hosts")
             state["hosts"][str(made)] = {"ID": made, "NAME": name, "STATE": number(HOST_STATES, "MONITORED"),
-                                         "TEMPLATE": {"ARCH": "x86_64", "HYPERVISOR": "kvm", "VERSION": "7.4.0"}}
+                                         "TEMPLATE": {"ARCH": os.uname().machine, "HYPERVISOR": "kvm", "VERSION": "7.4.0"}}
         machine = self._machine(name, binds=binds)
         layout.host(machine)
         self.hosts[name] = self.machines[name] = Host(self, name, made, machine)
@@ -185,7 +206,7 @@ class Cloud:
 
     def _name_all(self):
         """Each machine knows the others by name; a host has the tree, as after it was added to OpenNebula."""
-        lines = ["127.0.0.1 localhost", *(f"{machine.address} {machine.name}" for machine in self.every_machine())]
+        lines = ["127.0.0.1 localhost", f"{self.floating} one-floating" if self.floating else "", *(f"{machine.address} {machine.name}" for machine in self.every_machine())]
         for machine in self.every_machine():
             if not self.plain:
                 machine.write("/etc/hosts", "\n".join(lines) + "\n", user="root")
@@ -213,6 +234,27 @@ class Cloud:
             state["servers"] = [{"ID": at, "NAME": name, "ENDPOINT": f"http://{machine.address}:2633/RPC2"}
                                 for at, (name, machine) in enumerate(self.fronts.items())]
             state["leader"] = 0
+        if not self.plain:
+            self.floating = FLOATING
+            self._ip(self.leader, f"address add {FLOATING}/24 dev eth0")
+
+    def lead(self, name):
+        """From now on that front-end leads, with the floating address, monitord and the hooks; None: none does."""
+        old = self.leader
+        with self.store.change() as state:
+            state["leader"] = next((each["ID"] for each in state["servers"] if each["NAME"] == name), None)
+        if self.leader is old:
+            return
+        if old:
+            self.monitord.close()
+            if self.floating:
+                self._ip(old, f"address del {FLOATING}/24 dev eth0")
+        if self.leader:
+            if self.floating:
+                self._ip(self.leader, f"address add {FLOATING}/24 dev eth0")
+            self.monitord = Monitord(self, self.leader, 0 if self.plain else 4124)
+        for machine in [] if self.plain else self.every_machine():
+            self._ip(machine, "neighbour flush dev eth0")
 
     # ---- what a test asks of it ------------------------------------------------------------------------
 

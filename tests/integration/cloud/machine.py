@@ -98,7 +98,7 @@ class Machine(_Runs):
         self._open_log()
 
     def _accounts(self):
-        for file, line in (("/etc/passwd", f"oneadmin:x:{ONEADMIN}:{ONEADMIN}::{HOME}:/bin/sh"),
+        for file, line in (("/etc/passwd", f"oneadmin:x:{ONEADMIN}:{ONEADMIN}::{HOME}:/bin/bash"),
                            ("/etc/group", f"oneadmin:x:{ONEADMIN}:"), ("/etc/shadow", "oneadmin:*:19000:0:99999:7:::")):
             lines = [each for each in self.read(file).splitlines() if not each.startswith("oneadmin:")]
             mode, owner = self.path(file).stat().st_mode & 0o777, self.path(file).stat()
@@ -243,6 +243,8 @@ class Directory(_Runs):
         self.prefix, self.state = str(self.directory / "root"), str(cloud)
         for path in EMPTY[:-1]:
             pathlib.Path(self.prefix + path).mkdir(parents=True, exist_ok=True)
+        for path in ("/tmp", "/var/tmp"):
+            self.path(path).chmod(0o1777)
         self.started, self.lock = [], threading.Lock()
 
     def path(self, path):
@@ -255,7 +257,8 @@ class Directory(_Runs):
         env["DESTDIR"] = self.prefix
         if os.geteuid() == 0 and user == "oneadmin":
             options |= {"user": ONEADMIN, "group": ONEADMIN, "extra_groups": []}
-        process = subprocess.Popen([str(word) for word in words], env=env, cwd=cwd and str(self.path(cwd)), **options)
+        cwd = cwd or (HOME if user == "oneadmin" else "/")
+        process = subprocess.Popen([str(word) for word in words], env=env, cwd=self.path(cwd), **options)
         with self.lock:
             self.started.append(process)
         return process

@@ -222,9 +222,11 @@ def log(context, words):
 
 COMMANDS = {"create": create, "delete": delete, "update": update, "rename": rename, "list": list_, "show": show,
             "retry": retry, "log": log}
+CALLS = {"create": "one.hook.allocate", "delete": "one.hook.delete", "update": "one.hook.update", "rename": "one.hook.rename",
+         "retry": "one.hook.retry"}  # which one that leads has to answer
 
 
 def onehook(context, words):
     if words and words[0] in COMMANDS:
-        context.check_session()
+        context.check_session(CALLS.get(words[0]))
     return cli.dispatch("onehook", COMMANDS, context, words)

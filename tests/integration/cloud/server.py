@@ -76,7 +76,7 @@ class Server:
         user = request.get("user") or ""
         if uid != self.cloud.oneadmin or user not in ("", "oneadmin"):
             return {"status": 255, "say": f"{user or 'root'}@{name}: Permission denied (publickey)."}
-        words = ["sh", "-c", request["command"]] if request["op"] == "ssh" else [
+        words = ["bash", "-c", request["command"]] if request["op"] == "ssh" else [
             python(), "-IS", f"{host.machine.state}/lib/command.py", host.machine.state, host.machine.prefix, "one-receive",
             request["target"], *["--keep"] * request["keep"]]
         stdin, stdout, stderr = descriptors
