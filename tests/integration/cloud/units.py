@@ -44,6 +44,12 @@ class _Unit:
         return self.process is not None and self.process.poll() is None
 
 
+def _links(machine, name):
+    """What enables a unit. The links lead to where only the machine's own programs find something."""
+    found = [wants / name for wants in machine.path("/etc/systemd/system").glob("*.wants")]
+    return [link for link in found if link.is_symlink()]
+
+
 class Units:
     def __init__(self, cloud):
         self.cloud, self.units = cloud, {}
@@ -98,7 +104,7 @@ class Units:
             active = bool(unit and unit.is_active())
             return (0 if active else 3), "" if quiet else ("active" if active else "inactive"), ""
         if verb == "is-enabled":
-            enabled = bool(list(machine.path("/etc/systemd/system").glob(f"*.wants/{name}")))
+            enabled = bool(_links(machine, name))
             word = "enabled" if enabled else "disabled"
             return (0 if enabled else 1), "" if quiet or not unit else word, "" if unit else f"Failed to get unit file state for {name}"
         if verb == "disable":
@@ -145,7 +151,7 @@ class Units:
         return "\n".join(values.get(name, "") if request["value"] else f"{name}={values.get(name, '')}" for name in names)
 
     def _disable(self, machine, unit, name, now):
-        for link in machine.path("/etc/systemd/system").glob(f"*.wants/{name}"):
+        for link in _links(machine, name):
             link.unlink()
         if now and unit:
             self._stop(unit)
