@@ -19,9 +19,10 @@ know each other by name: a server of the test's is made in `with cloud.front.net
 or .popen. cloud.oned(False): it does not answer. cloud.services.calls: what systemctl was told. machine.log(): its syslog.
 path() and read(), write(): files of a machine from here. agent.begin()/.end(): the agent runs by itself.
 
-The probe asks libvirt as etc/vmm/kvm/kvmrc says: kvmrc=KVMRC.format(uri) and binds=["DIRECTORY"] or ["SOURCE=TARGET"] lead
-to a rig's guests (hosts={"kvm1": [binds of that host], …}); without, libvirt's test driver has the host's VMs, by whose
-figures the probe says nothing. VMs 9, 10, 11 have recorded figures from the stock probe, others those of 9.
+The probe asks libvirt as etc/vmm/kvm/kvmrc says. Real guests: Cloud(…, kvmrc=KVMRC.format(rig.uri()), binds=[rig.dir]) and
+add_vm(83) for the rig's one-83; every host then meets all guests, unless hosts={"kvm1": ["SOURCE=TARGET"], …} binds another
+rig at the same place on each. Without, libvirt's test driver has the host's VMs, which has no figures of them: the probe
+runs, and says nothing. The stock probe has those recorded of VMs 9, 10, 11, and for others those of 9.
 
 Several front_ends=("one-1", "one-2", "one-3") are in HA: cloud.lead("one-2"), cloud.lead(None); hooks are registered once, and
 run on the one that leads, which has the address cloud.floating, "one-floating". Cloud(plain=True) needs no root and no namespaces:
