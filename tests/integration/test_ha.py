@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Several front-ends (docs/opennebula.md, in whose configurations this runs): two of them, a floating address, a host that
-feeds both, a desk that looks. Each is a network namespace of the test's own. No guests."""
+feeds both, a desk that looks, each a network namespace of the test's own; and the same installed on the front-ends of a
+stand-in OpenNebula, whose hooks it runs. No guests."""
 import base64
 import http.client
 import re
+import socket
 import subprocess
 import time
 
+from cloud_case import REMOTES, CloudCase
 from forwarding import Forwarding
 from harness import ROOT, args, main
 from network import Network
@@ -19,6 +22,7 @@ FRONT_ENDS = {"fe1": "10.77.0.11", "fe2": "10.77.0.12"}
 FLOATING, HOST, DESK, PORT = "10.77.0.100", "10.77.0.21", "10.77.0.31", 4126
 ON_HOST, WITH_EVENTS, ON_OTHER = {79, 82, 83, 84, 85}, 9, 900  # VMs: of the recordings, of the documents, made up
 CYCLE_S, SOON_S = 0.25, 20
+TOKENS = {"read": "token-to-look", "write": "token-to-feed", "telemetryd": "token-to-feed"}
 RECORDED = ROOT / "tests" / "golden" / "recorded"
 # what a test changes of the page's configurations: where things are, and no waiting
 ALSO = """connect_timeout = 0.5
@@ -43,6 +47,13 @@ class Seen:
     ask, json, vms = Telemetryd.ask, Telemetryd.json, Telemetryd.vms
     desk, address, token = None, None, None
 
+    @classmethod
+    def at(cls, desk, address):
+        """desk: what has connect() as a Machine has."""
+        made = cls()
+        made.desk, made.address, made.token = desk, address, TOKENS["read"]
+        return made
+
     def connect(self, timeout=30, source=None):
         connection = http.client.HTTPConnection(self.address, PORT, timeout=timeout)
         connection.sock = self.desk.connect(self.address, PORT, timeout)
@@ -60,20 +71,18 @@ class Seen:
         return sorted((event["time"], event["state"], event["lcm_state"]) for event in told if event["source"] == "opennebula")
 
 
-class Floating(Seen):
-    address = FLOATING
-
-    def __init__(self, desk, token):
-        self.desk, self.token = desk, token
-
-
 def secrets(directory):
     """The page's files of tokens, beside a configuration in that directory."""
     (directory / "secrets").mkdir(parents=True)
-    for name in ("read", "write", "telemetryd"):
+    for name, token in TOKENS.items():
         path = directory / "secrets" / f"{name}.token"
         path.touch(mode=0o600)
-        path.write_text("token-to-look" if name == "read" else "token-to-feed")
+        path.write_text(token)
+
+
+def without_tls():
+    """The page's section for telemetryd."""
+    return re.sub(r"^(cert|key)_file.*\n", "", block("telemetryd"), flags=re.M)
 
 
 def sinks(text):
@@ -92,15 +101,14 @@ class FrontEnd(Seen, Telemetryd):
         home = case.home / name
         secrets(home)
         super().__init__(home, args.build / "serve" / "telemetryd")
-        self.token = "token-to-look"
+        self.token = TOKENS["read"]
         self.hooks = home / "remotes.conf"
         self.spool = home / "spool"
         self.hooks.write_text(sinks(block("hosts and hooks")) + f"[probe]\nstate_dir = {home / 'hook'}\n" +
                               PLACES.format(spool=self.spool, forward=args.build / "hooks" / "forward"))
 
     def configure(self):
-        own = re.sub(r"^(cert|key)_file.*\n", "", block("telemetryd"), flags=re.M)
-        self.conf.write_text(f"{own}state_dir = {self.state}\n")
+        self.conf.write_text(f"{without_tls()}state_dir = {self.state}\n")
 
     def command(self):
         return self.machine.inside(super().command())
@@ -161,7 +169,7 @@ class SeveralFrontEnds(EndpointCase):
         self.desk = self.network.machine(DESK)
         self.fe1, self.fe2 = (self.front_end(name) for name in FRONT_ENDS)
         self.fe1.machine.take(FLOATING)
-        self.floating = Floating(self.desk, self.fe1.token)
+        self.floating = Seen.at(self.desk, FLOATING)
         self.machine = self.network.machine(HOST)
         self.host = Host(self, self.machine, "host", sinks(block("hosts and hooks")), lines(self.probe(), *FLEET))
 
@@ -250,6 +258,66 @@ class SeveralFrontEnds(EndpointCase):
         self.host.cycle(2)
         self.has_all(self.fe1, self.fe2)
         self.assert_live(self.fe1, self.fe2, self.floating)
+
+
+class Installed(CloudCase):
+    """The page followed to the letter, on two front-ends in HA."""
+    kvm_hosts, front_ends = ("kvm1",), ("one-1", "one-2")
+    settles = EndpointCase.settles
+
+    def connect(self, address, port, timeout):
+        """From a host, as Machine.connect."""
+        with self.cloud.hosts["kvm1"].machine.network():
+            return socket.create_connection((address, port), timeout)
+
+    def install(self, front):
+        subprocess.run(["make", "-s", "-o", "all", "install", f"BUILD={args.build}", f"DESTDIR={front.path('/')}"], cwd=ROOT,
+                       check=True, capture_output=True, timeout=60)
+        tree = f"{REMOTES}/etc/im/kvm-probes.d"
+        sinks_here = re.sub(r"https://fe(\d).example.net", r"http://one-\1", block("hosts and hooks"))
+        front.write(f"{tree}/telemetry.conf", sinks_here + "[forward]\nlinger = 1\n")
+        front.write("/etc/one/telemetry.conf", without_tls())
+        for directory in (tree, "/etc/one"):
+            for name, token in TOKENS.items():
+                front.write(f"{directory}/secrets/{name}.token", token, 0o600)
+        front.run("systemctl", "enable", "--now", "one-telemetryd", check=0)
+
+    def test_events(self):
+        """several front-ends: hooks registered once, vm_event on the leader alone, every telemetryd has the events, once"""
+        fronts = self.cloud.fronts
+        for front in fronts.values():
+            self.install(front)
+        for template in sorted((ROOT / "hooks" / "templates").iterdir()):
+            self.one("onehook", "create", input=template.read_text())
+        self.cloud.sync("--force")
+        seen = {name: Seen.at(self, front.address) for name, front in fronts.items()}
+        floating = Seen.at(self, self.cloud.floating)
+        vm = self.cloud.add_vm(WITH_EVENTS)
+
+        vm.do("poweroff")
+        self.cloud.hooks.wait()
+        for each in seen.values():
+            self.settles(lambda: each.events(WITH_EVENTS), "no event came", SOON_S)  # noqa: B023
+        fronts["one-1"].run("systemctl", "stop", "one-telemetryd", check=0)
+        self.cloud.lead("one-2")
+        time.sleep(1.1)  # OpenNebula's times are whole seconds
+        vm.do("resume")
+        self.cloud.hooks.wait()
+        self.settles(lambda: WITH_EVENTS in floating.vms(), "it does not run", SOON_S)
+        waiting = {name: len(list(front.path("/var/tmp").glob("one-telemetry-*/spool/fe1/*.lp.gz")))
+                   for name, front in fronts.items()}
+        self.assertEqual((waiting["one-1"], waiting["one-2"] > 0), (0, True), waiting)
+        time.sleep(2)  # the forwarder has ended
+        fronts["one-1"].run("systemctl", "start", "one-telemetryd", check=0)
+        cron = block("cron", "text").split()
+        self.settles(lambda: fronts["one-2"].run(*cron[6:], user=cron[5], check=0) and WITH_EVENTS in seen["one-1"].vms(),
+                     "the event does not go", SOON_S)
+        events = seen["one-1"].events(WITH_EVENTS)
+        self.assertEqual(events, seen["one-2"].events(WITH_EVENTS))
+        self.assertEqual(len(events), len(set(events)))
+        self.assertEqual(events[-1][1:], ("ACTIVE", "RUNNING"), events)
+        ran = [run for name in ("poweroff", "running") for run in self.cloud.executions(f"telemetry-{name}")]
+        self.assertEqual([(status, "queued for 2 sinks" in said) for status, said, _ in ran], [(0, True)] * 2, ran)
 
 
 if __name__ == "__main__":
