@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is on a front-end and on a host before anything of ours is there."""
+import compileall
 import os
 import pathlib
+import py_compile
 import shutil
 
 from .machine import HOME, ONEADMIN, Machine, python
@@ -68,10 +70,12 @@ def wrapper(machine, name):
 
 
 def copy_library(directory):
-    """The commands' own files, where every user can read them."""
+    """The commands' own files, where every user can read them; compiled, as they are started often."""
     shutil.copytree(pathlib.Path(__file__).parent, directory / "lib",
                     ignore=shutil.ignore_patterns("__pycache__", "recorded"))
-    for path in [directory, directory / "lib", *(directory / "lib").iterdir()]:
+    lib = directory / "lib"
+    compileall.compile_dir(lib, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    for path in [directory, lib, *lib.rglob("*")]:
         path.chmod(0o755)
 
 
