@@ -207,6 +207,23 @@ class Monitoring(CloudCase):
         shown = markup.parse(self.one("onevm", "show", "-x", "9")).find("MONITORING")
         self.assertEqual((shown.findtext("H"), shown.findtext("E")), ('<&]]>"\\', "2"))
 
+    def test_status(self):
+        """the status probe's list: a VM that is said to be off, or is missing from a complete one, is powered off"""
+        status = f"{TREE}/im/kvm-probes.d/vm/status"
+        vms = [self.cloud.add_vm(vm) for vm in (31, 32, 33)]
+        for vm in vms:
+            self.addCleanup(vm.to, "DONE")
+        self.addCleanup(self.host.path(f"{status}/z").unlink)
+        self.host.machine.write(f"{status}/z", printing('VM = [ ID="31", DEPLOY_ID="x", STATE="POWEROFF" ]'), 0o755)
+        self.host.cycle("vm/status")
+        self.assertEqual([vm.state()[0] for vm in vms], ["POWEROFF", "ACTIVE", "ACTIVE"])
+        self.host.path("/var/tmp/one_db/state.out").write_text("")
+        self.host.machine.write(f"{status}/z", printing(
+            "SYNC_STATE=yes", "MISSING_STATE=POWEROFF", *(f'VM = [ ID="{vm}", STATE="RUNNING" ]' for vm in (9, 10, 11, 33))), 0o755)
+        self.host.cycle("vm/status")
+        self.assertEqual([vm.state()[0] for vm in vms], ["POWEROFF", "POWEROFF", "ACTIVE"])
+        self.assertEqual(self.cloud.vm(9).state(), ("ACTIVE", "RUNNING"))
+
     def test_unknown(self):
         """records of VMs that OpenNebula does not know, old messages, and what is no message do nothing"""
         self.probe("z", printing(record(4711, 'A="1"'), record(-1, 'A="1"'), 'OTHER="x"', "VM = [ ID=x ]"))

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 from cloud import Cloud, foreign, lifecycle, markup, template
 from cloud_case import PROBES, REMOTES, TREE, CloudCase
@@ -223,6 +224,10 @@ class Sync(CloudCase):
         self.refused("ssh", "kvm7", "true", says="Could not resolve hostname kvm7")
         self.kvm2.down = True
         self.refused("ssh", "kvm2", "true", says="No route to host")
+        self.kvm1.slow, begin = 0.3, time.monotonic()
+        self.one("ssh", "kvm1", "true")
+        self.kvm1.slow = 0
+        self.assertGreater(time.monotonic() - begin, 0.3)
         self.front.write("/tmp/d/e", "text", 0o750)
         self.one("scp", "-q", "/tmp/d/e", "kvm1:/tmp/f")
         self.one("scp", "-r", "/tmp/d", "kvm1:/tmp/g")
@@ -295,6 +300,14 @@ class Machines(CloudCase):
         self.assertEqual(front.run("systemctl", "start", "none").returncode, 5)
         self.assertEqual([words[0] for name, words in self.cloud.services.calls if words[-1] == "none"], ["start"])
         self.assertEqual(front.run("sudo", "-u", "oneadmin", "sh", "-c", "id -un; echo $HOME").stdout, "oneadmin\n/var/lib/one\n")
+
+    def test_one_machine(self):
+        """a cloud of one machine, front-end and host: the tree is copied from it to itself"""
+        with Cloud(self.scratch / "single", ("one",)) as cloud:
+            cloud.add_vm(9)
+            self.assertEqual(cloud.one("ssh", "one", "hostname; ls /var/tmp/one/VERSION"), "one\n/var/tmp/one/VERSION\n")
+            self.assertIsNone(cloud.hosts["one"].cycle().fault)
+            self.assertIn("NETRX", cloud.vm(9).monitoring())
 
     def test_end(self):
         """the end of a cloud is the end of all that runs on its machines"""

@@ -199,12 +199,9 @@ class Cloud:
             made = take_id(state, "hosts")
             state["hosts"][str(made)] = {"ID": made, "NAME": name, "STATE": number(HOST_STATES, "MONITORED"),
                                          "TEMPLATE": {"ARCH": os.uname().machine, "HYPERVISOR": "kvm", "VERSION": "7.4.0"}}
-        machine = self._machine(name, binds=binds)
+        machine = self.fronts.get(name) or self._machine(name, binds=binds)
         layout.host(machine)
         self.hosts[name] = self.machines[name] = Host(self, name, made, machine)
-        if self.plain:
-            return
-        machine.write("/etc/hostname", name + "\n", user="root")
 
     def _name_all(self):
         """Each machine knows the others by name."""
@@ -216,7 +213,7 @@ class Cloud:
                 machine.write("/etc/hosts", "\n".join(lines) + "\n", user="root")
 
     def every_machine(self):
-        return [*self.fronts.values(), *(host.machine for host in self.hosts.values())]
+        return [*self.fronts.values(), *(host.machine for host in self.hosts.values() if host.name not in self.fronts)]
 
     @property
     def front(self):

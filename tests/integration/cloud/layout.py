@@ -142,7 +142,8 @@ def _remotes(machine, kvmrc, version):
 
 def host(machine):
     """A host that OpenNebula has not been on yet."""
-    machine.path(HOME).mkdir(parents=True, exist_ok=True)
-    machine.path("/var/tmp/one_db").mkdir(exist_ok=True)
     for path in (HOME, "/var/tmp/one_db"):
+        machine.path(path).mkdir(parents=True, exist_ok=True)
         machine.own(machine.path(path))
+    if isinstance(machine, Machine):
+        machine.write("/etc/hostname", machine.name + "\n", user="root")
