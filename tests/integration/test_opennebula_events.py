@@ -4,6 +4,7 @@
 namespaces."""
 import base64
 import re
+import subprocess
 import time
 
 from cloud import lifecycle, markup, template
@@ -14,7 +15,23 @@ from opennebula import decode
 RECORDED = ROOT / "tests" / "golden" / "recorded"
 FLEET = ("fleet-1.domstats", "fleet-2.domstats")
 SCRIPT = """#!/bin/sh
-exec {0}/vm_monitor --config /var/tmp/one_db/empty.conf --format one --replay /var/tmp/one_db/{1} --replay /var/tmp/one_db/{2} "$@"
+cd /var/tmp/one_db
+exec {0}/vm_monitor --config empty.conf --format one --replay {1} --replay {2} "$@"
+"""
+
+
+# A server that says the name of its machine, and who asks it at the floating address.
+NAMING = """import socket
+server = socket.create_server(("", 7000))
+print(flush=True)
+connection, _ = server.accept()
+connection.sendall(socket.gethostname().encode() + b"\\n")
+"""
+ASKING = """import socket
+try:
+    print(socket.create_connection(("one-floating", 7000), 1).recv(99).decode(), end="")
+except OSError:
+    pass
 """
 
 
@@ -100,7 +117,8 @@ class Monitoring(CloudCase):
         """a probe is called with OpenNebula's arguments, directory, environment and document"""
         self.probe("z", '#!/bin/sh\necho "# $0|$*|$(pwd)|$(id -un)|$(env | sort | tr "\\n" " ")|$(cat)"\n')
         words = self.host.cycle().ran[-1][2].split("|")
-        self.assertEqual(words[:4], [f"# {TREE}/im/kvm.d/../kvm-probes.d/vm/monitor/z", "kvm 0 kvm1", f"{TREE}/im/kvm.d", "oneadmin"])
+        self.assertEqual(words[:4], [f"# {TREE}/im/kvm.d/../kvm-probes.d/vm/monitor/z", "kvm 0 kvm1", f"{TREE}/im/kvm.d",
+                                     "oneadmin"])
         self.assertEqual({word.partition("=")[0] for word in words[4].split()} - {"10.66.0.11", "40000", "22"},
                          {"HOME", "LANG", "PATH", "PWD", "SSH_CLIENT"})
         self.assertRegex(words[5], r"^<MONITOR_CONFIGURATION>.*<HOST_ID>0</HOST_ID></MONITOR_CONFIGURATION>")
@@ -189,6 +207,23 @@ class Monitoring(CloudCase):
         shown = markup.parse(self.one("onevm", "show", "-x", "9")).find("MONITORING")
         self.assertEqual((shown.findtext("H"), shown.findtext("E")), ('<&]]>"\\', "2"))
 
+    def test_status(self):
+        """the status probe's list: a VM that is said to be off, or is missing from a complete one, is powered off"""
+        status = f"{TREE}/im/kvm-probes.d/vm/status"
+        vms = [self.cloud.add_vm(vm) for vm in (31, 32, 33)]
+        for vm in vms:
+            self.addCleanup(vm.to, "DONE")
+        self.addCleanup(self.host.path(f"{status}/z").unlink)
+        self.host.machine.write(f"{status}/z", printing('VM = [ ID="31", DEPLOY_ID="x", STATE="POWEROFF" ]'), 0o755)
+        self.host.cycle("vm/status")
+        self.assertEqual([vm.state()[0] for vm in vms], ["POWEROFF", "ACTIVE", "ACTIVE"])
+        self.host.path("/var/tmp/one_db/state.out").write_text("")
+        self.host.machine.write(f"{status}/z", printing(
+            "SYNC_STATE=yes", "MISSING_STATE=POWEROFF", *(f'VM = [ ID="{vm}", STATE="RUNNING" ]' for vm in (9, 10, 11, 33))), 0o755)
+        self.host.cycle("vm/status")
+        self.assertEqual([vm.state()[0] for vm in vms], ["POWEROFF", "POWEROFF", "ACTIVE"])
+        self.assertEqual(self.cloud.vm(9).state(), ("ACTIVE", "RUNNING"))
+
     def test_unknown(self):
         """records of VMs that OpenNebula does not know, old messages, and what is no message do nothing"""
         self.probe("z", printing(record(4711, 'A="1"'), record(-1, 'A="1"'), 'OTHER="x"', "VM = [ ID=x ]"))
@@ -220,7 +255,8 @@ class Hooks(CloudCase):
             vm.to(name, now=begin + seconds)
             seen.setdefault(name, vm.document())
             seen[f"last {name}"] = vm.document()
-        for name, file in (("RUNNING", "vm-hook.xml"), ("last POWEROFF", "vm-hook-poweroff.xml"), ("DONE", "vm-hook-done.xml")):
+        for name, file in (("RUNNING", "vm-hook.xml"), ("last POWEROFF", "vm-hook-poweroff.xml"),
+                           ("DONE", "vm-hook-done.xml")):
             self.assertEqual(self._plain(seen[name]), self._plain((lifecycle.RECORDED / file).read_text()), name)
 
     @staticmethod
@@ -245,9 +281,8 @@ class Hooks(CloudCase):
         self.assertIn("<MONITORING/>", vm.document())
         self.assertEqual(runs["word"], [(0, "2|more\n1\n", "")])
         self.assertEqual((runs["off"], runs["none"][0][0], runs["remote"]), ([], 127, [(0, "kvm2\n", "")]))
-        shown = markup.parse(self.one("onehook", "show", "-x", "in")).find("HOOKLOG/HOOK_EXECUTION_RECORD")
-        self.assertEqual((shown.findtext("EXECUTION_RESULT/CODE"), base64.b64decode(shown.findtext("EXECUTION_RESULT/STDERR"))),
-                         ("3", b"no\n"))
+        shown = markup.parse(self.one("onehook", "show", "-x", "in")).find("HOOKLOG/HOOK_EXECUTION_RECORD/EXECUTION_RESULT")
+        self.assertEqual((shown.findtext("CODE"), base64.b64decode(shown.findtext("STDERR"))), ("3", b"no\n"))
         self.assertIn("EXIT CODE         : 3", self.one("onehook", "show", "in", "-e", "0"))
         self.assertIn("ERROR", self.one("onehook", "log", "--error"))
         self.one("onehook", "retry", "in", "0")
@@ -276,7 +311,7 @@ class Hooks(CloudCase):
         self.assertEqual(len(self.cloud.executions("h0")), 20)
 
     def test_timeout(self):
-        """a hook that takes too long is told to end, with all it has started; one whose child keeps its output is not waited for"""
+        """a hook that takes too long is told to end, with all it started; a child that keeps the output is not waited for"""
         self.hook("late", "sleep 60 & echo $! > /tmp/child; wait", TIMEOUT="1")
         self.hook("leaves", "sleep 60 & echo $! > /tmp/left; echo out")
         begin = time.monotonic()
@@ -338,15 +373,11 @@ class FrontEnds(CloudCase):
 
     def asks(self, host):
         """Which machine has the floating address, as the host finds it."""
-        servers = [front.popen("python3", "-IS", "-c", "import socket\ns = socket.create_server(('', 7000))\nprint(flush=True)\n"
-                               "c, _ = s.accept()\nc.sendall(socket.gethostname().encode() + b'\\n')\nc.close()", stdout=-1)
-                   for front in self.cloud.fronts.values()]
+        servers = [front.popen("python3", "-IS", "-c", NAMING, stdout=subprocess.PIPE) for front in self.cloud.fronts.values()]
         try:
             for server in servers:
                 server.stdout.readline()
-            script = ("import socket\ntry: print(socket.create_connection(('one-floating', 7000), 1).recv(99).decode(), end='')\n"
-                      "except OSError: pass")
-            return host.run("python3", "-IS", "-c", script).stdout
+            return host.run("python3", "-IS", "-c", ASKING).stdout
         finally:
             for server in servers:
                 server.kill()

@@ -5,11 +5,13 @@ hosts. Root, for namespaces; without it, the plain kind alone."""
 import json
 import os
 import pathlib
+import re
 import subprocess
+import time
 
 from cloud import Cloud, foreign, lifecycle, markup, template
 from cloud_case import PROBES, REMOTES, TREE, CloudCase
-from harness import Case, args, main
+from harness import ROOT, Case, args, main
 
 RECORDED = pathlib.Path(lifecycle.__file__).parent / "recorded"
 RIGHT = {"NAME": "n", "TYPE": "state", "RESOURCE": "VM", "ON": "RUNNING", "COMMAND": "t/c"}
@@ -50,7 +52,8 @@ class Documents(Case):
                  ("K=[]", [("K", {})]), ('A="1" # why\n', [("A", "1")]), ('A="two\nlines"', [("A", "two\nlines")]))
         for text, pairs in taken:
             self.assertEqual(template.parse(text), pairs, text)
-        for text in ("junk", "A", "A=", 'A="1', "A=[B]", "A=[B=1", "A=[B=1 C=2]", "A-B=1", "A.B=1", 'A="1" B="2"', "=1", "A==1"):
+        for text in ("junk", "A", "A=", 'A="1', "A=[B]", "A=[B=1", "A=[B=1 C=2]", "A-B=1", "A.B=1", 'A="1" B="2"', "=1",
+                     "A==1"):
             with self.assertRaises(template.SyntaxFault, msg=text):
                 template.parse(text)
 
@@ -88,7 +91,8 @@ class Commands(CloudCase):
     def test_hooks_refused(self):
         """a hook that is wrong is refused with OpenNebula's words, and not kept"""
         for more, says in REFUSED:
-            self.refused("onehook", "create", input=hook(**more), says=f"[one.hook.allocate] Error allocating a new hook. {says}")
+            says = f"[one.hook.allocate] Error allocating a new hook. {says}"
+            self.refused("onehook", "create", input=hook(**more), says=says)
         self.refused("onehook", "create", input="junk\n", says="Parse error")
         self.refused("onehook", "create", "/none", says="File '/none' does not exist")
         self.assertEqual(self.one("onehook", "list", "--no-header"), "")
@@ -98,13 +102,15 @@ class Commands(CloudCase):
         wanted = [{"ON": on} for on in MEASURED["ON"]]
         wanted += [{"ON": "CUSTOM", "STATE": state, "LCM_STATE": "LCM_INIT"} for state in MEASURED["STATE"]]
         wanted += [{"ON": "CUSTOM", "STATE": "ACTIVE", "LCM_STATE": state} for state in MEASURED["LCM_STATE"]]
-        for number, more in enumerate(wanted):
-            made = self.one("onehook", "create", input=hook(NAME=f"h{number}", **more))
-            self.assertRegex(made, r"^ID: \d+\n$")
-        self.refused("onehook", "create", input=hook(NAME=f"h{number}"), says=f"NAME is already taken by HOOK {made[4:-1]}.")
+        for number, more in enumerate(wanted):  # in one go: there are many
+            self.cloud.front.write(f"/tmp/hooks/h{number}", hook(NAME=f"h{number}", **more))
+        names = [f"h{number}" for number in range(len(wanted))]
+        made = self.one("sh", "-ec", 'cd /tmp/hooks; for n; do onehook create "$n" & done; wait', "sh", *names)
+        self.assertEqual(len(re.findall(r"(?m)^ID: \d+$", made)), len(wanted))
+        self.refused("onehook", "create", "/tmp/hooks/h0", says="NAME is already taken by HOOK ")
         listed = self.one("onehook", "list", "--csv", "--no-header", "-l", "NAME,TYPE")
-        self.assertEqual(listed, "".join(f"h{number},state\n" for number in range(len(wanted))))
-        self.one("onehook", "delete", ",".join(f"h{number}" for number in range(len(wanted))))
+        self.assertEqual(sorted(listed.split()), sorted(f"{name},state" for name in names))
+        self.one("onehook", "delete", ",".join(names))
         self.refused("onehook", "delete", "h0", says="HOOK named h0 not found.")
         self.refused("onehook", "delete", "99", says="HOOK 99: [one.hook.delete] Error getting hook [99].")
 
@@ -116,7 +122,8 @@ class Commands(CloudCase):
         self.assertEqual({each.tag: each.text for each in shown}, {
             "COMMAND": "t/c", "LCM_STATE": "LCM_INIT", "REMOTE": "NO", "RESOURCE": "VM", "STATE": "POWEROFF", "TIMEOUT": "5"})
         says = "[one.hook.update] Cannot update template. "
-        for text, why in ((hook(), "The STATE attribute is not defined or it's invalid."), ("STATE=ACTIVE\n", "The COMMAND attribute"),
+        for text, why in ((hook(), "The STATE attribute is not defined or it's invalid."),
+                          ("STATE=ACTIVE\n", "The COMMAND attribute is not defined."),
                           (hook(STATE="ACTIVE"), "The LCM_STATE attribute is not defined or it's invalid.")):
             self.cloud.front.write("/tmp/update", text)
             self.refused("onehook", "update", "n", "/tmp/update", says=says + why)
@@ -217,6 +224,10 @@ class Sync(CloudCase):
         self.refused("ssh", "kvm7", "true", says="Could not resolve hostname kvm7")
         self.kvm2.down = True
         self.refused("ssh", "kvm2", "true", says="No route to host")
+        self.kvm1.slow, begin = 0.3, time.monotonic()
+        self.one("ssh", "kvm1", "true")
+        self.kvm1.slow = 0
+        self.assertGreater(time.monotonic() - begin, 0.3)
         self.front.write("/tmp/d/e", "text", 0o750)
         self.one("scp", "-q", "/tmp/d/e", "kvm1:/tmp/f")
         self.one("scp", "-r", "/tmp/d", "kvm1:/tmp/g")
@@ -236,9 +247,10 @@ class Kinds(CloudCase):
         front = self.cloud.front
         front.write("/tmp/ours", probe.read_bytes(), 0o755)
         front.write("/tmp/foreign", foreign(probe, "aarch64"), 0o755)
-        wanted = {("kvm1", "ours"): (0, ""), ("kvm1", "foreign"): (126, "Exec format error"), ("arm", "ours"): (126, "Exec format error"),
-                  ("arm", "foreign"): (0, ""), ("old", "ours"): (1, "version `GLIBC_2."),
-                  ("bare", "ours"): (127, "error while loading shared libraries: libvirt.so.0: cannot open shared object file")}
+        wanted = {("kvm1", "ours"): (0, ""), ("kvm1", "foreign"): (126, "Exec format error"),
+                  ("arm", "ours"): (126, "Exec format error"), ("arm", "foreign"): (0, ""),
+                  ("old", "ours"): (1, "version `GLIBC_2."),
+                  ("bare", "ours"): (127, "error while loading shared libraries: libvirt.so.0: cannot open shared object")}
         for (host, name), (status, says) in wanted.items():
             self.one("scp", f"/tmp/{name}", f"{host}:/tmp/{name}")
             got = self.one("ssh", host, f"/tmp/{name} --version", check=None)
@@ -261,8 +273,8 @@ class Machines(CloudCase):
     def test_changes(self):
         """what is written on a machine is told to the last file, and none of it leaves the machine"""
         front, before = self.cloud.front, self.cloud.front.changes()
-        front.run("sh", "-c", "umask 027; mkdir /usr/share/one-new && echo x > /usr/share/one-new/f; ln -s f /etc/one/link; rm /etc/hostname",
-                  check=0)
+        front.run("sh", "-c", "umask 027; mkdir /usr/share/one-new && echo x > /usr/share/one-new/f; "
+                              "ln -s f /etc/one/link; rm /etc/hostname", check=0)
         after = front.changes()
         new = {path: after.get(path) for path in after.keys() | before.keys() if after.get(path) != before.get(path)}
         self.assertEqual(sorted(new), ["/etc/hostname", "/etc/one/link", "/usr/share/one-new", "/usr/share/one-new/f"])
@@ -276,7 +288,7 @@ class Machines(CloudCase):
     def test_service(self):
         """systemctl starts our unit, which answers on the front-end and nowhere else, and stops it"""
         front = self.cloud.front
-        front.run("make", "-s", "-C", pathlib.Path(__file__).parents[2], "-o", "all", "install", f"BUILD={args.build}", check=0)
+        front.run("make", "-s", "-C", ROOT, "-o", "all", "install", f"BUILD={args.build}", check=0)
         self.assertEqual(front.run("systemctl", "is-active", "one-telemetryd").returncode, 3)
         self.refused("systemctl", "start", "one-telemetryd", says="Interactive authentication required", status=1)
         front.run("systemctl", "enable", "--now", "one-telemetryd", user="root", check=0)
@@ -286,6 +298,16 @@ class Machines(CloudCase):
         front.run("systemctl", "disable", "--now", "one-telemetryd", check=0)
         self.assertEqual(front.run("systemctl", "is-active", "one-telemetryd").stdout, "inactive\n")
         self.assertEqual(front.run("systemctl", "start", "none").returncode, 5)
+        self.assertEqual([words[0] for name, words in self.cloud.services.calls if words[-1] == "none"], ["start"])
+        self.assertEqual(front.run("sudo", "-u", "oneadmin", "sh", "-c", "id -un; echo $HOME").stdout, "oneadmin\n/var/lib/one\n")
+
+    def test_one_machine(self):
+        """a cloud of one machine, front-end and host: the tree is copied from it to itself"""
+        with Cloud(self.scratch / "single", ("one",)) as cloud:
+            cloud.add_vm(9)
+            self.assertEqual(cloud.one("ssh", "one", "hostname; ls /var/tmp/one/VERSION"), "one\n/var/tmp/one/VERSION\n")
+            self.assertIsNone(cloud.hosts["one"].cycle().fault)
+            self.assertIn("NETRX", cloud.vm(9).monitoring())
 
     def test_end(self):
         """the end of a cloud is the end of all that runs on its machines"""

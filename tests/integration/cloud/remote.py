@@ -75,7 +75,8 @@ def ssh(context, words):
     user, _, host = words[0].rpartition("@")
     user = dict(opts).get("-l", user)
     stdin = os.open("/dev/null", os.O_RDONLY) if ("-n", "") in opts else 0
-    answer = call(context, {"op": "ssh", "host": host, "user": user, "command": " ".join(words[1:]) or "sh"}, (stdin, 1, 2))
+    request = {"op": "ssh", "host": host, "user": user, "command": " ".join(words[1:]) or "sh"}
+    answer = call(context, request, (stdin, 1, 2))
     complain(answer.get("say"))
     return answer["status"]
 
@@ -106,13 +107,14 @@ def _put(context, source, user_host, path, recursive):
         from tree import pack
         packed, faults = pack(source)
         target = path.rstrip("/") + "/" + os.path.basename(source.rstrip("/")) if path.endswith("/") else path
-        status, _, err = capture(context, {"op": "receive", "host": host, "user": user, "target": target, "keep": True}, packed)
+        request = {"op": "receive", "host": host, "user": user, "target": target, "keep": True}
+        status, _, err = capture(context, request, packed)
         complain("\n".join([*faults, err]))
         return 1 if faults else min(status, 1) if status != 255 else 255
     mode = oct(os.stat(source).st_mode & 0o777)[2:]
     name = shlex.quote(path or ".")
-    command = (f"t={name}; case $t in '~/'*) t=$HOME/${{t#'~/'}} ;; esac; [ -d \"$t\" ] && t=$t/{shlex.quote(os.path.basename(source))}; "
-               f"cat > \"$t\" && chmod {mode} \"$t\"")
+    command = (f"t={name}; case $t in '~/'*) t=$HOME/${{t#'~/'}} ;; esac; "
+               f'[ -d "$t" ] && t=$t/{shlex.quote(os.path.basename(source))}; cat > "$t" && chmod {mode} "$t"')
     status, _, err = capture(context, {"op": "ssh", "host": host, "user": user, "command": command},
                              pathlib.Path(source).read_bytes())
     complain(err)

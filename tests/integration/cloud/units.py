@@ -76,13 +76,13 @@ class Units:
         if verb == "is-system-running":
             return {"status": 0, "out": "running"}
         answers = [self._one(machine, verb, name, request) for name in names]
-        return {"status": max((each[0] for each in answers), default=0), "out": "\n".join(each[1] for each in answers if each[1]),
+        return {"status": max((each[0] for each in answers), default=0),
+                "out": "\n".join(each[1] for each in answers if each[1]),
                 "say": "\n".join(each[2] for each in answers if each[2])}
 
     def _caller(self, pid):
         space = os.readlink(f"/proc/{pid}/ns/mnt")
-        return next((machine for machine in self.cloud.every_machine()
-                     if getattr(machine, "pid", None) and os.readlink(f"/proc/{machine.pid}/ns/mnt") == space), self.cloud.front)
+        return next(machine for machine in self.cloud.every_machine() if os.readlink(f"/proc/{machine.pid}/ns/mnt") == space)
 
     def unit(self, machine, name):
         """A unit that is there; None otherwise."""
@@ -106,7 +106,8 @@ class Units:
         if verb == "is-enabled":
             enabled = bool(_links(machine, name))
             word = "enabled" if enabled else "disabled"
-            return (0 if enabled else 1), "" if quiet or not unit else word, "" if unit else f"Failed to get unit file state for {name}"
+            says = "" if unit else f"Failed to get unit file state for {name}: No such file or directory"
+            return (0 if enabled else 1), "" if quiet or not unit else word, says
         if verb == "disable":
             return self._disable(machine, unit, name, request["now"])
         if verb in ("reset-failed", "mask", "unmask"):
@@ -136,7 +137,8 @@ class Units:
         elif verb == "reload":
             return self._reload(unit)
         elif verb == "status":
-            return (0 if unit.is_active() else 3), f"{unit.name}\n   Active: {'active (running)' if unit.is_active() else 'inactive'}", ""
+            word = "active (running)" if unit.is_active() else "inactive (dead)"
+            return (0 if unit.is_active() else 3), f"{unit.name}\n   Active: {word}", ""
         elif verb == "show":
             return 0, self._show(unit, request), ""
         elif verb == "cat":
@@ -172,8 +174,8 @@ class Units:
         os.chmod(machine.path(path), 0o777)
         with notify, open(unit.log, "ab") as log:
             words = shlex.split(self._command(unit))
-            unit.process = machine.popen(*words, user=user, env={"NOTIFY_SOCKET": path, **env}, cwd="/", stdin=subprocess.DEVNULL,
-                                         stdout=log, stderr=log, start_new_session=True)
+            unit.process = machine.popen(*words, user=user, env={"NOTIFY_SOCKET": path, **env}, cwd="/",
+                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if unit.get("Type") == "notify" and not self._ready(unit, notify):
                 return 1, "", (f"Job for {unit.name} failed because the control process exited with error code.\n"
                                f"See \"systemctl status {unit.name}\" and \"journalctl -xeu {unit.name}\" for details.")
