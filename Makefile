@@ -82,7 +82,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(FUZZ_BUILD)/%)
 obj     = $(1:%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all help deps check check-unit check-golden check-fuzz check-integration check-web golden lint format demo demo-stop \
-        bench screenshots docs install uninstall dist clean programs
+        bench screenshots docs install uninstall dist deb clean programs
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -262,7 +262,10 @@ dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
 	git archive --prefix=one-telemetry-$(VERSION)/ -o build/one-telemetry-$(VERSION).tar.gz HEAD
 	@echo build/one-telemetry-$(VERSION).tar.gz
 
+deb: ## Debian packages of the tree as it stands, for front-end and hosts, into build/deb
+	$(Q)sh tools/deb.sh $(VERSION) $(BUILD)/deb
+
 clean: ## remove build/
 	rm -rf build $(filter-out / . ..,$(BUILD))
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""make deb: what the packages have, what lintian says of them, and what dpkg makes of them on a machine. That is this
+one, seen through an overlay in a mount namespace: what dpkg and the maintainer scripts do is real, and stays there. The
+namespace has none of this machine's services; a systemctl that only writes down what it is told stands in for systemd.
+Root, for the namespace."""
+import hashlib
+import os
+import re
+import subprocess
+import unittest
+
+from harness import ROOT, Case, args, main
+
+# What dpkg, its triggers and useradd write for themselves.
+THEIRS = re.compile(r"(var/lib/(dpkg|systemd/catalog)|var/(log|cache)|etc/ld\.so\.cache)(/|$)")
+# What Debian's tools and debian/ add to what make install installs.
+DEBIANS = re.compile(r"usr/(bin/vm_monitor|share/doc/[^/]*/(changelog\.gz|copyright|README\.md)|share/lintian/overrides/.*|"
+                     r"lib/tmpfiles\.d/.*|sbin/one-telemetry-install)$")
+
+MACHINE = """
+mount -t tmpfs none "$1"; cd "$1"; mkdir upper work root
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" root
+mount --rbind /dev root/dev; mount --rbind /proc root/proc; mount -t tmpfs none root/run; mount -t tmpfs none root/mnt
+cp "$2"/*.deb root/mnt; mount --bind . root/mnt/../media
+exec chroot root sh -c 'echo ready; exec cat'
+"""
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> /mnt/systemctl.log
+case " $* " in *" is-active "*) exit 3 ;; *" is-enabled "*) echo enabled ;; *" show "*) echo LoadState=loaded ;; esac
+"""
+
+
+class Packages(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.build_packages()
+
+    @classmethod
+    def build_packages(cls):
+        """Without a network, where root can take it away."""
+        alone = ["unshare", "-n"] if os.geteuid() == 0 else []
+        run = subprocess.run([*alone, "make", "-s", "deb", f"BUILD={args.build}"], cwd=ROOT, capture_output=True, text=True,
+                             timeout=600, check=False, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
+        if run.returncode:
+            raise AssertionError(f"make deb: {run.stdout}{run.stderr}")
+        cls.debs = {os.path.basename(path).partition("_")[0]: path for path in run.stdout.split()}
+        cls.dir = args.build / "deb"
+
+    def ask(self, *words, status=0, **options):
+        run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, **options)
+        self.assertEqual(run.returncode, status, run)
+        return run.stdout
+
+    def listed(self, name):
+        """Path: (mode, where a link leads), directories left out."""
+        found = {}
+        for line in self.ask("dpkg-deb", "-c", self.debs[name]).splitlines():
+            mode, _, _, _, _, path = line.split(None, 5)
+            path, _, target = path.partition(" -> ")
+            if not mode.startswith("d"):
+                found[path.removeprefix("./")] = (mode, target)
+        return found
+
+
+class Contents(Packages):
+    def test_names(self):
+        """there are two packages, of one version, which is that of the changelog and sorts with it"""
+        self.assertEqual(sorted(self.debs), ["one-telemetry", "one-telemetry-node"])
+        versions = {self.ask("dpkg-deb", "-f", path, "Version").strip() for path in self.debs.values()}
+        self.assertEqual(len(versions), 1)
+        heading = re.search(r"^## ([^,]*), (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+        self.assertRegex(versions.pop(), f"^{re.escape(heading[1])}{'~[0-9]{14}' if heading[2] == 'unreleased' else ''}$")
+
+    def test_lintian(self):
+        """lintian finds nothing, pedantic as it can be"""
+        changes = list(self.dir.glob("*.changes"))
+        self.assertEqual(len(changes), 1)
+        said = self.ask("lintian", "--pedantic", "--display-info", "--tag-display-limit", "0", "--allow-root", changes[0])
+        self.assertEqual(said, "")
+
+    def installed(self, places):
+        """What make install puts into these places."""
+        dest = self.scratch / "dest"
+        self.ask("make", "-s", "-o", "all", "install", f"BUILD={args.build}", f"DESTDIR={dest}", *places, cwd=ROOT,
+                 env={"PATH": os.environ["PATH"]})
+        return dest, {str(path.relative_to(dest)) for path in dest.glob("**/*") if not path.is_dir()}
+
+    def test_all_is_there(self):
+        """between them they have all that make install installs, each file in one of them, and nothing else"""
+        node, front_end = self.listed("one-telemetry-node"), self.listed("one-telemetry")
+        self.assertEqual(set(node) & set(front_end), set())
+        packaged = {re.sub(r"^(usr/share/man/.*)\.gz$", r"\1", path): what for path, what in (node | front_end).items()}
+        system = {path.split("/")[3] for path in packaged if path.startswith("usr/lib/one-telemetry/")}
+        self.assertEqual(len(system), 1)
+        dest, wanted = self.installed(["PREFIX=/usr", f"REMOTES=/usr/lib/one-telemetry/{system.pop()}",
+                                       "UNITDIR=/lib/systemd/system"])
+        self.assertEqual({path for path in packaged if not DEBIANS.match(path)}, wanted)
+        unpacked = self.scratch / "unpacked"
+        for path in self.debs.values():
+            self.ask("dpkg-deb", "-x", path, unpacked)
+        for path in wanted:
+            mode, link = packaged[path]
+            self.assertEqual("x" in mode, os.access(dest / path, os.X_OK) or bool(link), path)
+            if "/man/" in path or (dest / path).read_bytes()[:4] == b"\x7fELF":
+                continue
+            self.assertEqual((unpacked / path).read_bytes(), (dest / path).read_bytes(), path)
+
+    def test_built_again(self):
+        """the same tree gives the same packages, with no path of the build in them, and is left as it was"""
+        def sums():
+            return {name: hashlib.sha256(open(path, "rb").read()).hexdigest() for name, path in self.debs.items()}
+
+        def tree():
+            return self.ask("git", "-c", "safe.directory=*", "status", "--porcelain", "--untracked-files=all", cwd=ROOT)
+        before, tree_before = sums(), tree() if (ROOT / ".git").exists() else ""
+        self.build_packages()
+        self.assertEqual(sums(), before)
+        self.assertEqual(tree() if (ROOT / ".git").exists() else "", tree_before)
+        for name, path in self.debs.items():
+            self.ask("dpkg-deb", "-x", path, self.scratch / name)
+            for file in (self.scratch / name).glob("**/*"):
+                if file.is_file():
+                    self.assertNotIn(str(self.dir).encode(), file.read_bytes(), file)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root: a mount namespace of its own")
+class Installed(Packages):
+    def setUp(self):
+        """A machine of its own."""
+        scratch = self.scratch / self._testMethodName
+        scratch.mkdir()
+        self.holder = subprocess.Popen(["unshare", "-m", "-n", "--propagation", "private", "sh", "-ec", MACHINE, "sh", scratch,
+                                        self.dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True)
+        self.addCleanup(self.leave)
+        if self.holder.stdout.readline() != "ready\n":
+            self.fail(f"no overlay over / can be mounted: {self.holder.communicate(timeout=30)[1]}")
+        self.inside("sh", "-c", "command -v userdel >/dev/null && userdel oneadmin 2>/dev/null; mkdir -p /run/systemd/system; "
+                    "cat > /usr/bin/systemctl; chmod 755 /usr/bin/systemctl; rm -rf /var/lib/one /var/lib/one-telemetry",
+                    input=SYSTEMCTL)
+
+    def leave(self):
+        self.holder.communicate(timeout=30)
+
+    def inside(self, *words, status=0, **options):
+        """Its output, standard error too."""
+        run = subprocess.run(["nsenter", "-t", str(self.holder.pid), "-m", "-n", "-r", "-w", *words], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, timeout=120, check=False, errors="replace",
+                             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive",
+                                  "LC_ALL": "C.UTF-8"}, **options)
+        self.assertEqual(run.returncode, status, run.stdout)
+        return run.stdout
+
+    def dpkg(self, *words):
+        return self.inside("dpkg", *words)
+
+    def deb(self, name):
+        return f"/mnt/{os.path.basename(self.debs[name])}"
+
+    def told_systemd(self):
+        return self.inside("sh", "-c", "cat /mnt/systemctl.log 2>/dev/null; rm -f /mnt/systemctl.log")
+
+    def changed(self):
+        """What differs from this machine's files: path, kind, mode, content."""
+        listing = self.inside("sh", "-c", "cd /media/upper && find . -mindepth 1 -printf '%y %m %P\\n' && "
+                              "find . -type f -exec sha256sum {} + | sed 's/ [ *]\\.\\// /'")
+        return {line for line in listing.splitlines() if not THEIRS.match(line.split(" ", 2)[-1])}
+
+    def make_front_end(self):
+        """What OpenNebula's own packages do, as far as ours can tell."""
+        self.inside("useradd", "--system", "--home-dir", "/var/lib/one", "--create-home", "oneadmin")
+
+    def test_host(self):
+        """a host: the node's package alone; its probe runs by hand; purged, it leaves nothing"""
+        before = self.changed()
+        self.dpkg("-i", self.deb("one-telemetry-node"))
+        self.assertRegex(self.inside("vm_monitor", "--version"), r"^vm_monitor \S*0\.1\.0|0\.1\.0")
+        self.assertIn("{", self.inside("vm_monitor", "--uri", "test:///default", "--format", "json", "--state-dir", "/mnt/state"))
+        self.assertEqual(self.inside("sh", "-c", "ldd /usr/lib/one-telemetry/*/hooks/telemetry/* | grep 'not found'", status=1), "")
+        self.inside("man", "-w", "vm_monitor", "forward", "one-telemetry.conf")
+        self.dpkg("--purge", "one-telemetry-node")
+        self.assertEqual(self.changed(), before)
+
+    def test_front_end(self):
+        """a front-end: telemetryd is enabled and started, and the next step named; purged, nothing is left"""
+        self.make_front_end()
+        before = self.changed()
+        said = self.dpkg("-i", self.deb("one-telemetry-node"), self.deb("one-telemetry"))
+        self.assertIn("to bring the probes into OpenNebula and onto its hosts: one-telemetry-install", said)
+        self.assertNotIn("not started", said)
+        self.assertRegex(self.told_systemd(), r"(?m)^(.* )?start one-telemetryd\.service$")
+        self.inside("test", "-h", "/etc/systemd/system/multi-user.target.wants/one-telemetryd.service")
+        self.assertIn("ExecStart=/usr/sbin/telemetryd\n", self.inside("cat", "/lib/systemd/system/one-telemetryd.service"))
+        self.inside("setpriv", "--reuid=oneadmin", "--clear-groups", "telemetryd", "--check-config")
+        self.inside("man", "-w", "telemetryd")
+        self.inside("sh", "-c", "mkdir /var/lib/one-telemetry && echo x > /var/lib/one-telemetry/history.sqlite")
+        said = self.dpkg("--remove", "one-telemetry")
+        self.assertNotIn("--uninstall", said)
+        self.assertRegex(self.told_systemd(), r"(?m)^(.* )?stop one-telemetryd\.service$")
+        self.inside("test", "-e", "/var/lib/one-telemetry/history.sqlite")
+        self.dpkg("--purge", "one-telemetry", "one-telemetry-node")
+        self.assertEqual(self.changed(), before)
+
+    def test_upgraded(self):
+        """where the probes are in OpenNebula, an upgrade says how they come to the hosts, and a removal that they stay"""
+        self.make_front_end()
+        debs = self.deb("one-telemetry-node"), self.deb("one-telemetry")
+        self.dpkg("-i", *debs)
+        self.inside("sh", "-c", "mkdir -p /var/lib/one/remotes/hooks/telemetry; echo ours > /var/lib/one/remotes/hooks/telemetry/forward")
+        version = self.inside("dpkg-query", "-W", "-f", "${Version}", "one-telemetry")
+        said = self.dpkg("-i", *debs)
+        self.assertIn(f"the hosts still have version {version}; to bring this one to them: one-telemetry-install", said)
+        said = self.dpkg("--remove", "one-telemetry")
+        self.assertIn("one-telemetry-install --uninstall", said)
+        self.dpkg("--purge", "one-telemetry", "one-telemetry-node")
+        self.assertEqual(self.inside("cat", "/var/lib/one/remotes/hooks/telemetry/forward"), "ours\n")
+
+    def test_no_opennebula(self):
+        """where OpenNebula is not installed yet the packages are, and say why telemetryd is not started"""
+        said = self.dpkg("-i", self.deb("one-telemetry-node"), self.deb("one-telemetry"))
+        self.assertIn("telemetryd is not started, as there is no user oneadmin", said)
+        self.assertNotRegex(self.told_systemd(), r"(?m)^(.* )?(re)?start one-telemetryd\.service$")
+        self.inside("test", "-h", "/etc/systemd/system/multi-user.target.wants/one-telemetryd.service")
+        self.assertEqual(self.inside("dpkg", "--audit"), "")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
