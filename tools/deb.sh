@@ -8,8 +8,9 @@ complain() { echo "deb.sh: $1" >&2; exit 1; }
 
 [ $# = 2 ] || { echo "usage: deb.sh VERSION DIR" >&2; exit 2; }
 cd "$(dirname "$0")/.."
-command -v dh >/dev/null && command -v dpkg-buildpackage >/dev/null ||
-  complain "debhelper or dpkg-dev is missing: make deps, or apt-get install debhelper dpkg-dev"
+for tool in dh dpkg-buildpackage; do
+  command -v "$tool" >/dev/null || complain "there is no $tool: make deps, or apt-get install build-essential debhelper"
+done
 mkdir -p "$2"
 out=$(cd "$2" && pwd) tree=$out/one-telemetry
 
@@ -22,7 +23,7 @@ export SOURCE_DATE_EPOCH
 mkdir -p "$tree"
 rm -f "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
 find "$tree" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
-tar -cf - --exclude=./build --exclude=./.git --exclude=__pycache__ . | tar -xf - -C "$tree"
+tar -cf - --exclude=./build --exclude="./${2%/deb}" --exclude=./.git --exclude=__pycache__ . | tar -xf - -C "$tree"
 maintainer=$(sed -n 's/^Maintainer: //p' debian/control)
 sh tools/debian-changelog.sh "$1" "$maintainer" < CHANGELOG.md > "$tree/debian/changelog"
 

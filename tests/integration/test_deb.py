@@ -15,8 +15,8 @@ from harness import ROOT, Case, args, main
 # What dpkg, its triggers and useradd write for themselves.
 THEIRS = re.compile(r"(var/lib/(dpkg|systemd/catalog)|var/(log|cache)|etc/ld\.so\.cache)(/|$)")
 # What Debian's tools and debian/ add to what make install installs.
-DEBIANS = re.compile(r"usr/(bin/vm_monitor|share/doc/[^/]*/(changelog\.gz|copyright|README\.md)|share/lintian/overrides/.*|"
-                     r"lib/tmpfiles\.d/.*|sbin/one-telemetry-install)$")
+DEBIANS = re.compile(r"usr/(bin/vm_monitor|lib/one-telemetry/remotes|lib/tmpfiles\.d/.*|sbin/one-telemetry-install|"
+                     r"share/doc/[^/]*/(changelog\.gz|copyright|README\.md)|share/lintian/overrides/.*)$")
 
 MACHINE = """
 mount -t tmpfs none "$1"; cd "$1"; mkdir upper work root
@@ -33,6 +33,12 @@ case " $* " in
   *" preset "*) cd /etc/systemd/system && mkdir -p multi-user.target.wants &&
     ln -sf /lib/systemd/system/one-telemetryd.service multi-user.target.wants ;;
 esac
+"""
+# No OpenNebula, nobody who forbids services to be started, no index of manual pages to be made each time.
+PREPARE = """
+if getent passwd oneadmin; then userdel oneadmin; fi
+rm -rf /var/lib/one /var/lib/one-telemetry /usr/sbin/policy-rc.d /var/lib/man-db/auto-update /usr/bin/systemctl
+mkdir -p /run/systemd/system; cat > /usr/bin/systemctl; chmod 755 /usr/bin/systemctl
 """
 
 
@@ -80,6 +86,23 @@ class Contents(Packages):
         heading = re.search(r"^## ([^,]*), (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
         self.assertRegex(versions.pop(), f"^{re.escape(heading[1])}{'~[0-9]{14}' if heading[2] == 'unreleased' else ''}$")
 
+    def changelog(self, text, version="0.2.0", **wanted):
+        return self.ask("sh", ROOT / "tools" / "debian-changelog.sh", version, "somebody <a@example.org>", input=text,
+                        env={"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": "1790000000"}, **wanted)
+
+    def test_changelog(self):
+        """Debian's changelog is CHANGELOG.md; one that is of another version than the Makefile is refused"""
+        text = "# Changelog\n\n## 0.2.0, unreleased\n\n- One\n  thing.\n- Another.\n\n## 0.1.0, 2026-02-01\n\n- First.\n"
+        made = self.changelog(text)
+        self.assertEqual(made, "one-telemetry (0.2.0~20260921141320) unstable; urgency=medium\n\n"
+                         "  * One thing.\n  * Another.\n\n -- somebody <a@example.org>  Mon, 21 Sep 2026 14:13:20 +0000\n\n"
+                         "one-telemetry (0.1.0) unstable; urgency=medium\n\n  * First.\n"
+                         "\n -- somebody <a@example.org>  Sun, 01 Feb 2026 00:00:00 +0000\n")
+        self.assertEqual(self.ask("dpkg-parsechangelog", "-l", "-", "-S", "Version", input=made), "0.2.0~20260921141320\n")
+        self.changelog(text, version="0.3.0", status=1)
+        self.changelog("# Changelog\n", status=1)
+        self.changelog("## 0.2.0\n\n- One.\n", status=1)
+
     def test_lintian(self):
         """lintian finds nothing, pedantic as it can be"""
         changes = list((args.build / "deb").glob("*.changes"))
@@ -99,7 +122,7 @@ class Contents(Packages):
         node, front_end = self.listed("one-telemetry-node"), self.listed("one-telemetry")
         self.assertEqual(set(node) & set(front_end), set())
         packaged = {re.sub(r"^(usr/share/man/.*)\.gz$", r"\1", path): what for path, what in (node | front_end).items()}
-        system = {path.split("/")[3] for path in packaged if path.startswith("usr/lib/one-telemetry/")}
+        system = {path.split("/")[3] for path in packaged if re.match("usr/lib/one-telemetry/.*/", path)}
         self.assertEqual(len(system), 1)
         dest, wanted = self.installed(["PREFIX=/usr", f"REMOTES=/usr/lib/one-telemetry/{system.pop()}",
                                        "UNITDIR=/lib/systemd/system"])
@@ -138,15 +161,12 @@ class Installed(Packages):
         """A machine of its own."""
         scratch = self.scratch / self._testMethodName
         scratch.mkdir()
-        self.holder = subprocess.Popen(["unshare", "-m", "-n", "--propagation", "private", "sh", "-ec", MACHINE, "sh", scratch,
-                                        args.build / "deb"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       text=True)
+        alone = ["unshare", "-m", "-n", "--propagation", "private", "sh", "-ec", MACHINE, "sh", scratch, args.build / "deb"]
+        self.holder = subprocess.Popen(alone, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(self.leave)
         if self.holder.stdout.readline() != "ready\n":
             self.fail(f"no overlay over / can be mounted: {self.holder.communicate(timeout=30)[1]}")
-        self.inside("sh", "-c", "if getent passwd oneadmin; then userdel oneadmin; fi; rm -rf /var/lib/one /var/lib/one-telemetry "
-                    "/usr/sbin/policy-rc.d /var/lib/man-db/auto-update; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl; cat > /usr/bin/systemctl; "
-                    "chmod 755 /usr/bin/systemctl", input=SYSTEMCTL)
+        self.inside("sh", "-c", PREPARE, input=SYSTEMCTL)
 
     def leave(self):
         self.holder.communicate(timeout=30)
@@ -184,9 +204,11 @@ class Installed(Packages):
         """a host: the node's package alone; its probe runs by hand; purged, it leaves nothing"""
         before = self.changed()
         self.dpkg("-i", self.deb("one-telemetry-node"))
-        self.assertRegex(self.inside("vm_monitor", "--version"), r"^vm_monitor \S*0\.1\.0|0\.1\.0")
-        self.assertIn("{", self.inside("vm_monitor", "--uri", "test:///default", "--format", "json", "--state-dir", "/mnt/state"))
-        self.assertEqual(self.inside("sh", "-c", "ldd /usr/lib/one-telemetry/*/hooks/telemetry/* | grep 'not found'", status=1), "")
+        version = re.search(r"^VERSION\s*:= (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)[1]
+        self.assertIn(version, self.inside("vm_monitor", "--version"))
+        json = self.inside("vm_monitor", "--uri", "test:///default", "--format", "json", "--state-dir", "/mnt/state")
+        self.assertIn("{", json)
+        self.assertNotIn("not found", self.inside("sh", "-c", "ldd /usr/lib/one-telemetry/*/hooks/telemetry/*"))
         self.inside("man", "-w", "vm_monitor", "forward", "one-telemetry.conf")
         self.dpkg("--purge", "one-telemetry-node")
         self.assertEqual(self.changed(), before)
@@ -216,13 +238,14 @@ class Installed(Packages):
         self.make_front_end()
         debs = self.deb("one-telemetry-node"), self.deb("one-telemetry")
         self.dpkg("-i", *debs)
-        self.inside("sh", "-c", "mkdir -p /var/lib/one/remotes/hooks/telemetry; echo ours > /var/lib/one/remotes/hooks/telemetry/forward")
+        forward = "/var/lib/one/remotes/hooks/telemetry/forward"
+        self.inside("sh", "-c", f"mkdir -p {forward.removesuffix('/forward')}; echo ours > {forward}")
         said = self.dpkg("-i", *debs)
         self.assertIn("still have the probes that they had; to bring them these: one-telemetry-install", said)
         said = self.dpkg("--remove", "one-telemetry")
         self.assertIn("one-telemetry-install --uninstall", said)
         self.dpkg("--purge", "one-telemetry", "one-telemetry-node")
-        self.assertEqual(self.inside("cat", "/var/lib/one/remotes/hooks/telemetry/forward"), "ours\n")
+        self.assertEqual(self.inside("cat", forward), "ours\n")
 
     def test_no_opennebula(self):
         """where OpenNebula is not installed yet the packages are, and say why telemetryd is not started"""
