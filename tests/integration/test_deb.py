@@ -7,6 +7,7 @@ Root, for the namespace."""
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -212,6 +213,16 @@ class Installed(Packages):
         self.inside("man", "-w", "vm_monitor", "forward", "one-telemetry.conf")
         self.dpkg("--purge", "one-telemetry-node")
         self.assertEqual(self.changed(), before)
+
+    @unittest.skipUnless(shutil.which("systemd-tmpfiles"), "there is no systemd-tmpfiles")
+    def test_kept(self):
+        """what waits for a database in /var/tmp is kept when systemd cleans up there"""
+        self.dpkg("-i", self.deb("one-telemetry-node"))
+        self.inside("sh", "-c", "echo 'q /var/tmp 1777 root root 1s' > /etc/tmpfiles.d/tmp.conf; cd /var/tmp; "
+                    "for dir in one-telemetry-7 others; do mkdir -p $dir/spool; echo > $dir/spool/batch; done; sleep 1.5")
+        self.inside("systemd-tmpfiles", "--clean", "--prefix=/var/tmp")
+        self.inside("test", "-e", "/var/tmp/one-telemetry-7/spool/batch")
+        self.inside("test", "-e", "/var/tmp/others/spool/batch", status=1)
 
     def test_front_end(self):
         """a front-end: telemetryd is enabled and started, and the next step named; purged, nothing is left"""
