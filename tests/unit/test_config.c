@@ -147,10 +147,10 @@ static const struct {
     {"[probe]\nuri = a\\", CONFIG_ERROR_VALUE,
      "t.conf:2: [probe] uri = a\\: expected a backslash only in \\s, \\t, \\n, \\r and \\\\"},
     /* values */
-    {"[probe]\nmode = Beside", CONFIG_ERROR_VALUE, "t.conf:2: [probe] mode = Beside: expected beside or replace"},
-    {"[probe]\nmode =", CONFIG_ERROR_VALUE, "t.conf:2: [probe] mode = (empty): expected beside or replace"},
+    {"[probe]\nmode = Beside", CONFIG_ERROR_VALUE, "t.conf:2: [probe] mode = Beside: expected beside, replace or leave"},
+    {"[probe]\nmode =", CONFIG_ERROR_VALUE, "t.conf:2: [probe] mode = (empty): expected beside, replace or leave"},
     {"[probe]\nmode = beside|replace", CONFIG_ERROR_VALUE,
-     "t.conf:2: [probe] mode = beside|replace: expected beside or replace"},
+     "t.conf:2: [probe] mode = beside|replace: expected beside, replace or leave"},
     {"[log]\nlevel = notice", CONFIG_ERROR_VALUE,
      "t.conf:2: [log] level = notice: expected error, warning, info or debug"},
     {"[probe]\nworkers = 0", CONFIG_ERROR_VALUE, "t.conf:2: [probe] workers = 0: expected a whole number from 1 to 5"},
