@@ -147,7 +147,8 @@ static const struct {
     {"[probe]\nuri = a\\", CONFIG_ERROR_VALUE,
      "t.conf:2: [probe] uri = a\\: expected a backslash only in \\s, \\t, \\n, \\r and \\\\"},
     /* values */
-    {"[probe]\nmode = Beside", CONFIG_ERROR_VALUE, "t.conf:2: [probe] mode = Beside: expected beside, replace or leave"},
+    {"[probe]\nmode = Beside", CONFIG_ERROR_VALUE,
+     "t.conf:2: [probe] mode = Beside: expected beside, replace or leave"},
     {"[probe]\nmode =", CONFIG_ERROR_VALUE, "t.conf:2: [probe] mode = (empty): expected beside, replace or leave"},
     {"[probe]\nmode = beside|replace", CONFIG_ERROR_VALUE,
      "t.conf:2: [probe] mode = beside|replace: expected beside, replace or leave"},
