@@ -98,7 +98,7 @@ class Units:
             active = bool(unit and unit.is_active())
             return (0 if active else 3), "" if quiet else ("active" if active else "inactive"), ""
         if verb == "is-enabled":
-            enabled = bool(list(machine.path("/etc/systemd/system").glob(f"*.wants/{name}")))
+            enabled = bool(self._links(machine, name))
             word = "enabled" if enabled else "disabled"
             return (0 if enabled else 1), "" if quiet or not unit else word, "" if unit else f"Failed to get unit file state for {name}"
         if verb == "disable":
@@ -144,8 +144,14 @@ class Units:
         names = request["property"].split(",") if request["property"] else list(values)
         return "\n".join(values.get(name, "") if request["value"] else f"{name}={values.get(name, '')}" for name in names)
 
+    @staticmethod
+    def _links(machine, name):
+        """What they lead to is there on the machine, and not here."""
+        wants = machine.path("/etc/systemd/system").glob("*.wants")
+        return [each / name for each in wants if os.path.lexists(each / name)]
+
     def _disable(self, machine, unit, name, now):
-        for link in machine.path("/etc/systemd/system").glob(f"*.wants/{name}"):
+        for link in self._links(machine, name):
             link.unlink()
         if now and unit:
             self._stop(unit)
