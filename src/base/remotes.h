@@ -3,15 +3,16 @@
  *
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
  *   <remotes>/hooks/telemetry/forward                 the forwarder
- *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      their configuration
- *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
+ *   <remotes>/hooks/telemetry/builds/NAME/            vm_monitor, forward, vm_event for one kind of host, where there
+ * are several: the probe then is a chooser that starts one of them <remotes>/etc/im/kvm-probes.d/telemetry.conf their
+ * configuration <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
 #pragma once
 
 #include <glib.h>
 #include <stdbool.h>
 
 /* <remotes> of the probe at this path (links in its directory are resolved), or NULL where it stands in no such tree,
- * as one that was just built. Owned by the caller. */
+ * as one that was just built. One in builds/ is such a probe as well. Owned by the caller. */
 char *remotes_root(const char *program);
 
 /* Its configuration file, there or not; NULL as above. Owned by the caller. */
@@ -20,12 +21,12 @@ char *remotes_config_file(const char *program);
 /* The configuration file of the hook at this path; NULL as above. Owned by the caller. */
 char *remotes_hook_config_file(const char *program);
 
-/* The forwarder, there or not; NULL as above. Owned by the caller. */
+/* The forwarder, there or not; NULL as above. Of a probe in builds/ the one beside it. Owned by the caller. */
 char *remotes_forwarder(const char *program);
 
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
 bool remotes_can_forecast(const char *root);
 
-/* OpenNebula runs an executable of that name in the same directory. */
+/* OpenNebula runs an executable of that name in the probe's directory (of one in builds/ the chooser's). */
 bool remotes_has_probe(const char *program, const char *name);
