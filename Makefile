@@ -67,6 +67,7 @@ DASHBOARD  := share/grafana/one-telemetry.json
 UNIT       := share/systemd/one-telemetryd.service
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
+PARTS      := $(wildcard share/install/*.sh)
 C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
@@ -244,6 +245,13 @@ install: all ## into DESTDIR: probe and forwarder into the remotes tree, telemet
 	chmod 644 $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
+	install -d $(DESTDIR)$(DATADIR)/install $(DESTDIR)$(DATADIR)/systemd
+	install -m 755 install.sh $(DESTDIR)$(DATADIR)/install.sh
+	ln -sfr $(DESTDIR)$(DATADIR)/install.sh $(DESTDIR)$(SBINDIR)/one-telemetry-install
+	install -m 644 $(PARTS) $(DESTDIR)$(DATADIR)/install/
+	install -m 755 probes/chooser.sh $(DESTDIR)$(DATADIR)/install/chooser.sh
+	install -m 644 share/telemetry.conf $(DESTDIR)$(DATADIR)/telemetry.conf
+	install -m 644 $(UNIT) $(DESTDIR)$(DATADIR)/systemd/$(notdir $(UNIT))
 # A configuration that somebody has written in is not ours to throw away.
 uninstall: ## take out what install put in; a configuration that was edited stays
 	$(Q)for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry; \
@@ -252,9 +260,11 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
 	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
+	rm -f $(DESTDIR)$(SBINDIR)/one-telemetry-install $(foreach file,install.sh telemetry.conf systemd/$(notdir $(UNIT)) \
+	   $(addprefix install/,$(notdir $(PARTS)) chooser.sh),$(DESTDIR)$(DATADIR)/$(file))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
-	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR) $(DOCDIR); do \
+	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/install $(DATADIR)/systemd $(DATADIR) $(DOCDIR); do \
 	  [ ! -d $(DESTDIR)$$dir ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir || exit 1; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed

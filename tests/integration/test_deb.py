@@ -16,7 +16,7 @@ from harness import ROOT, Case, args, main
 # What dpkg, its triggers and useradd write for themselves.
 THEIRS = re.compile(r"(var/lib/(dpkg|systemd/catalog)|var/(log|cache)|etc/ld\.so\.cache)(/|$)")
 # What Debian's tools and debian/ add to what make install installs.
-DEBIANS = re.compile(r"usr/(bin/vm_monitor|lib/one-telemetry/remotes|lib/tmpfiles\.d/.*|sbin/one-telemetry-install|"
+DEBIANS = re.compile(r"usr/(bin/vm_monitor|lib/one-telemetry/remotes|lib/tmpfiles\.d/.*|"
                      r"share/doc/[^/]*/(changelog\.gz|copyright|README\.md)|share/lintian/overrides/.*)$")
 
 MACHINE = """
