@@ -244,6 +244,20 @@ class Installed(Packages):
         self.dpkg("--purge", "one-telemetry", "one-telemetry-node")
         self.assertEqual(self.changed(), before)
 
+    def test_brings_in(self):
+        """one-telemetry-install brings in what the packages have, and finds all of it there"""
+        self.make_front_end()
+        self.dpkg("-i", self.deb("one-telemetry-node"), self.deb("one-telemetry"))
+        self.inside("env", "DESTDIR=/mnt/tree", "one-telemetry-install", "--yes")
+        probe = "im/kvm-probes.d/vm/monitor/telemetry"
+        for path in (probe, "hooks/telemetry/forward"):
+            self.inside("cmp", f"/usr/lib/one-telemetry/remotes/{path}", f"/mnt/tree/var/lib/one/remotes/{path}")
+        self.inside("cp", "-r", "/usr/lib/one-telemetry/remotes/", "/mnt/another")
+        self.inside("env", "DESTDIR=/mnt/tree", "one-telemetry-install", "--yes", "--build", "/usr/lib/one-telemetry/remotes",
+                    "--build", "/mnt/another")
+        self.assertIn("builds", self.inside("cat", f"/mnt/tree/var/lib/one/remotes/{probe}"))
+        self.inside(f"/mnt/tree/var/lib/one/remotes/{probe}", "--version")
+
     def test_upgraded(self):
         """where the probes are in OpenNebula, an upgrade says how they come to the hosts, and a removal that they stay"""
         self.make_front_end()
