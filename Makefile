@@ -57,6 +57,7 @@ ASSETS_C   := $(BUILD)/assets.c
 OTHERS_SRC := third_party/cjson/cJSON.c $(ASSETS_C) $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
+TEMPLATES  := $(wildcard hooks/templates/*.tmpl)
 TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
@@ -227,16 +228,17 @@ docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, con
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).
-install: all ## into DESTDIR: probe and forwarder into the remotes tree, telemetryd, man pages, docs, dashboard, configuration
+install: all ## into DESTDIR: probe, forwarder and state hook into the remotes tree, telemetryd, man pages, docs, dashboard, configuration
 	for tree in kvm qemu; do \
 	  install -d $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor && \
 	  install -m 755 $(BUILD)/probes/vm_monitor $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry && \
 	  install -d $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d || exit 1; \
 	  [ -e $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf ] || \
 	  install -m 644 share/telemetry.conf $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf || exit 1; done
-	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DOCDIR)
+	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR)/hooks $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
-	install -m 755 $(BUILD)/hooks/forward $(DESTDIR)$(REMOTES)/hooks/telemetry/forward
+	install -m 755 $(HOOKS) $(DESTDIR)$(REMOTES)/hooks/telemetry/
+	install -m 644 $(TEMPLATES) $(DESTDIR)$(DATADIR)/hooks/
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR)
@@ -258,13 +260,15 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  conf=$(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; \
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
-	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
+	for hook in $(notdir $(HOOKS)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
+	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
+	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	rm -f $(DESTDIR)$(SBINDIR)/one-telemetry-install $(foreach file,install.sh telemetry.conf systemd/$(notdir $(UNIT)) \
 	   $(addprefix install/,$(notdir $(PARTS)) chooser.sh),$(DESTDIR)$(DATADIR)/$(file))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
-	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/install $(DATADIR)/systemd $(DATADIR) $(DOCDIR); do \
+	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/hooks $(DATADIR)/install $(DATADIR)/systemd $(DATADIR) $(DOCDIR); do \
 	  [ ! -d $(DESTDIR)$$dir ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir || exit 1; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed

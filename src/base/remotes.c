@@ -89,10 +89,11 @@ char *remotes_hook_config_file(const char *program)
 char *remotes_forwarder(const char *program)
 {
     g_autofree char *build = builds_root(program), *directory = directory_of(program);
-    if (build)
-        return g_build_filename(directory, "forward", NULL);
-    g_autofree char *root = remotes_root(program);
-    return root ? g_build_filename(root, "hooks", "telemetry", "forward", NULL) : NULL;
+    g_autofree char *root = build ? NULL : remotes_root(program);
+    if (root)
+        return g_build_filename(root, "hooks", "telemetry", "forward", NULL);
+    g_autofree char *beside = g_build_filename(directory, "forward", NULL);
+    return build || g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer(&beside) : NULL;
 }
 
 /* Where OpenNebula runs it from: of one in builds/ that is where the chooser stands which has started it. */

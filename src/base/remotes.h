@@ -3,9 +3,11 @@
  *
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
  *   <remotes>/hooks/telemetry/forward                 the forwarder
- *   <remotes>/hooks/telemetry/builds/NAME/            vm_monitor, forward, vm_event for one kind of host, where there
- * are several: the probe then is a chooser that starts one of them <remotes>/etc/im/kvm-probes.d/telemetry.conf their
- * configuration <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
+ *   <remotes>/hooks/telemetry/vm_event                the state hook, on the front-end alone
+ *   <remotes>/hooks/telemetry/builds/NAME/            all of these for one kind of host, where there are several;
+ *                                                     what stands in their places is a chooser that starts one
+ *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      their configuration
+ *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
 #pragma once
 
 #include <glib.h>
@@ -21,7 +23,11 @@ char *remotes_config_file(const char *program);
 /* The configuration file of the hook at this path; NULL as above. Owned by the caller. */
 char *remotes_hook_config_file(const char *program);
 
-/* The forwarder, there or not; NULL as above. Of a probe in builds/ the one beside it. Owned by the caller. */
+/* The front-end's own, which telemetryd reads. */
+#define REMOTES_FRONT_END_CONFIG "/etc/one/telemetry.conf"
+
+/* The forwarder, there or not: for a probe that of its tree, for another program, and one in builds/, the one beside
+ * it. NULL: neither, as there is none beside it. Owned by the caller. */
 char *remotes_forwarder(const char *program);
 
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with

@@ -245,7 +245,7 @@ class Installed(Packages):
         self.assertEqual(self.changed(), before)
 
     def test_brings_in(self):
-        """one-telemetry-install brings in what the packages have, and finds all of it there"""
+        """one-telemetry-install brings in what the packages have; with a second build the probe is the chooser"""
         self.make_front_end()
         self.dpkg("-i", self.deb("one-telemetry-node"), self.deb("one-telemetry"))
         self.inside("env", "DESTDIR=/mnt/tree", "one-telemetry-install", "--yes")
