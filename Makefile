@@ -5,6 +5,7 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 MANDIR   ?= $(PREFIX)/share/man
 DATADIR  ?= $(PREFIX)/share/one-telemetry
+BINDIR   ?= $(PREFIX)/bin
 SBINDIR  ?= $(PREFIX)/sbin
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 DOCDIR   ?= $(PREFIX)/share/doc/one-telemetry
@@ -57,6 +58,7 @@ ASSETS_C   := $(BUILD)/assets.c
 OTHERS_SRC := third_party/cjson/cJSON.c $(ASSETS_C) $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
+COMMAND_SRC := commands/one_telemetry.c
 TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
@@ -67,12 +69,13 @@ DASHBOARD  := share/grafana/one-telemetry.json
 UNIT       := share/systemd/one-telemetryd.service
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
-C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(COMMAND_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
 LIB    := $(BUILD)/libonetelemetry.a
 PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
 HOOKS  := $(HOOK_SRC:hooks/%.c=$(BUILD)/hooks/%)
+COMMAND := $(BUILD)/commands/one-telemetry
 DAEMON := $(patsubst src/serve/%.c,$(BUILD)/serve/%,$(wildcard $(DAEMON_SRC)))
 TOOLS  := $(TOOL_SRC:tools/%.c=$(BUILD)/tools/%)
 UNITS  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
@@ -87,7 +90,7 @@ obj     = $(1:%.c=$(BUILD)/obj/%.o)
 .DELETE_ON_ERROR:
 
 all: programs ## build the programs
-programs: $(PROBES) $(HOOKS) $(DAEMON) $(TOOLS)
+programs: $(PROBES) $(HOOKS) $(COMMAND) $(DAEMON) $(TOOLS)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -128,6 +131,11 @@ $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(PKG_LIBS) -lm
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
+
+$(COMMAND): $(call obj,$(COMMAND_SRC)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
@@ -236,6 +244,9 @@ install: all ## into DESTDIR: probe and forwarder into the remotes tree, telemet
 	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
 	install -m 755 $(BUILD)/hooks/forward $(DESTDIR)$(REMOTES)/hooks/telemetry/forward
+	install -m 755 $(COMMAND) $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry
+	install -d $(DESTDIR)$(BINDIR)
+	install -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)/one-telemetry
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR)
@@ -250,6 +261,7 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  conf=$(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; \
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
+	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry $(DESTDIR)$(BINDIR)/one-telemetry
 	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
