@@ -19,7 +19,6 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TROUBLE = 3 };
 
-#define FRONT_END_CONFIG "/etc/one/telemetry.conf"
 #define ROUNDS_MAX 1000    /* runs one behind the other, for batches that came while the lock was let go of */
 #define POLL_US 200000     /* between two looks whether another forwarder has ended */
 #define QUIET_PROGRESS_S 5 /* between two lines of progress where no terminal is */
@@ -101,7 +100,8 @@ static char *find_config(const Arguments *arguments)
 {
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *tree = program ? remotes_hook_config_file(program) : NULL;
-    const char *const standard[] = {tree ? tree : FRONT_END_CONFIG, tree ? FRONT_END_CONFIG : NULL, NULL};
+    const char *const standard[] = {tree ? tree : REMOTES_FRONT_END_CONFIG, tree ? REMOTES_FRONT_END_CONFIG : NULL,
+                                    NULL};
     return config_find(arguments->config_path, standard);
 }
 

@@ -39,7 +39,7 @@ only_in() { # HEADER FILE
   grep -rlE "#include <$1" src probes hooks 2>/dev/null | grep -vE "^($2)\$" && complain "<$1...> belongs into $2 only"
 }
 only_in 'libvirt/' 'src/gather/libvirt\.c'
-only_in 'libxml/' 'src/gather/vm_xml\.c'
+only_in 'libxml/' 'src/gather/xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
 only_in 'sqlite3' 'src/store/history[_a-z]*\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'

@@ -62,8 +62,10 @@ char *remotes_hook_config_file(const char *program)
 
 char *remotes_forwarder(const char *program)
 {
-    g_autofree char *root = remotes_root(program);
-    return root ? g_build_filename(root, "hooks", "telemetry", "forward", NULL) : NULL;
+    g_autofree char *root = remotes_root(program), *directory = g_path_get_dirname(program);
+    if (root)
+        return g_build_filename(root, "hooks", "telemetry", "forward", NULL);
+    return remotes_has_probe(program, "forward") ? g_build_filename(directory, "forward", NULL) : NULL;
 }
 
 bool remotes_has_probe(const char *program, const char *name)

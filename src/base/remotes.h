@@ -3,6 +3,7 @@
  *
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
  *   <remotes>/hooks/telemetry/forward                 the forwarder
+ *   <remotes>/hooks/telemetry/vm_event                the state hook, on the front-end alone
  *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      their configuration
  *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
 #pragma once
@@ -20,7 +21,11 @@ char *remotes_config_file(const char *program);
 /* The configuration file of the hook at this path; NULL as above. Owned by the caller. */
 char *remotes_hook_config_file(const char *program);
 
-/* The forwarder, there or not; NULL as above. Owned by the caller. */
+/* The front-end's own, which telemetryd reads. */
+#define REMOTES_FRONT_END_CONFIG "/etc/one/telemetry.conf"
+
+/* The forwarder, there or not: for a probe that of its tree, for another program the one beside it. NULL: neither, as
+ * there is none beside it. Owned by the caller. */
 char *remotes_forwarder(const char *program);
 
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with

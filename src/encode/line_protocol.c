@@ -136,11 +136,8 @@ static bool append_value(GString *out, const MetricRow *row, Metric m)
     }
 }
 
-/* One line with the fields that `series` has of the row; none where there is no field. */
-static void append_point(Writer *w, const char *measurement, const Tags *tags, const MetricRow *row, LineSeries series)
+static void append_series(GString *out, const char *measurement, const Tags *tags)
 {
-    GString *out = w->out;
-    const gsize start = out->len;
     line_append_measurement(out, measurement);
     for (guint i = 0; i < tags->n; i++) {
         g_string_append_c(out, ',');
@@ -148,6 +145,14 @@ static void append_point(Writer *w, const char *measurement, const Tags *tags, c
         g_string_append_c(out, '=');
         line_append_key(out, tags->tag[i].value);
     }
+}
+
+/* One line with the fields that `series` has of the row; none where there is no field. */
+static void append_point(Writer *w, const char *measurement, const Tags *tags, const MetricRow *row, LineSeries series)
+{
+    GString *out = w->out;
+    const gsize start = out->len;
+    append_series(out, measurement, tags);
 
     char separator = ' ';
     for (guint i = 0; i < metric_count(row->scope); i++) {
@@ -261,6 +266,38 @@ GString *line_protocol_write(const Sample *sample, LineSeries series)
     if (series & SERIES_HOST)
         append_host(&w);
     return w.out;
+}
+
+/* --- events --- */
+
+void line_protocol_append_event(GString *out, const VmEvent *event)
+{
+    char vm_id[24];
+    Tags tags = {.n = 0};
+    g_snprintf(vm_id, sizeof vm_id, "%" G_GUINT64_FORMAT, event->vm_id);
+    tags_add(&tags, "VMID", vm_id);
+    tags_add(&tags, "host", event->host);
+    tags_add(&tags, "state", event->state);
+    tags_add(&tags, "lcm_state", event->lcm_state);
+    append_series(out, "vm_events", &tags);
+    const struct {
+        const char *name, *text;
+    } fields[] = {
+        {"vm_name", event->vm_name},
+        {"owner", event->owner},
+        {"gname", event->gname},
+        {"previous_state", event->previous_state},
+        {"previous_lcm_state", event->previous_lcm_state},
+        {"reason", event->reason},
+    };
+    g_string_append_printf(out, " seq=%" G_GINT64_FORMAT "i", event->seq); /* always: a point needs a field */
+    for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
+        if (!fields[i].text)
+            continue;
+        g_string_append_printf(out, ",%s=", fields[i].name);
+        line_append_string(out, fields[i].text);
+    }
+    g_string_append_printf(out, " %" G_GINT64_FORMAT "\n", event->time_ns);
 }
 
 /* --- whose vm_info is due --- */

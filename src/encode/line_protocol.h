@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * InfluxDB line protocol of a sample: the series vm_totals, vm_devices, vm_vcpus, vm_info, host_totals (design: README,
- * docs/metrics.md). Pure. */
+ * docs/metrics.md); and of an event: vm_events. Pure. */
 #pragma once
 
+#include "model/event.h"
 #include "model/sample.h"
 
 typedef enum {
@@ -27,6 +28,10 @@ GString *line_protocol_write(const Sample *sample, LineSeries series);
 /* What is sent of a sample when `previous` (NULL: none) went before it: all series, but vm_info only of a VM that is
  * new or was restarted since, whose texts have changed, or whose turn has come. */
 GString *line_protocol_write_next(const Sample *sample, const Sample *previous);
+
+/* Appends the point of series vm_events that the event is. An unknown text is no tag and no field; of two events of one
+ * VM, host, states and time a database keeps one. */
+void line_protocol_append_event(GString *out, const VmEvent *event);
 
 /* Append with that position's escapes. Control characters (newline among them) become spaces, invalid UTF-8 U+FFFD. */
 void line_append_measurement(GString *out, const char *text); /* not to begin with # or _ */

@@ -336,6 +336,7 @@ static bool take_event(Reading *reading, const LinePoint *point, gint64 time_ns)
     event->previous_state = g_strdup(text_field(point, "previous_state"));
     event->previous_lcm_state = g_strdup(text_field(point, "previous_lcm_state"));
     event->reason = g_strdup(text_field(point, "reason"));
+    event->gname = g_strdup(text_field(point, "gname"));
     g_ptr_array_add(reading->read->events, event);
     reading->things++;
     return true;

@@ -3,10 +3,11 @@
  */
 #pragma once
 
+#include "gather/xml.h"
 #include "model/sample.h"
 
 #define VM_XML_MAX (4 * 1024 * 1024) /* bytes of a domain's XML; more is refused */
-#define VM_XML_TEXT_MAX 4096         /* bytes of one value; more is cut on a character boundary */
+#define VM_XML_TEXT_MAX XML_TEXT_MAX /* bytes of one value; more is cut on a character boundary */
 
 /* Files them in `vm`: the metadata's name, uname … under "one.name", "one.uname" …; MAC and bridge with the NIC row of
  * that name (its `target dev`). No entities are expanded, nothing is fetched. false: not well-formed, or too large;

@@ -6,7 +6,7 @@
 VmEvent *vm_event_new(EventSource source, guint64 vm_id, gint64 time_ns)
 {
     VmEvent *event = g_new(VmEvent, 1);
-    *event = (VmEvent){.source = source, .vm_id = vm_id, .time_ns = time_ns};
+    *event = (VmEvent){.source = source, .vm_id = vm_id, .time_ns = time_ns, .seq = -1};
     return event;
 }
 
@@ -25,6 +25,8 @@ VmEvent *vm_event_copy(const VmEvent *event)
         .previous_state = g_strdup(event->previous_state),
         .previous_lcm_state = g_strdup(event->previous_lcm_state),
         .reason = g_strdup(event->reason),
+        .gname = g_strdup(event->gname),
+        .seq = event->seq,
     };
     return copy;
 }
@@ -41,6 +43,7 @@ void vm_event_free(VmEvent *event)
     g_free(event->previous_state);
     g_free(event->previous_lcm_state);
     g_free(event->reason);
+    g_free(event->gname);
     g_free(event);
 }
 

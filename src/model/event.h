@@ -20,7 +20,13 @@ typedef struct {
                     … */
     char *lcm_state; /* likewise, NULL of EVENT_SEEN */
     char *vm_name, *owner, *previous_state, *previous_lcm_state, *reason;
+    /* Of the state hook's document; the history does not keep them. */
+    char *gname;
+    gint64 seq; /* of the VM's history records in OpenNebula, -1 unknown */
 } VmEvent;
+
+/* METRIC_VM_INFO_SOURCE of texts that OpenNebula's state hook has told. */
+#define INFO_SOURCE_OPENNEBULA "opennebula"
 
 #define EVENTS_OF_ALL G_MAXUINT64 /* in place of a VM's number, which may be 0 */
 
