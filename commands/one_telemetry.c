@@ -150,7 +150,7 @@ static int run_doctor(const Arguments *arguments, const DoctorOptions *options, 
                                    .quiet = arguments->quiet,
                                    .places = options->places}};
     begin(&telling, options, machine);
-    doctor_run(options, only, tell, &telling);
+    guint checks = doctor_run(options, only, tell, &telling);
     g_autofree char *sum = present_sum(&telling.sum);
     if (arguments->json) {
         g_autofree char *text = present_json(telling.results, &telling.present, machine, g_get_real_time() * 1000);
@@ -159,6 +159,10 @@ static int run_doctor(const Arguments *arguments, const DoctorOptions *options, 
         printf("\n%s\n", sum);
     }
     g_ptr_array_unref(telling.results);
+    if (checks == 0)
+        log_error("no such check is made here; --list says where each belongs, --front-end and --host choose");
+    if (checks == 0)
+        return EXIT_USAGE;
     return telling.sum.count[VERDICT_ERROR] ? EXIT_ERRORS : EXIT_WELL;
 }
 

@@ -41,6 +41,6 @@ void examine_balloon(const Facts *facts, Report *to)
         sample_finish(sample, NULL);
         report_all(to, judge_balloon(uri, sample));
     }
-    if (abandoned)
-        _exit(0); /* threads are blocked in libvirt: nothing may be torn down under them */
+    if (abandoned || !sample)
+        _exit(0); /* threads are blocked in libvirt, or on their way out: nothing may be torn down under them */
 }

@@ -42,23 +42,28 @@ static void check_file(const Facts *facts, const ConfigFile *file, Report *to)
         report_access(facts, file->path, to);
 }
 
+/* NULL: there is none. Owned by the caller. */
+static char *read_if_any(const char *path, gsize *ret_length)
+{
+    char *content = NULL;
+    *ret_length = 0;
+    file_read(path, CONFIG_FILE_MAX, &content, ret_length, NULL);
+    return content;
+}
+
 /* The copy of the probe for the other tree has a configuration of its own. */
 static void compare_files(const Facts *facts, Report *to)
 {
-    g_autofree char *content[2] = {NULL}, *path[2] = {NULL};
-    gsize length[2] = {0};
-    for (guint i = 0; i < 2; i++) {
-        path[i] = g_strdup_printf("%s/etc/im/%s-probes.d/telemetry.conf", facts->tree, kinds[i]);
-        file_read(path[i], CONFIG_FILE_MAX, &content[i], &length[i], NULL);
-    }
-    bool same =
-        length[0] == length[1] && (!content[0] || !content[1] || memcmp(content[0], content[1], length[0]) == 0);
-    if (same && !content[0] == !content[1])
+    gsize kvm_length, qemu_length;
+    g_autofree char *kvm = facts_in_tree(facts, "etc/im/kvm-probes.d/telemetry.conf");
+    g_autofree char *qemu = facts_in_tree(facts, "etc/im/qemu-probes.d/telemetry.conf");
+    g_autofree char *kvm_text = read_if_any(kvm, &kvm_length), *qemu_text = read_if_any(qemu, &qemu_length);
+    if (g_strcmp0(kvm_text, qemu_text) == 0)
         return;
-    g_autofree char *from = finding_shell_word(path[0]), *into = finding_shell_word(path[1]);
+    g_autofree char *from = finding_shell_word(kvm), *into = finding_shell_word(qemu);
     g_autofree char *copy = g_strdup_printf("sudo cp -p %s %s", from, into);
-    report(to, finding_new(VERDICT_WARNING, copy, "%s and %s differ: the probes of the two trees behave otherwise",
-                           path[0], path[1]));
+    report(to, finding_new(VERDICT_WARNING, copy, "%s and %s differ: the probes of the two trees behave otherwise", kvm,
+                           qemu));
 }
 
 void examine_config(const Facts *facts, Report *to)

@@ -245,7 +245,7 @@ static GArray *plan(guint places, guint64 only)
     return jobs;
 }
 
-void doctor_run(const DoctorOptions *options, guint64 only, DoctorTell tell, void *data)
+guint doctor_run(const DoctorOptions *options, guint64 only, DoctorTell tell, void *data)
 {
     g_autoptr(GArray) jobs = plan(options->places, only);
     guint begun = 0, running = 0, told = 0;
@@ -258,6 +258,7 @@ void doctor_run(const DoctorOptions *options, guint64 only, DoctorTell tell, voi
         wait_for_some(jobs, begun);
         serve(jobs, begun, &running);
     }
+    return jobs->len;
 }
 
 void doctor_count(DoctorSum *sum, const CheckResult *result)

@@ -14,8 +14,8 @@ typedef struct {
 typedef void (*DoctorTell)(const CheckResult *result, void *data);
 
 /* `only`: a bit for each check that is wanted. Where it is run by root, checks are run as options->user. Single-
- * threaded; no check outlives its time, nor the call. */
-void doctor_run(const DoctorOptions *options, guint64 only, DoctorTell tell, void *data);
+ * threaded; no check outlives its time, nor the call. Returns how many there were. */
+guint doctor_run(const DoctorOptions *options, guint64 only, DoctorTell tell, void *data);
 
 /* The user's number, or -1 (all bits) where there is no such user. */
 uid_t doctor_user_id(const char *name);
