@@ -4,9 +4,9 @@
 #include <string.h>
 
 const CheckInfo check_info[N_CHECKS] = {
-#define CHECK(name, at, seconds, what) {#name, CHECK_AT_##at, seconds, examine_##name, what},
+#define DOCTOR_CHECK(name, at, seconds, what) {#name, CHECK_AT_##at, seconds, examine_##name, what},
 #include "doctor/checks.def"
-#undef CHECK
+#undef DOCTOR_CHECK
 };
 
 int check_find(const char *name)

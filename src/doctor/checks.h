@@ -15,18 +15,18 @@ typedef struct {
     const char *what;
 } CheckInfo;
 
-#define CHECK(name, at, seconds, what) CHECK_##name,
+#define DOCTOR_CHECK(name, at, seconds, what) CHECK_##name,
 typedef enum {
 #include "doctor/checks.def"
     N_CHECKS
 } Check;
-#undef CHECK
+#undef DOCTOR_CHECK
 
 extern const CheckInfo check_info[N_CHECKS];
 
 /* -1: there is none of that name. */
 int check_find(const char *name);
 
-#define CHECK(name, at, seconds, what) void examine_##name(const Facts *facts, Report *to);
+#define DOCTOR_CHECK(name, at, seconds, what) void examine_##name(const Facts *facts, Report *to);
 #include "doctor/checks.def"
-#undef CHECK
+#undef DOCTOR_CHECK

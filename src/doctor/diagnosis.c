@@ -48,12 +48,25 @@ static void add_finding(const cJSON *json, const char *path, GPtrArray *findings
     g_ptr_array_add(findings, finding_new(VERDICT_WARNING, mend, "it says of %s: %s", name, error ? error : "error"));
 }
 
+/* Sinks that lead back to where the lines came from. */
+static void add_loop(const cJSON *json, GPtrArray *findings)
+{
+    const cJSON *lines = cJSON_GetObjectItemCaseSensitive(json, "returned_lines");
+    if (cJSON_IsNumber(lines) && lines->valuedouble > 0)
+        g_ptr_array_add(findings,
+                        finding_new(VERDICT_WARNING,
+                                    "# see that no [sink] of it, or of the telemetryd it sends to, leads back here",
+                                    "%.0f lines have come in that it had sent itself: its sinks are a loop",
+                                    lines->valuedouble));
+}
+
 static void walk(const cJSON *json, const char *path, GPtrArray *findings)
 {
     if (findings->len >= DIAGNOSIS_FINDINGS_MAX)
         return;
     if (cJSON_IsObject(json) && *path && g_strcmp0(text_of(json, "status"), "error") == 0)
         add_finding(json, path, findings);
+    add_loop(json, findings);
     for (const cJSON *child = json->child; child; child = child->next)
         if (cJSON_IsObject(child) || cJSON_IsArray(child))
             walk(child, child->string ? child->string : path, findings);
