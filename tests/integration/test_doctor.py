@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from harness import Case, RigCase, args, main
+from harness import ROOT, Case, RigCase, args, main
 from opennebula import Tree
 from standin import Behaviour, Standin
 from telemetryd import Telemetryd
@@ -213,6 +213,29 @@ class Guests(RigCase, Doctor):
         self.assertEqual({path: what for path, what in place.picture().items() if "telemetryd" not in path},
                          {path: what for path, what in before.items() if "telemetryd" not in path})
         self.assertEqual(len(server.store.points), stored)
+
+    def test_page(self):
+        """docs/opennebula.md shows what it says of three things that are broken (UPDATE_DOCS=1 writes it anew)"""
+        server, token = self.sink("influxdb2", token="another-t0ken"), self.scratch / "page-token"
+        token.write_text("s3cret-t0ken\n")
+        token.chmod(0o600)
+        place = self.place(self.uri(), f"[sink influx]\ntype = influxdb2\nurl = {server.url}\norg = ops\nbucket = one\n"
+                                       f"token_file = {token}\n")
+        shutil.copy(place.host.probe, place.host.probes / "telemetry.dpkg-old")
+        place.host.forwarder.chmod(0o644)
+        checks = [word for name in ("config", "secrets", "installed", "libvirt", "balloon", "spool", "queues", "sinks")
+                  for word in ("--check", name)]
+        said = place.start("--host", "--quiet", *checks).stdout
+        for written, shown in ((str(place.root), ""), (server.url, "http://influx.example.net:8086"), ("sudo -u root", "sudo -u oneadmin"),
+                               (self.uri(), "qemu:///system"), ("'qemu:///system'", "qemu:///system")):
+            said = said.replace(written, shown)
+        page = ROOT / "docs" / "opennebula.md"
+        before, begin, rest = page.read_text().partition("<!-- doctor -->\n```\n")
+        shown, end, after = rest.partition("```\n")
+        if os.environ.get("UPDATE_DOCS"):
+            page.write_text(before + begin + said + end + after)
+            return
+        self.assertEqual(said, shown)
 
     def test_frozen(self):
         """a frozen libvirtd, a sink and a host that hang: each is given up in time, all else is told"""
