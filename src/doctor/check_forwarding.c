@@ -43,8 +43,8 @@ static char *flush_command(const Facts *facts, const ConfigFile *file)
 
 static void check_forwarder(const Facts *facts, const ConfigFile *file, Report *to)
 {
-    g_autofree char *program = forwarder_of(facts, file), *word = finding_shell_word(program);
-    g_autofree char *mode = g_strdup_printf("sudo chmod 755 %s", word), *sync = facts_sync(facts);
+    g_autofree char *program = forwarder_of(facts, file), *sync = facts_sync(facts);
+    g_autofree char *mode = judge_mend_file(facts->place, facts->tree, facts->options->user, "chmod 755", program);
     if (!g_file_test(program, G_FILE_TEST_IS_REGULAR))
         report(to,
                finding_new(VERDICT_ERROR,

@@ -156,12 +156,7 @@ static void check_neighbour(const Facts *facts, const char *directory, const cha
     struct stat status;
     if (stat(path, &status) != 0 || !look(path).executable)
         return;
-    g_autofree char *word = g_strdup(path), *sync = facts_sync(facts);
-    g_autofree char *mend =
-        facts->place == PLACE_HOST
-            ? g_strdup_printf("# on the front-end, in its own tree:\nsudo rm /var/lib/one/remotes%s\n%s",
-                              word + strlen(facts->tree), sync)
-            : g_strdup_printf("sudo rm %s\n%s", word, sync);
+    g_autofree char *mend = judge_mend_file(facts->place, facts->tree, facts->options->user, "rm", path);
     if (judge_is_leftover(name))
         report(to, finding_new(VERDICT_ERROR, mend, "%s is executed by OpenNebula like a probe", path));
     report_access(facts, path, to);
@@ -199,7 +194,7 @@ void examine_mode(const Facts *facts, Report *to)
             continue;
         g_autofree char *directory = g_strdup_printf("%s/im/%s-probes.d/vm/monitor", facts->tree, kinds[i]);
         g_autofree char *poll = g_build_filename(directory, "poll.rb", NULL);
-        Finding *finding = judge_mode(directory, replace, look(poll), facts->options->user, facts->place);
+        Finding *finding = judge_mode(facts->tree, directory, replace, look(poll), facts->options->user, facts->place);
         if (i == 0 || finding->verdict != VERDICT_OK)
             report(to, finding);
         else

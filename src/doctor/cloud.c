@@ -174,7 +174,7 @@ static bool read_clock(const char *line, gint64 *ret_ns)
 {
     char *end = NULL;
     guint64 seconds = g_ascii_strtoull(line, &end, 10), fraction = 0;
-    if (end == line || seconds > G_MAXINT32 * G_GUINT64_CONSTANT(8))
+    if (end == line || seconds > (guint64)(G_MAXINT64 / NS_PER_SECOND) / 2)
         return false;
     if (*end == '.') {
         g_autofree char *digits = g_strndup(end + 1, 9);

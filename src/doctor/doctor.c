@@ -176,44 +176,60 @@ static void give_up(Job *job)
     job->data = NULL;
 }
 
-static guint start_more(GArray *jobs, guint begun, const DoctorOptions *options, guint *running)
+/* Checks of the hypervisor go one after the other: a guest that one of them asks is held by a job for the next. */
+static bool may_start(const GArray *jobs, const Job *job)
 {
-    for (; begun < jobs->len && *running < SIDE_BY_SIDE; begun++) {
-        Job *job = &g_array_index(jobs, Job, begun);
+    for (guint i = 0; i < jobs->len; i++) {
+        const Job *other = &g_array_index(jobs, Job, i);
+        if (other->pid > 0 && other->result.check->at == CHECK_AT_HOST && job->result.check->at == CHECK_AT_HOST)
+            return false;
+    }
+    return true;
+}
+
+static guint start_more(GArray *jobs, guint running, const DoctorOptions *options)
+{
+    for (guint i = 0; i < jobs->len && running < SIDE_BY_SIDE; i++) {
+        Job *job = &g_array_index(jobs, Job, i);
+        if (job->pid != 0 || !may_start(jobs, job))
+            continue;
         start(job, options);
         if (job->pid < 0)
             give_up(job);
         else
-            (*running)++;
+            running++;
     }
-    return begun;
+    return running;
 }
 
-static void wait_for_some(GArray *jobs, guint begun)
+static void wait_for_some(const GArray *jobs)
 {
-    g_autofree struct pollfd *polls = g_new0(struct pollfd, MAX(begun, 1));
+    g_autofree struct pollfd *polls = g_new0(struct pollfd, MAX(jobs->len, 1));
     gint64 now_us = g_get_monotonic_time(), wait_us = LOOK_MS * 1000;
-    for (guint i = 0; i < begun; i++) {
+    for (guint i = 0; i < jobs->len; i++) {
         const Job *job = &g_array_index(jobs, Job, i);
         polls[i] = (struct pollfd){.fd = job->pid > 0 ? job->fd : -1, .events = POLLIN};
         if (job->pid > 0)
             wait_us = MIN(wait_us, job->deadline_us - now_us);
     }
-    poll(polls, begun, (int)((MAX(wait_us, 0) + 999) / 1000));
+    poll(polls, jobs->len, (int)((MAX(wait_us, 0) + 999) / 1000));
 }
 
-static void serve(GArray *jobs, guint begun, guint *running)
+/* Returns how many still run. */
+static guint serve(GArray *jobs)
 {
-    for (guint i = 0; i < begun; i++) {
+    guint running = 0;
+    for (guint i = 0; i < jobs->len; i++) {
         Job *job = &g_array_index(jobs, Job, i);
         if (job->pid <= 0)
             continue;
         bool goes_on = take(job), late = g_get_monotonic_time() >= job->deadline_us;
         if (goes_on && !late)
-            continue;
-        finish(job, goes_on);
-        (*running)--;
+            running++;
+        else
+            finish(job, goes_on);
     }
+    return running;
 }
 
 static void clear_job(gpointer data)
@@ -248,15 +264,15 @@ static GArray *plan(guint places, guint64 only)
 guint doctor_run(const DoctorOptions *options, guint64 only, DoctorTell tell, void *data)
 {
     g_autoptr(GArray) jobs = plan(options->places, only);
-    guint begun = 0, running = 0, told = 0;
+    guint running = 0, told = 0;
     while (told < jobs->len) {
-        begun = start_more(jobs, begun, options, &running);
-        for (; told < begun && g_array_index(jobs, Job, told).pid < 0; told++)
+        running = start_more(jobs, running, options);
+        for (; told < jobs->len && g_array_index(jobs, Job, told).pid < 0; told++)
             tell(&g_array_index(jobs, Job, told).result, data);
         if (running == 0)
             continue;
-        wait_for_some(jobs, begun);
-        serve(jobs, begun, &running);
+        wait_for_some(jobs);
+        running = serve(jobs);
     }
     return jobs->len;
 }

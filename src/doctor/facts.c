@@ -118,11 +118,11 @@ char *facts_libvirt_uri(const Facts *facts)
     return uri ? uri : g_strdup("qemu:///system");
 }
 
-#define PART 8 / 10 /* of a check's time */
+#define PART_PERCENT 80 /* of a check's time */
 
 gint64 facts_limit_ms(const Facts *facts, gint64 standard_ms)
 {
-    gint64 most_ms = (gint64)facts->options->timeout_s * 1000 * PART;
+    gint64 most_ms = (gint64)facts->options->timeout_s * 10 * PART_PERCENT;
     return most_ms ? MIN(most_ms, standard_ms) : standard_ms;
 }
 

@@ -4,7 +4,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SYNC "sudo -u %s onehost sync --force    # on the front-end"
+#define SYNC "sudo -u %s onehost sync --force"
+#define ON_FRONT_END "    # on the front-end"
+#define REMOTES "/var/lib/one/remotes"
+
+char *judge_mend_file(Place place, const char *tree, const char *user, const char *command, const char *path)
+{
+    bool in_tree = g_str_has_prefix(path, tree) && path[strlen(tree)] == '/';
+    bool elsewhere = in_tree && place == PLACE_HOST;
+    g_autofree char *there = elsewhere ? g_strconcat(REMOTES, path + strlen(tree), NULL) : g_strdup(path);
+    g_autofree char *word = finding_shell_word(there), *sync = g_strdup_printf("\n" SYNC, user);
+    return g_strdup_printf("%ssudo %s %s%s", elsewhere ? "# on the front-end, in its own tree:\n" : "", command, word,
+                           in_tree ? sync : "");
+}
 
 Finding *judge_file_access(const char *path, uid_t owner, mode_t mode, uid_t user_id, const char *user)
 {
@@ -25,7 +37,7 @@ Finding *judge_file_access(const char *path, uid_t owner, mode_t mode, uid_t use
 /* What brings a file of ours into the tree. */
 static char *how_to_install(const InstalledFacts *facts)
 {
-    return facts->place == PLACE_HOST ? g_strdup_printf(SYNC, facts->user)
+    return facts->place == PLACE_HOST ? g_strdup_printf(SYNC ON_FRONT_END, facts->user)
                                       : g_strdup("# install one-telemetry (again): make install, or install.sh");
 }
 
@@ -38,8 +50,7 @@ Finding *judge_installed(const InstalledFacts *facts)
     } rows[] = {{"kvm", &facts->kvm}, {"qemu", &facts->qemu}};
     for (guint i = 0; i < (facts->has_qemu ? G_N_ELEMENTS(rows) : 1); i++) {
         g_autofree char *path = g_strdup_printf("%s/im/%s-probes.d/vm/monitor/telemetry", facts->tree, rows[i].name);
-        g_autofree char *word = finding_shell_word(path);
-        g_autofree char *mode = g_strdup_printf("sudo chmod 755 %s", word);
+        g_autofree char *mode = judge_mend_file(facts->place, facts->tree, facts->user, "chmod 755", path);
         if (!rows[i].fact->exists)
             return finding_new(VERDICT_ERROR, install, "there is no probe %s", path);
         if (!rows[i].fact->executable)
@@ -67,19 +78,12 @@ bool judge_is_leftover(const char *name)
     return false;
 }
 
-Finding *judge_mode(const char *directory, bool replace, FileFact poll, const char *user, Place place)
+Finding *judge_mode(const char *tree, const char *directory, bool replace, FileFact poll, const char *user, Place place)
 {
     g_autofree char *path = g_build_filename(directory, "poll.rb", NULL);
-    g_autofree char *word = finding_shell_word(path);
-    g_autofree char *sync = g_strdup_printf(SYNC, user);
-    g_autofree char *take = g_strdup_printf("sudo chmod a-x %s\n%s", word, sync);
-    g_autofree char *give = g_strdup_printf("sudo chmod 755 %s\n%s\n# or set mode = replace in [probe]", word, sync);
-    if (place == PLACE_HOST) { /* the next sync would undo what is done there */
-        g_free(take);
-        g_free(give);
-        take = g_strdup("sudo chmod a-x /var/lib/one/remotes/im/*-probes.d/vm/monitor/poll.rb    # on the front-end");
-        give = g_strdup("# as the front-end's tree has it: one-telemetry doctor --check mode says there what to do");
-    }
+    g_autofree char *take = judge_mend_file(place, tree, user, "chmod a-x", path);
+    g_autofree char *chmod = judge_mend_file(place, tree, user, "chmod 755", path);
+    g_autofree char *give = g_strconcat(chmod, "\n# or set mode = replace in [probe]", NULL);
     if (replace && poll.executable)
         return finding_new(VERDICT_WARNING, take,
                            "mode is replace, and %s is executed all the same: all its work is done, and overwritten",

@@ -29,6 +29,10 @@ Finding *judge_skew(const char *whose, gint64 skew_ms, gint64 within_ms);
 
 /* --- the tree (judge_tree.c) --- */
 
+/* How to change a file of `tree` so that it stays so: a host gets its tree from the front-end. `command` goes in front
+ * of the file's path ("chmod 755"). Owned by the caller. */
+char *judge_mend_file(Place place, const char *tree, const char *user, const char *command, const char *path);
+
 /* Owner and mode of a configuration file; NULL: they are right. */
 Finding *judge_file_access(const char *path, uid_t owner, mode_t mode, uid_t user_id, const char *user);
 
@@ -51,7 +55,8 @@ Finding *judge_installed(const InstalledFacts *facts);
 bool judge_is_leftover(const char *name);
 
 /* Of poll.rb beside our probe. */
-Finding *judge_mode(const char *directory, bool replace, FileFact poll, const char *user, Place place);
+Finding *judge_mode(const char *tree, const char *directory, bool replace, FileFact poll, const char *user,
+                    Place place);
 
 /* --- periods (judge_periods.c), in seconds --- */
 

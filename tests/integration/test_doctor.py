@@ -289,7 +289,7 @@ class Broken(Doctor):
         qemu.write_bytes(qemu.read_bytes() + b"x")
         findings = place.findings("--check", "installed", "--check", "mode")
         self.assert_found(findings, "error", "installed", "telemetry.dpkg-old is executed by OpenNebula",
-                          r"rm .*telemetry.dpkg-old\n.*onehost sync --force")
+                          r"rm /var/lib/one/remotes/.*telemetry.dpkg-old\n.*onehost sync --force")
         self.assert_found(findings, "error", "installed", r"\.poll\.rb\.swp is executed")
         self.assert_found(findings, "error", "installed", "may not be executed", f"chmod 755 {place.front.probe}", "front-end")
         self.assert_found(findings, "warning", "installed", "differ", "onehost sync --force", "host")

@@ -140,14 +140,14 @@ static void test_mode(void **state)
     (void)state;
     const FileFact runs = {true, true}, plain = {true, false}, none = {false, false};
     const char *user = "oneadmin";
-    check_finding(judge_mode("/d", false, runs, user, PLACE_FRONT_END), VERDICT_OK, "beside", NULL, "beside");
-    check_finding(judge_mode("/d", true, plain, user, PLACE_FRONT_END), VERDICT_OK, "replace", NULL, "replace");
-    check_finding(judge_mode("/d", true, none, user, PLACE_HOST), VERDICT_OK, "replace", NULL, "replace, none");
-    check_finding(judge_mode("/d", true, runs, user, PLACE_FRONT_END), VERDICT_WARNING, "/d/poll.rb is executed",
-                  "chmod a-x /d/poll.rb", "both");
-    check_finding(judge_mode("/d", false, plain, user, PLACE_FRONT_END), VERDICT_WARNING, "may not be executed",
-                  "chmod 755 /d/poll.rb", "neither");
-    check_finding(judge_mode("/d", false, none, user, PLACE_HOST), VERDICT_WARNING, "is not there", "front-end",
+    check_finding(judge_mode("/t", "/t/d", false, runs, user, PLACE_FRONT_END), VERDICT_OK, "beside", NULL, "beside");
+    check_finding(judge_mode("/t", "/t/d", true, plain, user, PLACE_FRONT_END), VERDICT_OK, "replace", NULL, "replace");
+    check_finding(judge_mode("/t", "/t/d", true, none, user, PLACE_HOST), VERDICT_OK, "replace", NULL, "replace, none");
+    check_finding(judge_mode("/t", "/t/d", true, runs, user, PLACE_FRONT_END), VERDICT_WARNING,
+                  "/t/d/poll.rb is executed", "chmod a-x /t/d/poll.rb\nsudo -u oneadmin onehost sync --force", "both");
+    check_finding(judge_mode("/t", "/t/d", false, plain, user, PLACE_FRONT_END), VERDICT_WARNING, "may not be executed",
+                  "chmod 755 /t/d/poll.rb", "neither");
+    check_finding(judge_mode("/t", "/t/d", false, none, user, PLACE_HOST), VERDICT_WARNING, "is not there", "front-end",
                   "host");
 }
 
