@@ -59,6 +59,7 @@ OTHERS_SRC := third_party/cjson/cJSON.c $(ASSETS_C) $(if $(findstring thread,$(S
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
 COMMAND_SRC := commands/one_telemetry.c
+TEMPLATES  := $(wildcard hooks/templates/*.tmpl)
 TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
@@ -234,19 +235,20 @@ docs: $(BUILD)/tools/describe $(PROBES) ## write what is generated: metrics, con
 
 # --- installing ------------------------------------------------------------------------------------------------
 # The probe goes into both trees that OpenNebula distributes (opennebula.md: qemu-probes.d is a second copy).
-install: all ## into DESTDIR: probe and forwarder into the remotes tree, telemetryd, man pages, docs, dashboard, configuration
+install: all ## into DESTDIR: probe, forwarder and state hook into the remotes tree, telemetryd, man pages, docs, dashboard, configuration
 	for tree in kvm qemu; do \
 	  install -d $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor && \
 	  install -m 755 $(BUILD)/probes/vm_monitor $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry && \
 	  install -d $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d || exit 1; \
 	  [ -e $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf ] || \
 	  install -m 644 share/telemetry.conf $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf || exit 1; done
-	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DOCDIR)
+	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR)/hooks $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
-	install -m 755 $(BUILD)/hooks/forward $(DESTDIR)$(REMOTES)/hooks/telemetry/forward
+	install -m 755 $(HOOKS) $(DESTDIR)$(REMOTES)/hooks/telemetry/
 	install -m 755 $(COMMAND) $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry
 	install -d $(DESTDIR)$(BINDIR)
 	install -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)/one-telemetry
+	install -m 644 $(TEMPLATES) $(DESTDIR)$(DATADIR)/hooks/
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR)
@@ -262,11 +264,13 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
 	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry $(DESTDIR)$(BINDIR)/one-telemetry
-	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/forward $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
+	for hook in $(notdir $(HOOKS)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
+	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
+	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
-	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR) $(DOCDIR); do \
+	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/hooks $(DATADIR) $(DOCDIR); do \
 	  [ ! -d $(DESTDIR)$$dir ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir || exit 1; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed

@@ -32,7 +32,8 @@ const TABLES = {
 const IDENTITY = [
     ["ID", (vm) => String(vm.vm_id)], ["Name", (vm) => vm.name], ["Host", (vm) => vm.host],
     ["Owner", (vm) => join(vm.metrics.uname, vm.metrics.uid)], ["Group", (vm) => join(vm.metrics.gname, vm.metrics.gid)],
-    ["Template", (vm) => join(vm.metrics.template_name, vm.metrics.template_id)], ["UUID", (vm) => vm.uuid],
+    ["Template", (vm) => vm.metrics.template_id], ["Labels", (vm) => vm.metrics.labels], ["Locked", (vm) => vm.metrics.lock],
+    ["Requested", (vm) => requested(vm.metrics)], ["UUID", (vm) => vm.uuid],
     ["vCPUs", (vm) => String(vm.metrics.cpus)], ["Memory", (vm) => `${format.kib(vm.metrics.memory_used)} of ${format.kib(vm.metrics.memory_max)}`],
     ["Memory figure", (vm) => vm.metrics.memory_source === "guest" ? "the guest's own" : "the balloon's: what it was given"],
     ["Seen since", (vm) => vm.first_seen], ["Source", (vm) => vm.source],
@@ -41,6 +42,16 @@ const TIMES = new Set(["Seen since"]);
 
 function join(name, id) {
     return name ? `${name}${id ? ` (${id})` : ""}` : id;
+}
+
+/** OpenNebula's state of the life cycle says more than ACTIVE, and nothing of another state. */
+function stateWord(state, lcm) {
+    return state === "ACTIVE" && lcm ? lcm : state;
+}
+
+/** What was asked for in OpenNebula: its CPU is a share of the host, in cores; its memory in MiB. */
+function requested({cpu_requested: cpu, memory_requested: memory}) {
+    return [cpu && `${cpu} CPU`, memory && format.kib(1024 * memory)].filter(Boolean).join(" · ");
 }
 
 /** Browsers keep the clipboard from pages of plain HTTP, but for what is selected in them. */
@@ -205,7 +216,8 @@ export class VmView {
 
     #showEvents(events) {
         const line = (event) => el("li", {}, timeElement(event.time, format.clock(event.time)), " ",
-            el("strong", {}, event.lcm_state ?? event.state), ` ${[event.previous_state && `before: ${event.previous_state}`, event.reason,
+            el("strong", {}, stateWord(event.state, event.lcm_state)),
+            ` ${[event.previous_state && `before: ${stateWord(event.previous_state, event.previous_lcm_state)}`, event.reason,
             event.host && `on ${event.host}`].filter(Boolean).join(", ")}`);
         this.eventList.replaceChildren(el("h3", {}, "Events"), events.length === 0
             ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line)));

@@ -94,7 +94,7 @@ static bool load_file(Hook *hook, const char *path, GError **error)
     hook->spooling = spooling_new(hook->config, hook->config_file, hook->program, &reason);
     if (!reason)
         return true;
-    g_propagate_error(error, g_steal_pointer(&reason));
+    g_propagate_prefixed_error(error, g_steal_pointer(&reason), "%s: ", path ? path : "defaults");
     return false;
 }
 

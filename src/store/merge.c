@@ -73,6 +73,23 @@ void merge_carry_texts(VmSample *now, const VmSample *before)
     }
 }
 
+/* Of the VM's texts all but what is of a deployment. */
+static bool is_told(Metric m)
+{
+    return metric_info[m].cost == COST_START && m != METRIC_VM_OPENNEBULA_VERSION && m != METRIC_VM_DEPLOYMENT_TIME;
+}
+
+void merge_keep_told(VmSample *now, const VmSample *before)
+{
+    if (!row_has(before->row, METRIC_VM_INFO_SOURCE) || row_has(now->row, METRIC_VM_INFO_SOURCE))
+        return;
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        Metric m = metric_first(SCOPE_VM) + i;
+        if (is_told(m))
+            row_set_text(now->row, m, row_text(before->row, m));
+    }
+}
+
 /* --- locked VMs --- */
 
 static bool is_derived_from_two(Metric m)

@@ -15,6 +15,10 @@ bool merge_is_same_run(const VmSample *now, const VmSample *before);
 /* Texts that are read once per start, of the VM and of devices of the same name, where `now` has none. */
 void merge_carry_texts(VmSample *now, const VmSample *before);
 
+/* Texts that OpenNebula's state hook has told `before` go before what `now` has of the domain's metadata, which are as
+ * they were when the VM was deployed. Nothing where `now` is the hook's word itself. */
+void merge_keep_told(VmSample *now, const VmSample *before);
+
 /* What `before` knew of a VM whose figures are absent while it is locked: `known` is what was carried already (may be
  * NULL). Derived figures are of the past and not carried. Owned by the caller; NULL: the VM is not locked. */
 MetricRow *merge_known(const VmSample *now, const VmSample *before, const MetricRow *known);

@@ -359,5 +359,8 @@ void store_restore_event(Store *store, const VmEvent *event)
 {
     g_mutex_lock(&store->lock);
     event_ring_add(store->events, event);
+    Slot *slot = store_find_slot(store, event->vm_id);
+    if (slot && event->source == EVENT_OPENNEBULA)
+        slot->event_ns = MAX(slot->event_ns, event->time_ns);
     g_mutex_unlock(&store->lock);
 }

@@ -56,6 +56,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StoreChange, store_change_free)
  * figures of some (METRIC_HOST_MISSING).
  * - of the same time: what it has is added to what is there (pieces of one collection);
  * - older: late. A point without figures (vm_info) adds its texts, whatever its time;
+ * - texts that OpenNebula's state hook tells go before those of the domain's metadata; they list nobody, and of two the
+ *   later is believed;
  * - rates that the sender did not send are derived from the two samples;
  * - of two hosts the one where it runs is believed, between two that both say so the newer sample;
  * - what our collector says within the last stale_after goes before what probes say of the same VM, texts excepted:
@@ -64,7 +66,9 @@ StoreChange *store_take(Store *store, Sample *sample, StoreSource source, const 
                         StoreClock now);
 
 /* OpenNebula's word of a state change: the same event twice is one. A VM it ends leaves the live list, one that it says
- * runs is listed; an event older than the VM's last figures changes its names alone. Does not take over. */
+ * runs is listed; an event older than the VM's last figures changes its names and OpenNebula's states
+ * alone, one older than the last event nothing. Times are compared in whole seconds, as OpenNebula has them. Does not
+ * take over. */
 StoreChange *store_take_event(Store *store, const VmEvent *event, StoreClock now);
 
 /* The collector of that origin can't see its VMs: until its next sample they are stale, and none of them goes by
@@ -95,4 +99,4 @@ GPtrArray *store_hosts(Store *store, StoreClock now); /* of HostView, by name */
  * STORE_EVENTS_MAX. */
 #define STORE_EVENTS_MAX 10000
 GPtrArray *store_events(Store *store, guint64 vm_id, guint most);
-void store_restore_event(Store *store, const VmEvent *event); /* at start, oldest first */
+void store_restore_event(Store *store, const VmEvent *event); /* at start, oldest first, after the VMs */

@@ -12,6 +12,7 @@
 #include "store/store.h"
 
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
+#define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
 
 /* What the store has of a VM besides what is published. */
 typedef struct {
@@ -50,6 +51,16 @@ Slot *store_find_slot(const Store *store, guint64 vm_id); /* NULL: not known */
 Slot *store_add_slot(Store *store, VmRecord *record);
 /* In place of what is there; takes the record over. */
 void store_publish(Store *store, Slot *slot, VmRecord *record);
+
+/* The slot of a VM of which OpenNebula speaks, made where there is none: then it is not listed until it is said, or
+ * seen, to run. Takes the sample over. NULL: there are too many, and it is counted. */
+Slot *store_slot_of_told(Store *store, VmSample *vm, const char *host, gint64 time_ns, StoreClock now,
+                         StoreChange *change);
+/* OpenNebula's stamps are whole seconds, so its word is before another one only where it is of an earlier second. */
+static inline bool store_is_told_before(gint64 told_ns, gint64 other_ns)
+{
+    return told_ns / NS_PER_SECOND < other_ns / NS_PER_SECOND;
+}
 
 gint64 store_age_ms(const Slot *slot, StoreClock now);
 bool store_is_live(const Slot *slot);

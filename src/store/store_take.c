@@ -48,28 +48,82 @@ static bool is_believed(const Taking *t, const Slot *slot, const VmSample *vm)
     return t->time_ns > record->time_ns;
 }
 
-/* Texts alone: names, owners. */
-static void take_texts(Taking *t, Slot *slot, const VmSample *vm)
+static bool may_be_same(const char *uuid, const char *other)
 {
-    if (!slot->record->uuid || !vm->uuid || strcmp(slot->record->uuid, vm->uuid) == 0) {
-        VmRecord *record = vm_record_copy(slot->record);
-        bool changed = false;
-        for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
-            Metric m = metric_first(SCOPE_VM) + i;
-            if (metric_info[m].cost != COST_START || !row_has(vm->row, m) ||
-                g_strcmp0(row_text(record->sample->row, m), row_text(vm->row, m)) == 0)
-                continue;
-            row_set_text(record->sample->row, m, row_text(vm->row, m));
-            changed = true;
-        }
-        if (!changed) {
-            vm_record_unref(record);
-            return;
-        }
-        store_publish(t->store, slot, record);
-        g_ptr_array_add(t->change->named, vm_record_ref(record));
-        count_change(t->store);
+    return !uuid || !other || strcmp(uuid, other) == 0;
+}
+
+/* Whether that changed anything. */
+static bool set_texts(MetricRow *row, const MetricRow *from)
+{
+    bool changed = false;
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        Metric m = metric_first(SCOPE_VM) + i;
+        if (metric_info[m].cost != COST_START || !row_has(from, m) ||
+            g_strcmp0(row_text(row, m), row_text(from, m)) == 0)
+            continue;
+        row_set_text(row, m, row_text(from, m));
+        changed = true;
     }
+    return changed;
+}
+
+/* Takes the record over. */
+static void publish_named(Taking *t, Slot *slot, VmRecord *record)
+{
+    store_publish(t->store, slot, record);
+    g_ptr_array_add(t->change->named, vm_record_ref(record));
+    count_change(t->store);
+}
+
+/* Texts alone: names, owners. */
+static void take_texts(Taking *t, Slot *slot, VmSample *vm)
+{
+    if (!may_be_same(slot->record->uuid, vm->uuid))
+        return;
+    VmRecord *record = vm_record_copy(slot->record);
+    merge_keep_told(vm, record->sample);
+    if (set_texts(record->sample->row, vm->row))
+        publish_named(t, slot, record);
+    else
+        vm_record_unref(record);
+}
+
+/* --- OpenNebula's word --- */
+
+static bool is_told(const VmSample *vm)
+{
+    return row_has(vm->row, METRIC_VM_INFO_SOURCE) && !merge_has_figures(vm);
+}
+
+/* Nothing of it is of the host whose name it bears. */
+static bool is_told_alone(const Sample *sample)
+{
+    for (guint i = 0; i < sample->vms->len; i++)
+        if (!is_told(g_ptr_array_index(sample->vms, i)))
+            return false;
+    return sample->vms->len > 0;
+}
+
+static void set_uuid(VmRecord *record, const char *uuid)
+{
+    g_free(record->uuid);
+    record->uuid = g_strdup(uuid);
+    g_free(record->sample->uuid);
+    record->sample->uuid = g_strdup(uuid);
+}
+
+/* What the state hook says of the VM goes by its number, whatever domain that is. */
+static void take_told(Taking *t, const VmSample *vm)
+{
+    Slot *slot = store_slot_of_told(t->store, vm_sample_copy(vm), t->host, t->time_ns, t->now, t->change);
+    if (!slot || store_is_told_before(t->time_ns, slot->event_ns))
+        return;
+    VmRecord *record = vm_record_copy(slot->record);
+    if (vm->uuid && (!record->uuid || record->ended_ns != 0))
+        set_uuid(record, vm->uuid);
+    set_texts(record->sample->row, vm->row);
+    publish_named(t, slot, record);
 }
 
 static void set_changes(VmRecord *record, const VmRecord *before, gint64 elapsed_ns)
@@ -93,8 +147,10 @@ static VmRecord *next_record(const Taking *t, const VmRecord *before, VmSample *
     const gint64 elapsed_ns = before ? t->time_ns - before->time_ns : 0;
     const bool had_figures = before && before->time_ns != 0;
     const VmRecord *same_run = had_figures && merge_is_same_run(vm, before->sample) ? before : NULL;
-    if (before && (!before->uuid || !vm->uuid || strcmp(before->uuid, vm->uuid) == 0))
+    if (before && may_be_same(before->uuid, vm->uuid)) {
+        merge_keep_told(vm, before->sample);
         merge_carry_texts(vm, before->sample);
+    }
     merge_derive(vm, same_run ? same_run->sample : NULL, elapsed_ns, t->time_ns);
 
     VmRecord *record = vm_record_new(vm->vm_id, vm);
@@ -179,9 +235,10 @@ static void take_new(Taking *t, Slot *slot, VmSample *vm)
 }
 
 /* Another piece of the same collection, or the same once more. */
-static void take_piece(Taking *t, Slot *slot, const VmSample *vm)
+static void take_piece(Taking *t, Slot *slot, VmSample *vm)
 {
     VmRecord *record = vm_record_copy(slot->record);
+    merge_keep_told(vm, record->sample);
     const bool had = merge_row_has_figures(record->sample->row);
     heard(t, slot);
     if (!merge_piece(record->sample, vm)) {
@@ -238,10 +295,20 @@ static bool is_from_ahead(const Taking *t, const VmRecord *record)
     return record->time_ns > t->now.real_ns + AHEAD_NS && t->time_ns <= t->now.real_ns + AHEAD_NS;
 }
 
+/* An end of OpenNebula's is of a whole second, in which the last figures may have been taken before it. */
+static bool is_before_end(gint64 time_ns, gint64 ended_ns)
+{
+    return time_ns <= ended_ns || (ended_ns % NS_PER_SECOND == 0 && !store_is_told_before(ended_ns, time_ns));
+}
+
 /* Takes the sample over. */
 static void take_vm(Taking *t, VmSample *taken)
 {
     g_autoptr(VmSample) vm = taken;
+    if (is_told(vm)) {
+        take_told(t, vm);
+        return;
+    }
     Slot *slot = store_find_slot(t->store, vm->vm_id);
     if (!slot) {
         take_first(t, g_steal_pointer(&vm));
@@ -255,7 +322,7 @@ static void take_vm(Taking *t, VmSample *taken)
         slot->elsewhere_mono_ns = t->now.mono_ns;
         t->change->doubled++;
     } else if ((t->time_ns < record->time_ns && !is_from_ahead(t, record)) ||
-               (!store_is_live(slot) && t->time_ns <= record->ended_ns)) {
+               (!store_is_live(slot) && is_before_end(t->time_ns, record->ended_ns))) {
         take_late(t, g_steal_pointer(&vm));
     } else if (t->time_ns == record->time_ns) {
         take_piece(t, slot, vm);
@@ -316,7 +383,7 @@ StoreChange *store_take(Store *store, Sample *sample, StoreSource source, const 
     g_mutex_lock(&store->lock);
     if (origin)
         g_hash_table_remove(store->failing, origin);
-    const Host *host = hosts_note(store->hosts, sample, origin, whole, now);
+    const Host *host = is_told_alone(sample) ? NULL : hosts_note(store->hosts, sample, origin, whole, now);
     for (guint i = 0; i < sample->vms->len; i++)
         take_vm(&t, g_steal_pointer(&sample->vms->pdata[i]));
     if (whole)

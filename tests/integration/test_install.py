@@ -33,13 +33,13 @@ class Install(Case):
         self.dest = self.scratch / "root"
         self.make("install")
         confs = {f"{REMOTES}/etc/im/{tree}-probes.d/telemetry.conf" for tree in ("kvm", "qemu")}
-        programs = {f"{REMOTES}/hooks/telemetry/forward",
+        programs = {*(f"{REMOTES}/hooks/telemetry/{hook}" for hook in ("forward", "vm_event")),
                     *(f"{REMOTES}/im/{tree}-probes.d/vm/monitor/telemetry" for tree in ("kvm", "qemu"))}
         pages = {f"usr/local/share/man/man{path.suffix[1:]}/{path.name}" for path in (ROOT / "share" / "man").iterdir()}
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
         programs |= {"usr/local/sbin/telemetryd", "usr/local/bin/one-telemetry", f"{REMOTES}/hooks/telemetry/one-telemetry"}
         dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
-                     UNIT}
+                     UNIT, *(f"usr/local/share/one-telemetry/hooks/{path.name}" for path in (ROOT / "hooks" / "templates").iterdir())}
         self.assertEqual(self.found(), confs | programs | pages | docs | dashboard)
         self.assertTrue(all(os.access(self.dest / path, os.X_OK) for path in programs))
         for path in pages:

@@ -101,6 +101,13 @@ static void test_forwarder(void **state)
     g_autofree char *installed = remotes_forwarder("/r/im/kvm-probes.d/vm/monitor/telemetry");
     assert_string_equal(installed, "/r/hooks/telemetry/forward");
     assert_null(remotes_forwarder("/checkout/build/probes/vm_monitor"));
+    g_autofree char *dir = g_dir_make_tmp("one-remotes-XXXXXX", NULL);
+    g_autofree char *hook = g_build_filename(dir, "vm_event", NULL), *beside = g_build_filename(dir, "forward", NULL);
+    assert_null(remotes_forwarder(hook)); /* there is none beside it yet */
+    assert_true(g_file_set_contents(beside, "", 0, NULL) && chmod(beside, 0755) == 0);
+    g_autofree char *found = remotes_forwarder(hook);
+    assert_string_equal(found, beside);
+    assert_true(unlink(beside) == 0 && rmdir(dir) == 0);
 }
 
 int main(void)
