@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { MODE_BESIDE, MODE_REPLACE };                                                /* as in options.def */
+enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE };                                    /* as in options.def */
 enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS }; /* as in format_names */
 
 static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};
@@ -227,7 +227,7 @@ static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret
  * hand, outside a probe directory, as if they stood there, without forecast. */
 static void set_neighbours(const Probe *probe, OneOptions *options)
 {
-    bool beside = config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;
+    bool beside = config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
     const char *program = probe->program;
     g_autofree char *tree = program ? remotes_root(program) : NULL;
     bool poll = beside && (!tree || remotes_has_probe(program, "poll.rb"));
@@ -262,6 +262,7 @@ static GString *encode_records(const Probe *probe, Sample *now, const Sample *pr
 {
     OneOptions options = {
         .detail = (guint)config_integer(probe->config, CONFIG_probe_detail),
+        .leave = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE,
         .limit = (gsize)config_integer(probe->config, CONFIG_probe_message_limit),
         .cycle = now->cycle,
     };
@@ -298,7 +299,7 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
 /* Called by OpenNebula beside poll.rb: a failure would cost the data of all probes in the directory. */
 static bool must_not_fail(const Probe *probe)
 {
-    return probe->arguments.by_opennebula && config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;
+    return probe->arguments.by_opennebula && config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
 }
 
 /* A crash in mid-write leaves half a record, which would put the host into ERROR: then rather no output at all. */
@@ -318,9 +319,11 @@ static bool print(const Probe *probe, const GString *text, GError **error)
 /* --- the sinks --- */
 
 /* Runs by hand, and those that OpenNebula does not make, leave the sinks' series alone. */
-static bool must_spool(const Arguments *arguments)
+static bool must_spool(const Probe *probe)
 {
-    return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE && !arguments->dry_run);
+    const Arguments *arguments = &probe->arguments;
+    bool leaves = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE || arguments->dry_run;
+    return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE && !leaves);
 }
 
 static Spooling *new_spooling(const Probe *probe, GError **error)
@@ -409,7 +412,7 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     if (probe->arguments.format != FORMAT_ONE)
         show_sinks(probe, now);
     bool printed = encode_and_print(probe, now, previous, error);
-    g_autoptr(Spooling) spooling = must_spool(&probe->arguments) ? spool(probe, now, previous) : NULL;
+    g_autoptr(Spooling) spooling = must_spool(probe) ? spool(probe, now, previous) : NULL;
     bool done = printed && probe->arguments.dry_run;
     if (!probe->arguments.dry_run)
         done = keep(probe, now, complaint, printed ? error : NULL) && printed;
