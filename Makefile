@@ -5,6 +5,7 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 MANDIR   ?= $(PREFIX)/share/man
 DATADIR  ?= $(PREFIX)/share/one-telemetry
+BINDIR   ?= $(PREFIX)/bin
 SBINDIR  ?= $(PREFIX)/sbin
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 DOCDIR   ?= $(PREFIX)/share/doc/one-telemetry
@@ -57,6 +58,7 @@ ASSETS_C   := $(BUILD)/assets.c
 OTHERS_SRC := third_party/cjson/cJSON.c $(ASSETS_C) $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
+COMMAND_SRC := commands/one_telemetry.c
 TEMPLATES  := $(wildcard hooks/templates/*.tmpl)
 TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
@@ -69,12 +71,13 @@ UNIT       := share/systemd/one-telemetryd.service
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
 PARTS      := $(wildcard share/install/*.sh)
-C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(COMMAND_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
 LIB    := $(BUILD)/libonetelemetry.a
 PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
 HOOKS  := $(HOOK_SRC:hooks/%.c=$(BUILD)/hooks/%)
+COMMAND := $(BUILD)/commands/one-telemetry
 DAEMON := $(patsubst src/serve/%.c,$(BUILD)/serve/%,$(wildcard $(DAEMON_SRC)))
 TOOLS  := $(TOOL_SRC:tools/%.c=$(BUILD)/tools/%)
 UNITS  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
@@ -89,7 +92,7 @@ obj     = $(1:%.c=$(BUILD)/obj/%.o)
 .DELETE_ON_ERROR:
 
 all: programs ## build the programs
-programs: $(PROBES) $(HOOKS) $(DAEMON) $(TOOLS)
+programs: $(PROBES) $(HOOKS) $(COMMAND) $(DAEMON) $(TOOLS)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -130,6 +133,11 @@ $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(PKG_LIBS) -lm
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
+
+$(COMMAND): $(call obj,$(COMMAND_SRC)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
@@ -238,6 +246,9 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR)/hooks $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
 	install -m 755 $(HOOKS) $(DESTDIR)$(REMOTES)/hooks/telemetry/
+	install -m 755 $(COMMAND) $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry
+	install -d $(DESTDIR)$(BINDIR)
+	install -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)/one-telemetry
 	install -m 644 $(TEMPLATES) $(DESTDIR)$(DATADIR)/hooks/
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
@@ -260,6 +271,7 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  conf=$(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; \
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
+	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry $(DESTDIR)$(BINDIR)/one-telemetry
 	for hook in $(notdir $(HOOKS)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
 	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
 	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \

@@ -210,7 +210,8 @@ class Installed(Packages):
         json = self.inside("vm_monitor", "--uri", "test:///default", "--format", "json", "--state-dir", "/mnt/state")
         self.assertIn("{", json)
         self.assertNotIn("not found", self.inside("sh", "-c", "ldd /usr/lib/one-telemetry/*/hooks/telemetry/*"))
-        self.inside("man", "-w", "vm_monitor", "forward", "one-telemetry.conf")
+        self.inside("one-telemetry", "doctor", "--list")
+        self.inside("man", "-w", "vm_monitor", "forward", "one-telemetry", "one-telemetry.conf")
         self.dpkg("--purge", "one-telemetry-node")
         self.assertEqual(self.changed(), before)
 

@@ -37,7 +37,7 @@ class Install(Case):
                     *(f"{REMOTES}/im/{tree}-probes.d/vm/monitor/telemetry" for tree in ("kvm", "qemu"))}
         pages = {f"usr/local/share/man/man{path.suffix[1:]}/{path.name}" for path in (ROOT / "share" / "man").iterdir()}
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-        programs.add("usr/local/sbin/telemetryd")
+        programs |= {"usr/local/sbin/telemetryd", "usr/local/bin/one-telemetry", f"{REMOTES}/hooks/telemetry/one-telemetry"}
         dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
                      UNIT, *(f"usr/local/share/one-telemetry/hooks/{path.name}" for path in (ROOT / "hooks" / "templates").iterdir())}
         data = "usr/local/share/one-telemetry"
