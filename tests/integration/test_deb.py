@@ -150,6 +150,8 @@ class Contents(Packages):
         self.assertEqual(sums(), before)
         self.assertEqual(tree() if (ROOT / ".git").exists() else "", tree_before)
         for name, path in self.debs.items():
+            times = {tuple(line.split(None, 5)[3:5]) for line in self.ask("dpkg-deb", "-c", path).splitlines()}
+            self.assertEqual(len(times), 1, f"{name}: files have times of the checkout")
             self.ask("dpkg-deb", "-x", path, self.scratch / name)
             for file in (self.scratch / name).glob("**/*"):
                 if file.is_file():
