@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/remotes.h"
 #include "base/text.h"
+#include "deliver/check.h"
 #include "deliver/forwarder.h"
 #include "deliver/spool_place.h"
 #include "deliver/status.h"
@@ -25,7 +26,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TROUBLE = 3 };
 
 typedef struct {
     char *config_path, *linger;
-    gboolean once, dry_run, status, json, flush, version;
+    gboolean once, dry_run, status, json, flush, check, version;
     gint timeout; /* s; 0: none */
 } Arguments;
 
@@ -47,20 +48,26 @@ static bool usage(GError **error, const char *message)
     return false;
 }
 
+/* Sends nothing that waits. */
+static bool only_tells(const Arguments *arguments)
+{
+    return arguments->status || arguments->dry_run || arguments->check;
+}
+
 static bool check_arguments(const Arguments *arguments, int argc, char **argv, GError **error)
 {
     if (argc > 1) {
         g_autofree char *message = g_strdup_printf("unexpected argument \"%s\"", argv[1]);
         return usage(error, message);
     }
-    if (arguments->dry_run + arguments->status + arguments->flush + arguments->once > 1)
-        return usage(error, "--once, --flush, --status and --dry-run do not go together");
+    if (arguments->dry_run + arguments->status + arguments->flush + arguments->once + arguments->check > 1)
+        return usage(error, "--once, --flush, --status, --check and --dry-run do not go together");
     if (arguments->json && !arguments->status)
         return usage(error, "--json goes with --status");
     if (arguments->timeout < 0 || (arguments->timeout && !arguments->flush))
         return usage(error, "--timeout takes a number of seconds and goes with --flush");
-    if (arguments->linger && (arguments->status || arguments->dry_run || arguments->flush || arguments->once))
-        return usage(error, "--linger goes with none of --once, --flush, --status, --dry-run");
+    if (arguments->linger && (only_tells(arguments) || arguments->flush || arguments->once))
+        return usage(error, "--linger goes with none of --once, --flush, --status, --check, --dry-run");
     return true;
 }
 
@@ -79,6 +86,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"timeout", 't', 0, G_OPTION_ARG_INT, &arguments->timeout, "with --flush: give up after that", "SECONDS"},
         {"status", 's', 0, G_OPTION_ARG_NONE, &arguments->status, "what waits, and how each sink does", NULL},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &arguments->json, "with --status: for scripts", NULL},
+        {"check", 'C', 0, G_OPTION_ARG_NONE, &arguments->check,
+         "ask each sink whether we may write there; writes nothing", NULL},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run, "what would be sent where; sends nothing", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
         {.long_name = NULL},
@@ -88,7 +97,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     g_option_context_set_description(
         context,
         "Exit status: 0 done (also: another forwarder is at it), 1 it failed, or --flush could not send everything,\n2 "
-        "wrong usage or configuration, 3 --status: a sink is in trouble. More: man 1 forward\n");
+        "wrong usage or configuration, 3 --status, --check: a sink is in trouble. More: man 1 forward\n");
     g_option_context_add_main_entries(context, entries, NULL);
     g_autoptr(GError) reason = NULL;
     if (!g_option_context_parse(context, argc, argv, &reason))
@@ -302,9 +311,19 @@ static int tell(const Forward *forward, GError **error)
     return sum.trouble ? EXIT_TROUBLE : EXIT_DONE;
 }
 
+static int check(const Forward *forward)
+{
+    guint failed = 0;
+    g_autofree char *text = check_sinks(forward->sinks, &failed);
+    fputs(forward->sinks->len ? text : "No sink is configured: there is nothing to check.\n", stdout);
+    return failed ? EXIT_TROUBLE : EXIT_DONE;
+}
+
 static int work(Forward *forward, GError **error)
 {
     const Arguments *arguments = &forward->arguments;
+    if (arguments->check)
+        return check(forward);
     if (!open_spool(forward, error))
         return EXIT_FAILED;
     if (!forward->spool && (arguments->status || arguments->dry_run || arguments->flush)) {
@@ -349,7 +368,7 @@ static int start(Forward *forward, int argc, char **argv)
     }
     const Arguments *arguments = &forward->arguments;
     LogTarget targets = LOG_TO_SYSLOG | (arguments->flush || isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
-    if (arguments->status || arguments->dry_run)
+    if (only_tells(arguments))
         targets = LOG_TO_STDERR;
     bool loaded = load_config(forward, &error);
     log_init("forward", targets, (LogLevel)config_integer(forward->config, CONFIG_log_level));

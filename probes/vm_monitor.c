@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { MODE_BESIDE, MODE_REPLACE };                                                /* as in options.def */
+enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE };                                    /* as in options.def */
 enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS }; /* as in format_names */
 
 static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};
@@ -44,7 +44,7 @@ static const char *const format_names[] = {"one", "line", "json", "prometheus", 
 typedef struct {
     char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
     char **replay, **positional;
-    gboolean spool, dump_config, version;
+    gboolean spool, dry_run, dump_config, version;
     int format;
     bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
 } Arguments;
@@ -83,6 +83,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
         return usage(error, "--spool and --replay do not go together");
+    if (arguments->dry_run && (arguments->spool || arguments->record || arguments->replay))
+        return usage(error, "--dry-run goes with none of --spool, --record, --replay");
     return true;
 }
 
@@ -108,6 +110,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "FILE"},
         {"spool", 0, 0, G_OPTION_ARG_NONE, &arguments->spool,
          "queue the sample for the configured sinks and start the forwarder, as when OpenNebula calls", NULL},
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
+         "print what would be sent, and leave no trace: the sample is not kept, nothing is queued or started", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
@@ -223,7 +227,7 @@ static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret
  * hand, outside a probe directory, as if they stood there, without forecast. */
 static void set_neighbours(const Probe *probe, OneOptions *options)
 {
-    bool beside = config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;
+    bool beside = config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
     const char *program = probe->program;
     g_autofree char *tree = program ? remotes_root(program) : NULL;
     bool poll = beside && (!tree || remotes_has_probe(program, "poll.rb"));
@@ -236,10 +240,11 @@ static void set_neighbours(const Probe *probe, OneOptions *options)
     options->reserve_per_vm = set >= 0 ? (gsize)set : least + (forecast ? ONE_RESERVE_FORECAST - ONE_RESERVE_POLL : 0);
 }
 
+/* `always`: not only when it begins. */
 static void report_message(const Sample *now, const Sample *previous, const OneOptions *options,
-                           const OneReport *report)
+                           const OneReport *report, bool always)
 {
-    bool remind = now->cycle % LOG_REMIND_CYCLES == 0;
+    bool remind = now->cycle % LOG_REMIND_CYCLES == 0 || always;
     bool changed = report->tier != (previous ? previous->sent_tier : options->detail);
     if (report->vms_left_out && remind)
         log_warning("OpenNebula's message has room for %u of %u VMs at a time; each gets its turn. Its limit is "
@@ -257,6 +262,7 @@ static GString *encode_records(const Probe *probe, Sample *now, const Sample *pr
 {
     OneOptions options = {
         .detail = (guint)config_integer(probe->config, CONFIG_probe_detail),
+        .leave = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE,
         .limit = (gsize)config_integer(probe->config, CONFIG_probe_message_limit),
         .cycle = now->cycle,
     };
@@ -267,7 +273,7 @@ static GString *encode_records(const Probe *probe, Sample *now, const Sample *pr
     row_set_u64(now->row, METRIC_HOST_DROPPED_KEYS, report.dropped_keys);
     row_set_u64(now->row, METRIC_HOST_MESSAGE_BYTES, report.message_bytes);
     row_set_text(now->row, METRIC_HOST_VERSION, ONE_TELEMETRY_VERSION);
-    report_message(now, previous, &options, &report);
+    report_message(now, previous, &options, &report, probe->arguments.dry_run);
     one_report_clear(&report);
     return text;
 }
@@ -293,7 +299,7 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
 /* Called by OpenNebula beside poll.rb: a failure would cost the data of all probes in the directory. */
 static bool must_not_fail(const Probe *probe)
 {
-    return probe->arguments.by_opennebula && config_integer(probe->config, CONFIG_probe_mode) == MODE_BESIDE;
+    return probe->arguments.by_opennebula && config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
 }
 
 /* A crash in mid-write leaves half a record, which would put the host into ERROR: then rather no output at all. */
@@ -313,9 +319,11 @@ static bool print(const Probe *probe, const GString *text, GError **error)
 /* --- the sinks --- */
 
 /* Runs by hand, and those that OpenNebula does not make, leave the sinks' series alone. */
-static bool must_spool(const Arguments *arguments)
+static bool must_spool(const Probe *probe)
 {
-    return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE);
+    const Arguments *arguments = &probe->arguments;
+    bool leaves = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE || arguments->dry_run;
+    return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE && !leaves);
 }
 
 static Spooling *new_spooling(const Probe *probe, GError **error)
@@ -404,8 +412,10 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     if (probe->arguments.format != FORMAT_ONE)
         show_sinks(probe, now);
     bool printed = encode_and_print(probe, now, previous, error);
-    g_autoptr(Spooling) spooling = must_spool(&probe->arguments) ? spool(probe, now, previous) : NULL;
-    bool done = keep(probe, now, complaint, printed ? error : NULL) && printed;
+    g_autoptr(Spooling) spooling = must_spool(probe) ? spool(probe, now, previous) : NULL;
+    bool done = printed && probe->arguments.dry_run;
+    if (!probe->arguments.dry_run)
+        done = keep(probe, now, complaint, printed ? error : NULL) && printed;
     if (spooling)
         start_forwarder(spooling);
     if (done)
@@ -420,7 +430,7 @@ static int run_and_report(const Probe *probe)
     bool done = run(probe, &abandoned, &error);
     if (!done) {
         log_error("%s", error->message);
-        if (probe->arguments.by_opennebula)
+        if (probe->arguments.by_opennebula && !probe->arguments.dry_run)
             fprintf(stderr, "one-telemetry: %s\n", error->message);
     }
     int status = done || must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED;
@@ -459,7 +469,8 @@ static int start(Probe *probe, int argc, char **argv)
     if (probe->arguments.by_opennebula) /* what is known so far; again below */
         guard(probe);
     bool loaded = load_config(probe, &error);
-    LogTarget target = probe->arguments.by_opennebula ? LOG_TO_SYSLOG : LOG_TO_STDERR;
+    bool to_syslog = probe->arguments.by_opennebula && !probe->arguments.dry_run;
+    LogTarget target = to_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR;
     log_init("vm_monitor", target, (LogLevel)config_integer(probe->config, CONFIG_log_level));
     if (!loaded)
         return refuse(probe, error);

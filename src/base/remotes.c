@@ -7,14 +7,39 @@
 
 #define SUFFIX "-probes.d"
 
+#define HOOKS "/hooks/telemetry"
+#define BUILDS HOOKS "/builds"
+
+/* The program's directory, links resolved where it is there. */
+static char *directory_of(const char *program)
+{
+    g_autofree char *named = g_path_get_dirname(program);
+    char *resolved = realpath(named, NULL);
+    return resolved ? resolved : g_steal_pointer(&named);
+}
+
+static char *cut(const char *directory, const char *suffix)
+{
+    if (!g_str_has_suffix(directory, suffix))
+        return NULL;
+    gsize length = strlen(directory) - strlen(suffix);
+    return length > 0 ? g_strndup(directory, length) : g_strdup("/");
+}
+
+/* <remotes> of <remotes>/hooks/telemetry/builds/NAME/PROGRAM, or NULL. */
+static char *builds_root(const char *program)
+{
+    g_autofree char *directory = directory_of(program);
+    g_autofree char *builds = g_path_get_dirname(directory);
+    return cut(builds, BUILDS);
+}
+
 /* <remotes>, im, kvm-probes.d, vm, monitor: the directory cut at its last four slashes. */
 enum { PART_ROOT, PART_IM, PART_PROBES, PART_KIND, PART_PERIOD, N_PARTS };
 
 static bool split(const char *program, char *parts[N_PARTS])
 {
-    g_autofree char *named = g_path_get_dirname(program);
-    g_autofree char *resolved = realpath(named, NULL);
-    g_autofree char *rest = g_strdup(resolved ? resolved : named);
+    g_autofree char *rest = directory_of(program);
     for (int i = N_PARTS - 1; i > PART_ROOT; i--) {
         char *slash = strrchr(rest, '/');
         parts[i] = g_strdup(slash ? slash + 1 : "");
@@ -36,41 +61,51 @@ char *remotes_root(const char *program)
     char *parts[N_PARTS];
     char *root = split(program, parts) ? g_strdup(parts[PART_ROOT]) : NULL;
     free_parts(parts);
-    return root;
+    return root ? root : builds_root(program);
+}
+
+static char *config_below(const char *root, const char *probes)
+{
+    return g_build_filename(root, "etc", "im", probes, "telemetry.conf", NULL);
 }
 
 char *remotes_config_file(const char *program)
 {
     char *parts[N_PARTS];
-    char *file = NULL;
-    if (split(program, parts))
-        file = g_build_filename(parts[PART_ROOT], "etc", parts[PART_IM], parts[PART_PROBES], "telemetry.conf", NULL);
+    char *file = split(program, parts) ? config_below(parts[PART_ROOT], parts[PART_PROBES]) : NULL;
     free_parts(parts);
-    return file;
+    g_autofree char *root = file ? NULL : builds_root(program);
+    return root ? config_below(root, "kvm" SUFFIX) : file;
 }
 
 char *remotes_hook_config_file(const char *program)
 {
-    g_autofree char *named = g_path_get_dirname(program);
-    g_autofree char *resolved = realpath(named, NULL);
-    g_autofree char *root = g_strdup(resolved ? resolved : named);
-    if (!g_str_has_suffix(root, "/hooks/telemetry"))
-        return NULL;
-    root[strlen(root) - strlen("/hooks/telemetry")] = '\0';
-    return g_build_filename(*root ? root : "/", "etc", "im", "kvm-probes.d", "telemetry.conf", NULL);
+    g_autofree char *directory = directory_of(program);
+    g_autofree char *hooks = cut(directory, HOOKS);
+    g_autofree char *root = hooks ? g_steal_pointer(&hooks) : builds_root(program);
+    return root ? config_below(root, "kvm" SUFFIX) : NULL;
 }
 
 char *remotes_forwarder(const char *program)
 {
-    g_autofree char *root = remotes_root(program), *directory = g_path_get_dirname(program);
+    g_autofree char *build = builds_root(program), *directory = directory_of(program);
+    g_autofree char *root = build ? NULL : remotes_root(program);
     if (root)
         return g_build_filename(root, "hooks", "telemetry", "forward", NULL);
-    return remotes_has_probe(program, "forward") ? g_build_filename(directory, "forward", NULL) : NULL;
+    g_autofree char *beside = g_build_filename(directory, "forward", NULL);
+    return build || g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer(&beside) : NULL;
+}
+
+/* Where OpenNebula runs it from: of one in builds/ that is where the chooser stands which has started it. */
+static char *probe_directory(const char *program)
+{
+    g_autofree char *root = builds_root(program);
+    return root ? g_build_filename(root, "im", "kvm" SUFFIX, "vm", "monitor", NULL) : g_path_get_dirname(program);
 }
 
 bool remotes_has_probe(const char *program, const char *name)
 {
-    g_autofree char *directory = g_path_get_dirname(program);
+    g_autofree char *directory = probe_directory(program);
     g_autofree char *path = g_build_filename(directory, name, NULL);
     return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
 }

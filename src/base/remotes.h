@@ -4,6 +4,8 @@
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
  *   <remotes>/hooks/telemetry/forward                 the forwarder
  *   <remotes>/hooks/telemetry/vm_event                the state hook, on the front-end alone
+ *   <remotes>/hooks/telemetry/builds/NAME/            all of these for one kind of host, where there are several;
+ *                                                     what stands in their places is a chooser that starts one
  *   <remotes>/etc/im/kvm-probes.d/telemetry.conf      their configuration
  *   <remotes>/etc/vmm/kvm/kvmrc                       OpenNebula's own, of its KVM drivers */
 #pragma once
@@ -12,7 +14,7 @@
 #include <stdbool.h>
 
 /* <remotes> of the probe at this path (links in its directory are resolved), or NULL where it stands in no such tree,
- * as one that was just built. Owned by the caller. */
+ * as one that was just built. One in builds/ is such a probe as well. Owned by the caller. */
 char *remotes_root(const char *program);
 
 /* Its configuration file, there or not; NULL as above. Owned by the caller. */
@@ -24,13 +26,13 @@ char *remotes_hook_config_file(const char *program);
 /* The front-end's own, which telemetryd reads. */
 #define REMOTES_FRONT_END_CONFIG "/etc/one/telemetry.conf"
 
-/* The forwarder, there or not: for a probe that of its tree, for another program the one beside it. NULL: neither, as
- * there is none beside it. Owned by the caller. */
+/* The forwarder, there or not: for a probe that of its tree, for another program, and one in builds/, the one beside
+ * it. NULL: neither, as there is none beside it. Owned by the caller. */
 char *remotes_forwarder(const char *program);
 
 /* OpenNebula's poll.rb can compute its forecast here, which makes its records more than twice as long: Python with
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
 bool remotes_can_forecast(const char *root);
 
-/* OpenNebula runs an executable of that name in the same directory. */
+/* OpenNebula runs an executable of that name in the probe's directory (of one in builds/ the chooser's). */
 bool remotes_has_probe(const char *program, const char *name);

@@ -249,7 +249,7 @@ static void remember_sent(Fit *fit, guint tier, const bool *said)
 
 GString *one_records_write(Sample *now, const Sample *previous, const OneOptions *options, OneReport *ret_report)
 {
-    g_autoptr(OneWriter) writer = one_writer_new(now, previous, options->stock_tiers);
+    g_autoptr(OneWriter) writer = one_writer_new(now, previous, options);
     Fit fit = {.now = now, .options = *options, .writer = writer};
     fit.options.detail = MIN(options->detail, ONE_TIER_MAX);
     fit.options.limit = MIN(options->limit, ONE_MESSAGE_MAX);

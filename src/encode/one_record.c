@@ -55,6 +55,7 @@ typedef struct {
 struct OneWriter {
     const Sample *now;
     guint stock_tiers;
+    bool leave;
     Metric keys[N_METRICS]; /* that have a key, by tier */
     guint n_keys;
     Holdings *holdings; /* by VM */
@@ -102,6 +103,13 @@ static void hold(Holdings *holdings, GHashTable *metric_of, const char *word, gs
         hold_retired(holdings, key, held);
 }
 
+/* A state that was lost, with what it knew of former cycles, is no reason to leave something behind. */
+static void hold_all(const OneWriter *w, Holdings *holdings)
+{
+    for (guint k = 0; k < w->n_keys; k++)
+        holdings->metric[w->keys[k]] = HELD_LIVE;
+}
+
 static void read_holdings(OneWriter *w, const Sample *previous)
 {
     g_autoptr(GHashTable) metric_of = g_hash_table_new(g_str_hash, g_str_equal);
@@ -110,6 +118,8 @@ static void read_holdings(OneWriter *w, const Sample *previous)
                             GUINT_TO_POINTER(w->keys[k]));
 
     for (guint i = 0; i < w->now->vms->len; i++) {
+        if (w->leave)
+            hold_all(w, &w->holdings[i]);
         const VmSample *before = sample_find(previous, g_ptr_array_index(w->now->vms, i));
         if (!before || !before->sent_keys)
             continue;
@@ -133,9 +143,9 @@ static guint8 held_after_deletion(guint8 held)
 
 /* --- one record --- */
 
-static bool is_sent(const MetricRow *row, Metric m, guint tier)
+static bool is_sent(const OneWriter *w, const MetricRow *row, Metric m, guint tier)
 {
-    return metric_info[m].one_tier <= tier && is_known(row, m);
+    return !w->leave && metric_info[m].one_tier <= tier && is_known(row, m);
 }
 
 /* poll.rb sends the stock keys in the same message, so it is not for us to delete them. */
@@ -158,7 +168,7 @@ static void write_lines(OneWriter *w, guint i, guint tier)
     g_string_truncate(w->lines, 0);
     for (guint k = 0; k < w->n_keys; k++) {
         Metric m = w->keys[k];
-        if (is_sent(row, m, tier)) {
+        if (is_sent(w, row, m, tier)) {
             g_string_append(w->lines, metric_info[m].one_key);
             g_string_append(w->lines, "=\"");
             append_value(w->lines, row, m);
@@ -205,7 +215,7 @@ char *one_writer_sent_keys(const OneWriter *w, guint i, guint tier)
     GString *out = g_string_new(NULL);
     for (guint k = 0; k < w->n_keys; k++) {
         Metric m = w->keys[k];
-        if (is_sent(row, m, tier))
+        if (is_sent(w, row, m, tier))
             append_held(out, metric_info[m].one_key, HELD_LIVE);
         else if (is_deleted(w, i, m))
             append_held(out, metric_info[m].one_key, held_after_deletion(w->holdings[i].metric[m]));
@@ -227,7 +237,7 @@ guint one_writer_count_keys(const OneWriter *w, guint i, guint tier)
     const MetricRow *row = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->row;
     guint n = 0;
     for (guint k = 0; k < w->n_keys; k++)
-        n += is_sent(row, w->keys[k], tier);
+        n += is_sent(w, row, w->keys[k], tier);
     return n;
 }
 
@@ -241,11 +251,12 @@ static void sort_keys(OneWriter *w)
                 w->keys[w->n_keys++] = m;
 }
 
-OneWriter *one_writer_new(const Sample *now, const Sample *previous, guint stock_tiers)
+OneWriter *one_writer_new(const Sample *now, const Sample *previous, const OneOptions *options)
 {
     OneWriter *w = g_new0(OneWriter, 1);
     w->now = now;
-    w->stock_tiers = stock_tiers;
+    w->stock_tiers = options->stock_tiers;
+    w->leave = options->leave;
     w->holdings = g_new0(Holdings, now->vms->len);
     w->lines = g_string_new(NULL);
     sort_keys(w);

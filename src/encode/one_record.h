@@ -26,6 +26,7 @@ typedef struct {
         stock_tiers; /* that OpenNebula's poll.rb sends in the same message, so that they are never ours to delete: 0
                       * none, 1 its eight keys, 2 also their rates, with its forecast. Flags (LOCKED) are always ours */
     guint detail;    /* highest tier wanted, 0..ONE_TIER_MAX */
+    bool leave;      /* send no figure; delete every key that is ours, whether OpenNebula is known to hold it or not */
     gsize limit;     /* bytes of the whole message, compressed; at most ONE_MESSAGE_MAX */
     gsize reserve_per_vm; /* of those, what other probes may need at most. When that is more than there is … */
     gsize reserve_least;  /* … they can't be at their most, and have this, bytes per VM */

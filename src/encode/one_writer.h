@@ -7,7 +7,7 @@
 typedef struct OneWriter OneWriter;
 
 /* The samples are to outlive it. */
-OneWriter *one_writer_new(const Sample *now, const Sample *previous, guint stock_tiers);
+OneWriter *one_writer_new(const Sample *now, const Sample *previous, const OneOptions *options);
 void one_writer_free(OneWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OneWriter, one_writer_free)
 

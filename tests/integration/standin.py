@@ -104,7 +104,7 @@ class Standin:
     speaks TLS with a certificate of that one; client_authority: and wants a client's."""
 
     def __init__(self, kind, places, token=None, user=None, password=None, max_bytes=None, max_lines=None,
-                 authority=None, certificate=None, client_authority=None, **options):
+                 authority=None, certificate=None, client_authority=None, address="127.0.0.1", **options):
         self.dialect = DIALECTS[kind](**options)
         self.places = {name: {value} if isinstance(value, str) else set(value) for name, value in places.items()}
         self.credentials = self._credentials(token, user, password)
@@ -116,7 +116,7 @@ class Standin:
         self.connections = self.handshakes_failed = 0
         self.behaviours = []
         self.always = None  # a Behaviour, or a function of a Request that gives one or None
-        self.port = 0
+        self.address, self.port = address, 0
         self.server = None
         self.start()
 
@@ -138,7 +138,7 @@ class Standin:
 
     @property
     def url(self):
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.address}:{self.port}"
 
     def behave(self, *behaviours):
         """For the next requests, one each."""
@@ -261,7 +261,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, standin, port):
         self.standin, self.stopping, self.open = standin, threading.Event(), set()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((standin.address, port), _Handler)
 
     def handle_error(self, request, client_address):
         """Clients that hang up are nothing to speak of."""

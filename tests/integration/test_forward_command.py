@@ -20,7 +20,7 @@ class CommandLine(Forward):
         for options, error in (
                 (["--nonsense"], "Unknown option --nonsense; see --help"),
                 (["now"], 'unexpected argument "now"; see --help'),
-                (["--once", "--flush"], "--once, --flush, --status and --dry-run do not go together"),
+                (["--once", "--flush"], "--once, --flush, --status, --check and --dry-run do not go together"),
                 (["--status", "--dry-run"], "do not go together"),
                 (["--json"], "--json goes with --status"), (["--flush", "--json"], "--json goes with --status"),
                 (["--timeout", "3"], "--timeout .*goes with --flush"),
@@ -104,6 +104,36 @@ class CommandLine(Forward):
                 self.assertEqual(value, "ok")
             elif key not in ("name", "type", "url", "last_error"):
                 self.assertIsNone(value, key)
+
+    def test_check(self):
+        """--check: one line for each sink, whether it would let us write; nothing is stored, and the spool is as it was"""
+        good = {kind: self.server(kind) for kind in ("influxdb1", "influxdb2", "influxdb3", "telemetryd")}
+        gone = self.server("influxdb1")
+        sinks = [self.sink(kind, server, name=kind) for kind, server in good.items()]
+        wrong = self.secret("another")
+        self.forwarding.configure(
+            *sinks, self.sink("influxdb2", good["influxdb2"], name="denied", token_file=wrong),
+            self.sink("influxdb2", good["influxdb2"], name="unread", token_file=self.secret("t", mode=0o644)),
+            self.sink("influxdb1", good["influxdb1"], name="missing", database="other"),
+            self.sink("influxdb1", gone, name="gone"))
+        gone.stop()
+        self.forwarding.queue(batches(1))
+        run = self.forwarding.run("--check")
+        self.assertEqual((run.status, run.err), (3, ""), run)
+        lines = run.out.splitlines()
+        for line, kind in zip(lines, good):
+            self.assertEqual(line, f"{kind}  {kind} at {good[kind].url}: ok")
+            self.assertEqual(good[kind].store.points, {})
+        for line, error in zip(lines[4:], ("denied .*: 401.*; look at token_file", "unread .*others may read.*chmod 600",
+                                           "missing .*: 404.*; look at url and database", "gone .*; does it run")):
+            self.assertRegex(line, error)
+        self.assertEqual(len(self.forwarding.waiting("influxdb1")), 1)
+        self.forwarding.configure(*sinks)
+        run = self.forwarding.run("--check")
+        self.assertEqual((run.status, len(run.out.splitlines())), (0, 4), run)
+        self.forwarding.configure()
+        run = self.forwarding.run("--check")
+        self.assertEqual((run.status, run.out), (0, "No sink is configured: there is nothing to check.\n"), run)
 
     def test_dry_run(self):
         """--dry-run: says what would go where, sends nothing, changes nothing"""

@@ -432,6 +432,33 @@ static void test_deletions_alone_make_a_record(void **state)
     assert_null(((const VmSample *)g_ptr_array_index(now->vms, 0))->sent_keys);
 }
 
+/* Before it is taken out: a key that is ours is deleted, whether it is known to be held or not, and poll.rb's stand. */
+static void test_leaving(void **state)
+{
+    (void)state;
+    for (guint stock_tiers = 0; stock_tiers <= 2; stock_tiers++) {
+        g_autoptr(Sample) now = sample_new(), before = sample_new();
+        row_set_u64(build_vm(now, 5)->row, METRIC_VM_NET_TX_BYTES, 1);
+        build_vm(now, 6); /* of which nothing is known */
+        build_vm(before, 5)->sent_keys = g_strdup("NETTX CPU_STEAL-2 OLD_KEY");
+        OneOptions options = roomy;
+        options.stock_tiers = stock_tiers;
+        options.leave = true;
+        g_autoptr(GString) text = write_records(now, before, &options);
+        g_autoptr(GPtrArray) records = read_records(text);
+        for (guint vm = 5; vm <= 6; vm++) {
+            const OneRecord *record = find_record(records, vm);
+            assert_int_equal(g_strcmp0(find_value(record, "NETTX"), "[]") == 0, stock_tiers < 1);
+            assert_int_equal(g_strcmp0(find_value(record, "NETTX_BW"), "[]") == 0, stock_tiers < 2);
+            assert_string_equal(find_value(record, "LOCKED"), "[]");
+            assert_string_equal(find_value(record, "CPU_STEAL"), "[]");
+            for (guint i = 0; i < record->values->len; i++)
+                assert_null(g_ptr_array_index(record->values, i));
+        }
+        assert_string_equal(find_value(find_record(records, 5), "OLD_KEY"), "[]");
+    }
+}
+
 static void test_retired_keys_are_limited(void **state)
 {
     (void)state;
@@ -839,6 +866,7 @@ int main(void)
         cmocka_unit_test(test_holdings),
         cmocka_unit_test(test_flag_is_sent_while_set),
         cmocka_unit_test(test_deletions_alone_make_a_record),
+        cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_retired_keys_are_limited),
         cmocka_unit_test(test_300_full_vms_fit),
         cmocka_unit_test(test_no_tier_is_wasted),

@@ -35,7 +35,10 @@ static void test_hook_paths(void **state)
     } cases[] = {
         {"/r/hooks/telemetry/forward", "/r/etc/im/kvm-probes.d/telemetry.conf"},
         {"/hooks/telemetry/forward", "/etc/im/kvm-probes.d/telemetry.conf"},
+        {"/r/hooks/telemetry/builds/debian12-x86_64/forward", "/r/etc/im/kvm-probes.d/telemetry.conf"},
         {"/r/hooks/forward", NULL},
+        {"/r/hooks/telemetry/builds/forward", NULL},
+        {"/r/builds/a/forward", NULL},
         {"/r/xhooks/telemetry/forward", NULL},
         {"/checkout/build/hooks/forward", NULL},
     };
@@ -57,6 +60,9 @@ static void test_paths(void **state)
         {"/r/im/kvm-probes.d/vm/monitor/telemetry", "/r", "/r/etc/im/kvm-probes.d/telemetry.conf"},
         {"/im/qemu-probes.d/vm/monitor/x", "/", "/etc/im/qemu-probes.d/telemetry.conf"},
         {"/a/b/im/kvm-probes.d/host/system/x", "/a/b", "/a/b/etc/im/kvm-probes.d/telemetry.conf"},
+        {"/r/hooks/telemetry/builds/a/vm_monitor", "/r", "/r/etc/im/kvm-probes.d/telemetry.conf"},
+        {"/hooks/telemetry/builds/a/vm_monitor", "/", "/etc/im/kvm-probes.d/telemetry.conf"},
+        {"/r/hooks/telemetry/vm_monitor", NULL, NULL},
         {"/checkout/build/probes/vm_monitor", NULL, NULL},
         {"/r/im/kvm.d/vm/monitor/telemetry", NULL, NULL},
         {"/telemetry", NULL, NULL},
@@ -80,6 +86,10 @@ static void test_neighbours(void **state)
     assert_false(remotes_has_probe(program, "disabled.rb"));
     assert_false(remotes_has_probe(program, "absent.rb"));
     assert_false(remotes_has_probe(program, "../monitor"));
+    g_autofree char *chosen = g_build_filename(root, "hooks/telemetry/builds/a/vm_monitor", NULL);
+    make_file(root, "hooks/telemetry/builds/a/vm_monitor", 0755);
+    assert_true(remotes_has_probe(chosen, "poll.rb"));
+    assert_false(remotes_has_probe(chosen, "vm_monitor"));
     remove_tree(root);
 }
 
@@ -100,6 +110,8 @@ static void test_forwarder(void **state)
     (void)state;
     g_autofree char *installed = remotes_forwarder("/r/im/kvm-probes.d/vm/monitor/telemetry");
     assert_string_equal(installed, "/r/hooks/telemetry/forward");
+    g_autofree char *chosen = remotes_forwarder("/r/hooks/telemetry/builds/a/vm_monitor");
+    assert_string_equal(chosen, "/r/hooks/telemetry/builds/a/forward");
     assert_null(remotes_forwarder("/checkout/build/probes/vm_monitor"));
     g_autofree char *dir = g_dir_make_tmp("one-remotes-XXXXXX", NULL);
     g_autofree char *hook = g_build_filename(dir, "vm_event", NULL), *beside = g_build_filename(dir, "forward", NULL);

@@ -1,0 +1,269 @@
+# shellcheck shell=sh disable=SC2034,SC2153 # names that another part of install.sh sets or reads
+# SPDX-License-Identifier: Apache-2.0
+# What install.sh puts where.
+
+TROUBLES=0 # of which the end tells, with status 3 or 1
+trouble() { # WHAT WHY
+  printf 'FAILED  %s: %s\n' "$1" "$2"
+  printf '%s: %s\n' "$1" "$2" >>"$WORK/troubles"
+  TROUBLES=$((TROUBLES + 1))
+}
+
+# --- the remotes tree ---
+
+# One build and every host can run it: the probe itself. Else the chooser: a host that got the tree by some other way,
+# as with OpenNebula's next sync, would lose its monitoring to a probe that it can't run.
+wants_chooser() {
+  [ "$N_BUILDS" = 1 ] || return 0
+  [ -z "$DESTDIR" ] || return 1
+  [ "$(wc -l <"$WORK/good")" -lt "$(awk '$4 == "kvm" || $4 == "qemu"' "$WORK/hosts" | wc -l)" ]
+}
+
+install_tree() {
+  make_dir "$REMOTES/hooks/telemetry" 755 o
+  if wants_chooser; then
+    install_builds
+    install_programs "$CHOOSER" "$CHOOSER" "$CHOOSER"
+  else
+    install_programs "$WORK/builds/$NATIVE/vm_monitor" "$WORK/builds/$NATIVE/forward" "$WORK/builds/$NATIVE/vm_event"
+    remove_builds
+  fi
+}
+
+# The forwarder first: the probe starts it.
+install_programs() { # PROBE FORWARD EVENT
+  put "$2" "$REMOTES/hooks/telemetry/forward" 755 o
+  if [ -n "$HOOKS" ]; then put "$3" "$REMOTES/hooks/telemetry/vm_event" 755 o; fi
+  for tree in kvm qemu; do
+    make_dir "$REMOTES/im/$tree-probes.d/vm/monitor" 755 o
+    put "$1" "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry" 755 o
+  done
+}
+
+install_builds() {
+  for build in "$WORK/builds"/*; do
+    to=$REMOTES/hooks/telemetry/builds/${build##*/}
+    make_dir "$to" 755 o
+    for program in vm_monitor forward vm_event; do
+      [ ! -e "$build/$program" ] || put "$build/$program" "$to/$program" 755 o
+    done
+    put "$build/machine" "$to/machine" 644 o
+  done
+  for old in "$REMOTES/hooks/telemetry/builds"/*; do
+    [ ! -d "$old" ] || [ -e "$WORK/builds/${old##*/}" ] || remove_build "$old"
+  done
+}
+remove_build() { # DIRECTORY
+  for old_file in "$1"/* "$1"/.one-telemetry.new; do take_out "$old_file"; done
+  if step "remove $1"; then rmdir "$1"; fi
+}
+remove_builds() {
+  for old in "$REMOTES/hooks/telemetry/builds"/*; do
+    [ ! -d "$old" ] || remove_build "$old"
+  done
+  if [ -d "$REMOTES/hooks/telemetry/builds" ] && step "remove $REMOTES/hooks/telemetry/builds"; then
+    rmdir "$REMOTES/hooks/telemetry/builds"
+  fi
+}
+
+# --- configuration ---
+
+answer() { printf '%s\t%s\t%s\n' "$1" "$2" "$3"; } # SECTION KEY VALUE
+
+is_loopback() {
+  case $1 in
+  http://127.* | http://localhost | http://localhost:* | http://\[::1\]*) return 0 ;;
+  esac
+  return 1
+}
+port_of() { # URL
+  case ${1#*://} in
+  *:[0-9]*) echo "${1##*:}" | sed 's/[^0-9].*//' ;;
+  esac
+}
+
+host_answers() {
+  [ -z "$MODE" ] || answer probe mode "$MODE"
+  if [ -n "$INFLUX_URL" ]; then
+    answer 'sink influx' type "${INFLUX_TYPE:-influxdb1}"
+    answer 'sink influx' url "$INFLUX_URL"
+    [ -z "$INFLUX_DATABASE" ] || answer 'sink influx' database "$INFLUX_DATABASE"
+    [ -z "$INFLUX_ORG" ] || answer 'sink influx' org "$INFLUX_ORG"
+    [ -z "$INFLUX_BUCKET" ] || answer 'sink influx' bucket "$INFLUX_BUCKET"
+    [ -z "$INFLUX_USER" ] || answer 'sink influx' user "$INFLUX_USER"
+    [ -z "$PASSWORD_FILE" ] || answer 'sink influx' password_file secrets/influx.password
+    [ -z "$TOKEN_FILE" ] || answer 'sink influx' token_file secrets/influx.token
+  fi
+  if [ -n "$ENDPOINT" ]; then
+    answer 'sink endpoint' type telemetryd
+    answer 'sink endpoint' url "$ENDPOINT"
+    is_loopback "$ENDPOINT" || answer 'sink endpoint' token_file secrets/endpoint.token
+  fi
+}
+server_answers() {
+  [ -n "$ENDPOINT" ] || return 0
+  case $ENDPOINT in
+  http:*) [ -z "$(port_of "$ENDPOINT")" ] || answer server port "$(port_of "$ENDPOINT")" ;;
+  esac
+  is_loopback "$ENDPOINT" && return
+  # Behind https there is a proxy on this machine, or a certificate that an operator adds.
+  case $ENDPOINT in http:*) answer server listen 0.0.0.0 ;; esac
+  answer server read_token_file telemetry-secrets/read.token
+  answer server write_token_file telemetry-secrets/write.token
+}
+
+# The configuration as it will be, in $WORK: of both trees, of telemetryd, and in check/ with the secrets, for the check.
+# What is there and was not the untouched sample stays; only what the options say is changed in it.
+begin_conf() { # PATH COPY
+  if [ -f "$1" ] && ! cmp -s "$1" "$1.sample"; then cat "$1" >"$2"; else cat "$SAMPLE" >"$2"; fi
+}
+prepare_configuration() {
+  host_answers >"$WORK/answers"
+  server_answers >"$WORK/server.answers"
+  for tree in kvm qemu; do
+    begin_conf "$REMOTES/etc/im/$tree-probes.d/telemetry.conf" "$WORK/$tree.conf"
+    conf_apply "$WORK/$tree.conf" "$WORK/answers"
+  done
+  begin_conf "$ETC/telemetry.conf" "$WORK/front-end.conf"
+  conf_apply "$WORK/front-end.conf" "$WORK/server.answers"
+  prepare_secrets
+  mkdir "$WORK/check"
+  cp "$WORK/kvm.conf" "$WORK/check/telemetry.conf"
+  cp -R "$WORK/secrets" "$WORK/check/secrets"
+  for secret in "$REMOTES/etc/im/kvm-probes.d/secrets"/*; do
+    [ ! -r "$secret" ] || [ -e "$WORK/check/secrets/${secret##*/}" ] || cp "$secret" "$WORK/check/secrets/"
+  done
+  chmod -R go= "$WORK/check"
+}
+prepare_secrets() {
+  mkdir "$WORK/secrets" "$WORK/server.secrets"
+  chmod 700 "$WORK/secrets" "$WORK/server.secrets"
+  umask_before=$(umask)
+  umask 077
+  [ -z "$PASSWORD_FILE" ] || cat "$PASSWORD_FILE" >"$WORK/secrets/influx.password"
+  [ -z "$TOKEN_FILE" ] || cat "$TOKEN_FILE" >"$WORK/secrets/influx.token"
+  if [ -n "$ENDPOINT" ] && ! is_loopback "$ENDPOINT"; then
+    for token in read write; do
+      if [ -s "$ETC/telemetry-secrets/$token.token" ]; then cat "$ETC/telemetry-secrets/$token.token"; else make_token; fi >"$WORK/server.secrets/$token.token"
+    done
+    # Without a telemetryd of ours here the token is another's, and stands where it is.
+    [ -z "$TELEMETRYD" ] || cat "$WORK/server.secrets/write.token" >"$WORK/secrets/endpoint.token"
+  fi
+  umask "$umask_before"
+}
+make_token() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n' && echo; }
+
+install_configuration() {
+  for tree in kvm qemu; do
+    place=$REMOTES/etc/im/$tree-probes.d
+    make_dir "$place" 755 o
+    for secret in "$WORK/secrets"/*; do
+      [ -f "$secret" ] || continue
+      make_dir "$place/secrets" 700 o
+      put "$secret" "$place/secrets/${secret##*/}" 600 o
+    done
+    put_conf "$WORK/$tree.conf" "$place/telemetry.conf" 640 o
+    put "$SAMPLE" "$place/telemetry.conf.sample" 644 o
+  done
+  place_poll
+}
+
+# poll.rb runs or does not, as the configuration says.
+place_poll() {
+  for tree in kvm qemu; do
+    poll=$REMOTES/im/$tree-probes.d/vm/monitor/poll.rb
+    if [ "$(conf_get "$WORK/$tree.conf" probe mode)" = replace ]; then
+      if [ -x "$poll" ] && step "take the executable bit from $poll"; then
+        enlist bit "$poll" "$(mode_of "$poll")"
+        moment
+        chmod a-x "$poll"
+      fi
+    else
+      give_bit_back "$poll"
+    fi
+  done
+}
+give_bit_back() { # PATH
+  bit=$(listed_value bit "$1")
+  if [ -n "$bit" ] && [ -f "$1" ] && [ ! -x "$1" ] && step "give $1 its executable bit back"; then chmod "$bit" "$1"; fi
+}
+
+# --- telemetryd ---
+
+install_telemetryd() {
+  program=$(find_program "$NATIVE_DIR" telemetryd)
+  RESTART=''
+  changes_before=$CHANGES
+  if [ -n "$program" ]; then
+    make_dir "$SBINDIR" 755 r
+    put "$program" "$SBINDIR/telemetryd" 755 r
+    sed "s|/usr/local/sbin|${SBINDIR#"$DESTDIR"}|" "$UNIT" >"$WORK/unit"
+    make_dir "$UNITDIR" 755 r
+    put "$WORK/unit" "$UNITDIR/one-telemetryd.service" 644 r
+  fi
+  make_dir "$ETC" 750 g
+  for secret in "$WORK/server.secrets"/*; do
+    [ -f "$secret" ] || continue
+    make_dir "$ETC/telemetry-secrets" 700 o
+    put "$secret" "$ETC/telemetry-secrets/${secret##*/}" 600 o
+  done
+  put_conf "$WORK/front-end.conf" "$ETC/telemetry.conf" 640 g
+  put "$SAMPLE" "$ETC/telemetry.conf.sample" 644 g
+  [ "$CHANGES" = "$changes_before" ] || RESTART=yes
+  doctor=$(find_program "$NATIVE_DIR" one-telemetry)
+  if [ -n "$doctor" ]; then
+    make_dir "$BINDIR" 755 r
+    put "$doctor" "$BINDIR/one-telemetry" 755 r
+  fi
+}
+
+start_telemetryd() {
+  [ -n "$TELEMETRYD" ] || return 0
+  if [ ! -d /run/systemd/system ]; then
+    say "  systemd does not run here: telemetryd has to be started by hand, as $ONEADMIN: $SBINDIR/telemetryd"
+    return 0
+  fi
+  if ! systemctl is-enabled --quiet one-telemetryd 2>/dev/null || ! is_active; then
+    step "start telemetryd now and whenever this machine starts" || return 0
+    enlist unit one-telemetryd.service
+    systemctl daemon-reload
+    systemctl enable --now one-telemetryd >"$WORK/said" 2>&1 || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
+  elif [ -n "$RESTART" ] && step "restart telemetryd"; then
+    systemctl daemon-reload
+    systemctl restart one-telemetryd || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
+  fi
+}
+
+# --- hooks and hosts ---
+
+register_hooks() {
+  for tmpl in "$TEMPLATES"/*.tmpl; do
+    [ ! -f "$tmpl" ] || register_hook "$tmpl"
+  done
+}
+
+# One after another, so that a mistake nobody thought of is seen at the first. Those that have it all are passed over.
+sync_hosts() {
+  total=$(wc -l <"$WORK/good" | tr -d ' ')
+  number=0
+  tree_sums >"$WORK/tree.sums"
+  : >"$WORK/synced"
+  while read -r host <&8; do
+    number=$((number + 1))
+    if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -z "$DRY_RUN" ]; then
+      enlist host "$host"
+      continue
+    fi
+    step "sync $number/$total $host" || continue
+    enlist host "$host"
+    moment
+    if ! sync_host "$host"; then
+      trouble "host $host" "onehost sync failed: $(tail -n 1 "$WORK/said")"
+    elif ! on_host "$host" "$(sums_script)" </dev/null 2>/dev/null | cmp -s - "$WORK/tree.sums"; then
+      trouble "host $host" "does not have the tree after onehost sync: $(tail -n 1 "$WORK/said")"
+    else
+      say "    ok"
+      echo "$host" >>"$WORK/synced"
+    fi
+  done 8<"$WORK/good"
+}

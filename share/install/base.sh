@@ -1,0 +1,225 @@
+# shellcheck shell=sh disable=SC2034,SC2153 # names that another part of install.sh sets or reads
+# SPDX-License-Identifier: Apache-2.0
+# What all of install.sh stands on: messages, the steps that change something, the list of what was installed, files.
+#
+# Whatever is about to be made is written into the list first, and made whole in one rename, so that after a kill -9 at
+# any moment both another run and --uninstall know what there may be. The list, $LIST, has a line for each:
+#   file PATH   dir PATH   conf PATH CHECKSUM   bit PATH MODE   hook NAME   unit NAME   host NAME     (tabs between)
+# conf: a file that people edit; the checksum is of what we wrote. bit: OpenNebula's file whose executable bit we took.
+
+TAB=$(printf '\t')
+CHANGES=0  # made, or with --dry-run to be made
+STEPS=0
+
+say() { printf '%s\n' "$*"; }
+warn() { printf 'install.sh: %s\n' "$*" >&2; }
+die() { # STATUS MESSAGE...
+  die_status=$1
+  shift
+  warn "$*"
+  exit "$die_status"
+}
+
+# Says what is done, or would be. False with --dry-run: the caller leaves it undone.
+step() { # DESCRIPTION...
+  CHANGES=$((CHANGES + 1))
+  if [ -n "$DRY_RUN" ]; then
+    say "  would $*"
+    return 1
+  fi
+  say "  $*"
+  moment
+}
+
+# For the tests: to be killed here.
+moment() {
+  STEPS=$((STEPS + 1))
+  if [ "${ONE_TELEMETRY_KILL_AT:-0}" = "$STEPS" ]; then kill -9 $$; fi
+}
+
+# --- the list of what was installed ---
+
+listed() { # KIND PATH: whether it is in the list
+  [ -f "$LIST" ] && grep -q -F -x -e "$1$TAB$2" "$LIST"
+}
+listed_of() { # KIND: what the list has of it, the last first, each once
+  [ -f "$LIST" ] || return 0
+  awk -F '\t' -v kind="$1" '$1 == kind && NF > 1 { line[++n] = $2 } END { for (; n; n--) if (!seen[line[n]]++) print line[n] }' "$LIST"
+}
+listed_value() { # KIND PATH: the last word that it has there
+  [ -f "$LIST" ] || return 0
+  awk -F '\t' -v kind="$1" -v path="$2" '$1 == kind && $2 == path && NF > 2 { value = $3 } END { print value }' "$LIST"
+}
+enlist() { # KIND PATH [VALUE]
+  if [ $# -gt 2 ]; then
+    [ "$(listed_value "$1" "$2")" = "$3" ] || printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$LIST"
+  else
+    listed "$1" "$2" || printf '%s\t%s\n' "$1" "$2" >>"$LIST"
+  fi
+}
+# A line that a killed run did not end must not swallow the next. Made before anything else.
+open_list() {
+  [ -z "$DRY_RUN" ] || return 0
+  [ -d "$STATE" ] || mkdir -p "$STATE" || die 1 "cannot make $STATE"
+  chmod 700 "$STATE" && give "$STATE" o
+  [ ! -s "$LIST" ] || [ -z "$(tail -c 1 "$LIST")" ] || echo >>"$LIST"
+  [ -e "$LIST" ] || : >"$LIST"
+  give "$LIST" o
+  exec 9>"$STATE/lock"
+  if command -v flock >/dev/null 2>&1 && ! flock -n 9; then die 1 "another install.sh is at work ($STATE/lock)"; fi
+  give "$STATE/lock" o
+}
+
+# --- users ---
+
+run_limited() { timeout -k 5 "$COMMAND_SECONDS" "$@"; }
+
+# Runs a command as oneadmin, with its home and not ours.
+as_oneadmin() {
+  if [ "$(id -u)" != 0 ]; then
+    run_limited "$@"
+  elif command -v runuser >/dev/null 2>&1; then
+    run_limited runuser -u "$ONEADMIN" -- env HOME="$ONEADMIN_HOME" USER="$ONEADMIN" LOGNAME="$ONEADMIN" "$@"
+  else
+    run_limited sudo -n -u "$ONEADMIN" -- env HOME="$ONEADMIN_HOME" "$@"
+  fi
+}
+
+owner_of() { # LETTER: o is oneadmin, r is root, g is root with oneadmin's group
+  case $1 in
+  o) echo "$ONEADMIN:$ONEADMIN_GROUP" ;;
+  g) echo "root:$ONEADMIN_GROUP" ;;
+  *) echo root:root ;;
+  esac
+}
+# As oneadmin all is oneadmin's; in a tree for a package (DESTDIR) by an ordinary user all is that user's.
+give() { # PATH LETTER
+  [ "$(id -u)" = 0 ] || return 0
+  [ -n "$ONEADMIN_HOME" ] || return 0
+  chown "$(owner_of "$2")" "$1"
+}
+
+# --- files ---
+
+sum_of() { cksum <"$1" 2>/dev/null | tr ' ' -; }
+mode_of() { stat -c %a "$1" 2>/dev/null; }
+
+is_owned() { # PATH LETTER
+  if [ "$(id -u)" != 0 ] || [ -z "$ONEADMIN_HOME" ]; then return 0; fi
+  [ "$(stat -c %U:%G "$1")" = "$(owner_of "$2")" ]
+}
+
+make_dir() { # PATH MODE LETTER: with those above it
+  if [ -d "$1" ] || { [ -n "$DRY_RUN" ] && grep -q -F -x -e "$1" "$WORK/planned" 2>/dev/null; }; then return 0; fi
+  make_dir "${1%/*}" "${4:-$2}" "${5:-$3}"
+  echo "$1" >>"$WORK/planned"
+  step "make $1" || return 0
+  enlist dir "$1"
+  moment
+  if ! mkdir -m "$2" "$1" || ! give "$1" "$3"; then die 1 "cannot make $1"; fi
+}
+
+# OpenNebula runs every executable that it finds in a directory of probes, whatever it is called: what is not whole yet
+# stands elsewhere in the remotes tree until it is renamed to its place.
+new_name() { # PATH
+  case $1 in
+  "$REMOTES"/im/*) echo "$REMOTES/hooks/telemetry/.one-telemetry.new" ;;
+  *) echo "${1%/*}/.one-telemetry.new" ;;
+  esac
+}
+
+replace() { # FILE PATH MODE LETTER
+  replace_new=$(new_name "$2")
+  enlist file "$replace_new"
+  moment
+  if ! { rm -f "$replace_new" && (umask 077 && cat "$1" >"$replace_new") && give "$replace_new" "$4" && chmod "$3" "$replace_new"; }; then
+    rm -f "$replace_new"
+    die 1 "cannot write $replace_new; what was installed so far stays: mend it and run this again, or --uninstall"
+  fi
+  moment
+  mv -f "$replace_new" "$2" || die 1 "cannot rename $replace_new to $2"
+}
+
+is_same() { # FILE PATH MODE LETTER
+  [ -f "$2" ] && [ ! -L "$2" ] && cmp -s "$1" "$2" && [ "$(mode_of "$2")" = "$3" ] && is_owned "$2" "$4"
+}
+
+put() { # FILE PATH MODE LETTER: the file is there, with that mode and owner
+  if is_same "$@"; then
+    [ -n "$DRY_RUN" ] || enlist file "$2"
+    return 0
+  fi
+  if [ -e "$2" ]; then put_verb=update; else put_verb=install; fi
+  step "$put_verb $2" || return 0
+  enlist file "$2"
+  replace "$@"
+}
+
+is_edited() { # PATH: since we wrote it, in whichever run
+  ! { [ -f "$LIST" ] && grep -q -F -x -e "conf$TAB$1$TAB$(sum_of "$1")" "$LIST"; }
+}
+
+put_conf() { # FILE PATH MODE LETTER: likewise a file that people edit, of which FILE already has what they wrote
+  if is_same "$@"; then
+    [ -n "$DRY_RUN" ] || [ -n "$(listed_value conf "$2")" ] || enlist conf "$2" "$(sum_of "$1")"
+    return 0
+  fi
+  if [ -e "$2" ]; then put_verb=update; else put_verb=install; fi
+  # What somebody has changed stays theirs after we have changed something else in it: then it has no checksum of ours.
+  put_sum=$(sum_of "$1")
+  if [ -e "$2" ] && is_edited "$2"; then put_sum=edited; fi
+  step "$put_verb $2" || return 0
+  enlist conf "$2" "$put_sum"
+  replace "$@"
+}
+
+take_out() { # PATH
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  step "remove $1" || return 0
+  rm -f "$1" || warn "cannot remove $1"
+}
+
+# --- configuration ---
+
+conf_get() { # FILE SECTION KEY: its value, where the line is no comment
+  [ -f "$1" ] || return 0
+  awk -v section="[$2]" -v key="$3" '
+    { line = $0; sub(/^[ \t]+/, "", line); sub(/[ \t\r]+$/, "", line) }
+    line ~ /^\[/ { inside = (line == section); next }
+    inside && line ~ /^[^#]/ && index(line, "=") {
+      name = substr(line, 1, index(line, "=") - 1); sub(/[ \t]+$/, "", name)
+      if (name == key) { value = substr(line, index(line, "=") + 1); sub(/^[ \t]+/, "", value); print value; exit }
+    }' "$1"
+}
+
+# Sets one option and leaves every other line as it is: in the place of the value it has, or behind the comment that
+# shows its default, or at the end of its section, which is made where it is missing.
+conf_set() { # FILE SECTION KEY VALUE
+  if ! CONF_VALUE=$4 awk -v section="[$2]" -v key="$3" '
+    function name_of(line) {
+      sub(/^[ \t]*#?/, "", line); if (!index(line, "=")) return ""
+      line = substr(line, 1, index(line, "=") - 1); sub(/[ \t]+$/, "", line); return line
+    }
+    { line[NR] = $0; text = $0; sub(/^[ \t]+/, "", text); sub(/[ \t\r]+$/, "", text)
+      if (text ~ /^\[/) { inside = (text == section) }
+      if (inside && text ~ /^[^#]/) last = NR
+      if (inside && name_of(text) == key) { if (text !~ /^#/) set = NR; else if (!shown) shown = NR } }
+    END {
+      new = key " = " ENVIRON["CONF_VALUE"]
+      at = set ? set : shown ? shown : last
+      for (i = 1; i <= NR; i++) {
+        if (i == set) { print new; continue }
+        print line[i]
+        if (!set && i == at) print new
+      }
+      if (!at) { if (NR) print ""; print section; print new }
+    }' "$1" >"$1.set" || ! mv "$1.set" "$1"; then die 1 "cannot write $1"; fi
+}
+
+# Answers are kept in files of $WORK: SECTION KEY VALUE, tabs between, one a line.
+conf_apply() { # FILE ANSWERS
+  [ -s "$2" ] || return 0
+  while IFS="$TAB" read -r section key value; do
+    [ "$(conf_get "$1" "$section" "$key")" = "$value" ] || conf_set "$1" "$section" "$key" "$value"
+  done <"$2"
+}

@@ -1,0 +1,113 @@
+# shellcheck shell=sh disable=SC2034,SC2153 # names that another part of install.sh sets or reads
+# SPDX-License-Identifier: Apache-2.0
+# Whether what was installed works: figures in OpenNebula, points at the sinks, answers of the endpoint.
+
+PAUSE=${ONE_TELEMETRY_PAUSE:-2} # seconds between two looks; the tests' clouds are quicker
+
+# Before anything is changed: a key that is there from an earlier installation proves nothing, but one that moves does.
+remember_keys() { # HOST
+  vm=$(vm_on "$1")
+  [ -z "$vm" ] || our_keys "$vm" >"$WORK/keys.$1"
+}
+vm_on() { awk -v host="$1" '$2 == host { print $1; exit }' "$WORK/vms"; }
+is_synced() { [ -f "$WORK/synced" ] && grep -q -F -x -e "$1" "$WORK/synced"; }
+
+seconds() { date +%s; }
+
+verify() {
+  say "Verifying (at most $WAIT s)"
+  END=$(($(seconds) + WAIT))
+  while read -r host <&8; do
+    verify_host "$host"
+  done 8<"$WORK/good"
+  [ -z "$TELEMETRYD" ] || verify_endpoint
+}
+
+verify_host() { # HOST
+  vm=$(vm_on "$1")
+  if grep -q -F -e "host $1:" "$WORK/troubles" 2>/dev/null; then return; fi
+  if [ -z "$vm" ]; then
+    note "host $1: no VM runs there, so there are no figures to see in OpenNebula"
+  elif wait_for has_figures "$1" "$vm"; then
+    ok "host $1: OpenNebula has our figures of VM $vm"
+  else
+    trouble "host $1" "no figures of our probe in OpenNebula after $WAIT s (onevm show $vm). On the host, as $ONEADMIN: $REMOTE_DIR/im/kvm-probes.d/vm/monitor/telemetry kvm 0 $1; journalctl -t vm_monitor"
+  fi
+  if grep -q '^\[sink ' "$WORK/kvm.conf"; then verify_sinks "$1"; fi
+}
+wait_for() { # COMMAND...: until it is so, or time is up; it is asked once in any case
+  until "$@"; do
+    [ "$(seconds)" -lt "$END" ] || return 1
+    sleep "$PAUSE"
+  done
+}
+has_figures() { # HOST VM
+  now=$(our_keys "$2")
+  [ -n "$now" ] || return 1
+  ! is_synced "$1" || [ "$now" != "$(cat "$WORK/keys.$1" 2>/dev/null)" ]
+}
+
+# The forwarder beside the host's probe is asked how each sink does.
+verify_sinks() { # HOST
+  if wait_for has_sent "$1"; then
+    ok "host $1: every sink has stored something ($(sed -n 's/^"name":"\([a-zA-Z0-9_-]*\)".*/\1/p' "$WORK/sinks" | tr '\n' ' ' | sed 's/ $//'))"
+  elif [ -s "$WORK/sinks" ]; then
+    trouble "host $1" "a sink has stored nothing yet: $(sed -n 's/.*"last_error":"\([^"]\{1,\}\)".*/\1/p' "$WORK/sinks" | head -n 1); forward --status on the host says more"
+  else
+    trouble "host $1" "the forwarder there does not answer: $(head -n 1 "$WORK/said")"
+  fi
+}
+has_sent() { # HOST
+  on_host "$1" "$REMOTE_DIR/hooks/telemetry/forward --status --json --config $REMOTE_DIR/etc/im/kvm-probes.d/telemetry.conf" </dev/null 2>"$WORK/said" |
+    awk '{ gsub(/\{"name"/, "\n\"name\""); print }' | grep '^"name".*"last_success"' >"$WORK/sinks"
+  [ -s "$WORK/sinks" ] && ! grep -q '"last_success":null' "$WORK/sinks"
+}
+
+# Asked as a host would, with the token that hosts have; nothing is written.
+verify_endpoint() {
+  port=$(conf_get "$ETC/telemetry.conf" server port)
+  scheme=http
+  [ -z "$(conf_get "$ETC/telemetry.conf" server cert_file)" ] || scheme=https
+  url=$scheme://127.0.0.1:${port:-4126}
+  { printf '[sink endpoint]\ntype = telemetryd\nurl = %s\nverify = no\n' "$url"
+    token=$(conf_get "$ETC/telemetry.conf" server write_token_file)
+    case $token in
+    '') ;;
+    /*) printf 'token_file = %s\n' "$token" ;;
+    *) cat "$ETC/$token" >"$WORK/check/own.token" && printf 'token_file = own.token\n' ;;
+    esac; } >"$WORK/check/own.conf"
+  chmod -R go= "$WORK/check"
+  if wait_for asks_endpoint; then
+    ok "telemetryd answers at $url"
+  else
+    trouble telemetryd "does not answer: $(sed 's/^endpoint  telemetryd at //' "$WORK/said" | head -n 1). systemctl status one-telemetryd, or telemetryd --config $ETC/telemetry.conf, says why"
+  fi
+}
+asks_endpoint() {
+  run_limited "$WORK/builds/$NATIVE/forward" --check --config "$WORK/check/own.conf" >"$WORK/said" 2>&1 </dev/null
+  endpoint_status=$?
+  if [ "$endpoint_status" != 0 ] && [ ! -d /run/systemd/system ]; then END=0; fi # nobody starts it meanwhile
+  [ "$endpoint_status" = 0 ]
+}
+
+finish() {
+  say "Done"
+  [ "$CHANGES" != 0 ] || say "  nothing was changed"
+  say "  OpenNebula: onevm show of a running VM has our keys; Sunstone draws them"
+  if grep -q '^\[sink ' "$WORK/kvm.conf"; then
+    say "  sinks: $(sed -n 's/^\[sink \(.*\)\]/\1/p' "$WORK/kvm.conf" | tr '\n' ' ')- how they do: $REMOTE_DIR/hooks/telemetry/forward --status on a host, as $ONEADMIN"
+  else
+    say "  next: a database, with --influx-url; or the dashboard fed by all hosts, with --endpoint http://$(hostname -f 2>/dev/null || hostname):4126"
+  fi
+  if [ -n "$TELEMETRYD" ]; then
+    url=$(conf_get "$WORK/kvm.conf" 'sink endpoint' url)
+    say "  dashboard: ${url:-http://127.0.0.1:$(port=$(conf_get "$ETC/telemetry.conf" server port); echo "${port:-4126}")}/"
+    token=$(conf_get "$ETC/telemetry.conf" server read_token_file)
+    [ -z "$token" ] || say "    it asks for the token in $ETC/$token"
+  fi
+  say "  options: $REMOTES/etc/im/kvm-probes.d/telemetry.conf (and qemu-probes.d); run install.sh again to bring a change to the hosts"
+  [ ! -s "$WORK/left" ] || { say "Left as they were:"; sed 's/^\([^ ]*\)/  host \1/' "$WORK/left"; }
+  [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; }
+  [ ! -s "$WORK/left" ] && [ "$TROUBLES" = 0 ] || exit 3
+  exit 0
+}

@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""install.sh on a stand-in of OpenNebula: installed, again, upgraded, interrupted, taken out; and everything that has to
+be found before anything is changed."""
+import os
+import re
+import shutil
+import subprocess
+
+from harness import ROOT, Case, args, main
+from install_case import CONFS, PROBES, REMOTES, STATE, Installing, has_event, templates
+
+SHORT = ["--no-telemetryd"]
+
+
+class Whole(Installing):
+    """All of it, on two hosts."""
+    hosts_of_cloud = ("kvm1", "kvm2")
+
+    def test_life(self):
+        """root: installed with a sink and the endpoint, which all get figures; again: nothing changes; replace and back; out"""
+        self.monitor()
+        sink, options = self.sink()
+        before = self.pictures()
+        options += ["--endpoint", f"http://{self.front.address}:4126"]
+        plan = self.actions(self.install(*options, "--dry-run"))
+        self.assert_same(before)
+        text = self.install(*options)
+        self.assertEqual(self.actions(text), plan)
+        for host, vm in (("kvm1", 7), ("kvm2", 8)):
+            self.assertIn(f"ok      host {host}: OpenNebula has our figures of VM {vm}\n", text)
+            self.assertIn(f"ok      host {host}: every sink has stored something (influx endpoint)\n", text)
+            self.assertGreater(self.keys(vm), {"CPU_TIME"})
+        self.assertIn("ok      telemetryd answers at http://127.0.0.1:4126\n", text)
+        self.assertTrue(sink.store.points)
+        self.assertEqual(self.hooks(), templates() if has_event() else [])
+        self.check_modes()
+        self.check_again(options)
+        self.check_replace()
+        self.check_out(before)
+
+    def check_modes(self):
+        wanted = {**{f"{probes}/telemetry": "755 9869:9869" for probes in PROBES}, **dict.fromkeys(CONFS, "640 9869:9869"),
+                  f"{REMOTES}/hooks/telemetry/forward": "755 9869:9869", "/etc/one/telemetry.conf": "640 0:9869",
+                  f"{REMOTES}/etc/im/kvm-probes.d/secrets": "700 9869:9869", STATE: "700 9869:9869",
+                  f"{REMOTES}/etc/im/kvm-probes.d/secrets/influx.token": "600 9869:9869",
+                  "/etc/one/telemetry-secrets/write.token": "600 9869:9869", "/usr/local/sbin/telemetryd": "755 0:0"}
+        self.assertEqual({path: self.mode(path) for path in wanted}, wanted)
+        kvm1 = self.cloud.hosts["kvm1"].machine
+        self.assertEqual(self.mode("/var/tmp/one/etc/im/qemu-probes.d/secrets/influx.token", kvm1), "600 9869:9869")
+
+    def check_again(self, options):
+        first = self.pictures()
+        text = self.install(*options)
+        self.assertIn("  nothing to change: all of it is there already\n", text)
+        self.assertEqual(self.actions(text), [])
+        after = self.pictures()
+        self.assert_same({"front": first["front"]}, {"front": after["front"]})
+
+    def check_replace(self):
+        polls = [f"{probes}/poll.rb" for probes in PROBES]
+        self.install("--replace")
+        self.assertEqual([self.mode(path)[:3] for path in polls], ["644", "644"])
+        self.assertIn("\nmode = replace\n", self.cloud.hosts["kvm2"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text())
+        self.assertEqual([name for name, *_ in self.cloud.hosts["kvm1"].cycle().ran], ["telemetry"])
+
+    def check_out(self, before):
+        plan = self.actions(self.install("--uninstall", "--dry-run"))
+        text = self.install("--uninstall", "--purge")
+        self.assertEqual(self.keys(7) | self.keys(8), set())
+        self.assertEqual(self.hooks(), [])
+        self.assert_same(before)
+        self.assertLessEqual(set(plan), set(self.actions(text)))
+
+
+class One(Installing):
+    """On one host."""
+
+    def test_oneadmin(self):
+        """oneadmin: all but telemetryd, which it is told of; out again"""
+        self.monitor()
+        before = self.pictures()
+        self.assertIn("run it as root, or with --no-telemetryd", self.install(user="oneadmin", status=1))
+        self.assert_same(before)
+        self.install(*SHORT, user="oneadmin")
+        self.assertEqual(self.keys(7), {"CPU_TIME", "MEMORY_USAGE", "MEMORY_SOURCE"})
+        self.assertFalse(self.front.path("/etc/one/telemetry.conf").exists())
+        self.assertEqual(self.actions(self.install(*SHORT, user="oneadmin")), [])
+        self.install("--uninstall", "--purge", user="oneadmin")
+        self.assert_same(before)
+        self.assertEqual((self.keys(7), self.hooks()), (set(), []))
+
+    def test_upgrade(self):
+        """an upgrade brings the new probe and keeps what was edited, which --uninstall leaves and --purge takes"""
+        self.monitor()
+        before = self.pictures()
+        self.install(*SHORT)
+        edited, plain = CONFS
+        text = self.front.read(edited).replace("#detail = 5", "detail = 3")
+        self.front.write(edited, text, 0o640)
+        newer = self.build("mine", mark="newer")
+        said = self.install(*SHORT, builds=[newer])
+        self.assertIn(f"  update {PROBES[0]}/telemetry\n", said)
+        self.assertNotIn("telemetry.conf", said.partition("Installing")[2].partition("Verifying")[0])
+        self.assertTrue(self.cloud.hosts["kvm1"].path("/var/tmp/one/im/kvm-probes.d/vm/monitor/telemetry").read_text()
+                        .endswith("# newer\n"))
+        self.assertEqual(self.front.read(edited), text)
+        self.install(*SHORT, "--replace", builds=[newer])
+        self.assertIn("\nmode = replace\n", self.front.read(edited))
+        self.assertIn("\ndetail = 3\n", self.front.read(edited))
+        said = self.actions(self.install(*SHORT, builds=[newer]))
+        self.assertEqual(said, [])  # it stays so
+        self.install(*SHORT, "--beside", builds=[newer])
+        self.assertEqual([name for name, *_ in self.cloud.hosts["kvm1"].cycle().ran], ["poll.rb", "telemetry"])
+        said = self.install("--uninstall")
+        self.assertIn(f"  kept, as it was edited: {edited}\n", said)
+        self.assertIn("\nmode = beside\n", self.front.read(edited))
+        self.assertFalse(self.front.path(plain).exists())
+        self.assertEqual(self.keys(7), set())
+        self.install("--uninstall", "--purge")
+        self.assertFalse(self.front.path(edited).exists())
+        self.assert_same({"front": before["front"]}, {"front": self.pictures()["front"]})
+
+    def test_interrupted(self):
+        """killed again and again: at no moment is anything half there that OpenNebula would run; in the end all is there, or gone"""
+        before = self.pictures()
+        self.install()
+        whole = self.pictures()
+        self.install("--uninstall", "--purge")
+        self.assert_same(before)
+        self.until_done()
+        self.front_has(whole)
+        self.until_done("--uninstall", "--purge")
+        self.assert_same(before)
+        self.assertEqual(self.hooks(), [])
+
+    def until_done(self, *words):
+        """Runs that are killed a little later each time, between steps and within them."""
+        for number in range(60):
+            self.install(*words, status=None, env={"ONE_TELEMETRY_KILL_AT": str(5 + number)})
+            self.assertLessEqual(self.runnable(), {"poll.rb", "telemetry"})
+            if self.status == 0:
+                break
+        self.assertGreater(number, 3)
+        self.assertEqual(self.actions(self.install(*words)), [])
+
+    def front_has(self, whole):
+        def without_list(paths):
+            return {path: text for path, text in paths.items() if not path.startswith(STATE)}
+        after = self.pictures()
+        self.assert_same({"front": without_list(whole["front"])}, {"front": without_list(after["front"])})
+
+    def test_failing_checks(self):
+        """whatever check fails, nothing is changed and the line says how to mend it"""
+        sink, options = self.sink()
+        bad = self.scratch / "bad-token"
+        bad.write_text("wrong\n")
+        before = self.pictures()
+        for words, wanted in (([*options, "--token-file", bad], r"FAILED  sink influx .*\n +401.*look at token_file"),
+                              (["--influx-url", "http://127.0.0.1:9", "--influx-database", "one"], r"FAILED  sink influx .*\n.*does it run")):
+            self.assert_refused(before, wanted, *words)
+        self.cloud.oned(False)
+        self.assert_refused(before, r"FAILED  onehost list fails.*\n.*does OpenNebula run")
+        self.cloud.oned(True)
+        self.assert_refused(before, r"FAILED  OpenNebula has no host nowhere", "--hosts", "nowhere")
+        (self.mine / "forward").write_text("#!/bin/sh\necho no libz >&2\nexit 127\n")
+        self.assert_refused(before, r"FAILED  forward does not run here: no libz")
+        (self.mine / "forward").unlink()
+        self.assert_refused(before, r"FAILED  there is no forward in .*\n.*make")
+        self.assertEqual(sink.store.points, {})
+
+    def assert_refused(self, before, wanted, *words):
+        with self.subTest(wanted):
+            self.assertRegex(self.install(*words, status=1), wanted)
+            self.assertRegex(self.err, "checks failed; nothing was changed")
+            self.assert_same(before)
+
+    def test_usage(self):
+        """wrong usage: one line, status 2; --help has every option"""
+        for words in (["--nonsense"], ["--influx-type", "influxdb9", "--influx-url", "http://x"], ["--token-file", "/etc/passwd"],
+                      ["--influx-url", "ftp://x"], ["--build", "/nonexistent"], ["--purge"], ["--wait", "soon"], ["--endpoint"],
+                      ["--influx-url", 'http://x"'], ["--influx-url", "http://x", "--influx-user", "me"]):
+            with self.subTest(words):
+                self.install(*words, status=2)
+                self.assertRegex(self.err, r"\Ainstall.sh: .*; see --help\n\Z")
+        text = self.install("--help")
+        for option in set(re.findall(r"^    (--[a-z-]+)\)", (ROOT / "install.sh").read_text(), re.M)):
+            self.assertIn(option, text)
+
+
+class Prepared(Case):
+    """A tree in a directory."""
+
+    def run_in(self, *words, kill_at=0):
+        build = [] if "--uninstall" in words else ["--build", args.build, "--no-hooks"]
+        return subprocess.run([ROOT / "install.sh", *build, *words], capture_output=True, text=True, timeout=60, check=False,
+                              env={"PATH": os.environ["PATH"], "DESTDIR": str(self.dest), "ONE_TELEMETRY_KILL_AT": str(kill_at)})
+
+    def found(self):
+        return {str(path.relative_to(self.dest)): path.stat().st_mode & 0o7777 if path.is_dir() else path.read_bytes()
+                for path in self.dest.rglob("*") if path.name not in ("installed", "lock")}
+
+    def test_killed_at_every_moment(self):
+        """DESTDIR: killed at every single moment, and run again: the same tree; likewise taken out"""
+        self.dest = self.scratch / "whole"
+        for path in ("im/kvm-probes.d/vm/monitor", "im/qemu-probes.d/vm/monitor", "hooks", "etc/im"):
+            (self.dest / f"var/lib/one/remotes/{path}").mkdir(parents=True)
+        empty = self.found()
+        self.assertEqual(self.run_in().returncode, 0)
+        whole = self.found()
+        self.assertGreater(len(whole), 30)
+        self.assertEqual(self.until_done("--uninstall"), empty)
+        self.assertEqual(self.until_done(), whole)
+
+    def until_done(self, *words):
+        """Killed at the first, then at the second moment, and so on: what is done already is passed over, so the third
+        moment of a run may be the tenth of all."""
+        for _ in range(200):
+            for kill_at in (2, 3, 4):
+                run = self.run_in(*words, kill_at=kill_at)
+                probes = self.dest / "var/lib/one/remotes/im/kvm-probes.d/vm/monitor"
+                self.assertLessEqual(set(os.listdir(probes)), {"telemetry"})
+                if run.returncode == 0:
+                    return self.found()
+                self.assertEqual((run.returncode, run.stderr), (-9, ""), run)
+        return self.fail("it makes no progress")
+
+
+class Mixed(Installing):
+    """Hosts of several kinds."""
+    hosts_of_cloud = ("kvm1", "kvm2", "kvm3")
+
+    def setUp(self):
+        super().setUp()
+        self.cloud.hosts["kvm2"].is_other("aarch64")
+
+    def test_left_alone(self):
+        """a host of another architecture, and one that can't be reached, stay as they are; the others get a chooser"""
+        self.monitor("kvm1")
+        self.cloud.hosts["kvm3"].down = True
+        before = self.pictures()
+        machine = os.uname().machine
+        (self.mine / "machine").write_text(machine + "\n")
+        text = self.install(*SHORT, status=3)
+        self.assertRegex(text, r"LEFT    host kvm2 is aarch64, for which there is no build")
+        self.assertRegex(text, r"LEFT    host kvm3 can't be reached")
+        self.assertRegex(text, r"Left as they were:\n  host kvm2 .*\n  host kvm3 ")
+        after = self.pictures()
+        self.assertEqual((after["kvm2"], after["kvm3"]), (before["kvm2"], before["kvm3"]))
+        self.assertEqual(self.front.read(f"{PROBES[0]}/telemetry"), (ROOT / "probes" / "chooser.sh").read_text())
+        # Somebody syncs it all the same: it loses nothing.
+        self.cloud.sync("--force", "kvm2")
+        cycle = self.cloud.hosts["kvm2"].cycle()
+        self.assertEqual([(name, status) for name, status, *_ in cycle.ran], [("poll.rb", 0), ("telemetry", 0)])
+        self.assertEqual(cycle.ran[1][2:], ("", ""))
+        self.assertTrue(cycle.ran[0][2])
+        self.cloud.hosts["kvm3"].down = False
+        self.cloud.hosts["kvm3"].lacks("libxml2.so.2")
+        self.mine.joinpath("vm_monitor").unlink()
+        shutil.copy(args.build / "probes" / "vm_monitor", self.mine)
+        text = self.install(*SHORT, "--hosts", "kvm3", status=1)
+        self.assertRegex(text, r"LEFT    host kvm3 can't run the probe: .*libxml2")
+
+    def test_several_builds(self):
+        """each host runs the build for it, with its arguments, its configuration and the forwarder of its own build"""
+        self.monitor()
+        _, options = self.sink()
+        machine = os.uname().machine
+        builds = [self.build("other", machine="aarch64", chosen=True), self.build("here", machine=machine, chosen=True),
+                  self.build("broken", machine=machine)]
+        (builds[2] / "vm_monitor").write_text("#!/bin/sh\necho cannot >&2\nexit 127\n")
+        text = self.install(*options, *SHORT, builds=builds)
+        for host, vm, build in (("kvm1", 7, "here"), ("kvm2", 8, "other"), ("kvm3", 9, "here")):
+            self.assertRegex(text, f"ok      host {host}: .* \\(build {build}\\)")
+            self.assertEqual(self.keys(vm), {"CPU_TIME", "MEMORY_USAGE", "MEMORY_SOURCE"})
+        status = self.cloud.hosts["kvm1"].run("/var/tmp/one/hooks/telemetry/forward", "--status", user="oneadmin", check=0)
+        self.assertIn("\ninflux  influxdb2 at ", status.stdout)
+        one = self.install(*SHORT, "--hosts", "kvm1", builds=builds[1:2], status=(0, 3))  # back to fewer
+        self.assertIn(f"remove {REMOTES}/hooks/telemetry/builds/other\n", one)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
