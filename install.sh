@@ -176,7 +176,7 @@ settle() {
   REMOTE_DIR=$(sed -n 's/^[[:space:]]*SCRIPTS_REMOTE_DIR[[:space:]]*=[[:space:]]*"\{0,1\}\([^"]*\)"\{0,1\}.*/\1/p' "$ETC/oned.conf" 2>/dev/null | tail -n 1)
   REMOTE_DIR=${REMOTE_DIR:-/var/tmp/one}
   TEMPLATES=$HERE/hooks/templates
-  [ -d "$TEMPLATES" ] || TEMPLATES=$SHARE/templates
+  [ -d "$TEMPLATES" ] || TEMPLATES=$SHARE/hooks
   CHOOSER=$HERE/probes/chooser.sh
   [ -f "$CHOOSER" ] || CHOOSER=$PARTS/chooser.sh
   SAMPLE=$SHARE/telemetry.conf

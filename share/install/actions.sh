@@ -23,20 +23,22 @@ install_tree() {
   make_dir "$REMOTES/hooks/telemetry" 755 o
   if wants_chooser; then
     install_builds
-    install_programs "$CHOOSER" "$CHOOSER" "$CHOOSER"
+    install_programs "$CHOOSER"
   else
-    install_programs "$WORK/builds/$NATIVE/vm_monitor" "$WORK/builds/$NATIVE/forward" "$WORK/builds/$NATIVE/vm_event"
+    install_programs
     remove_builds
   fi
 }
 
 # The forwarder first: the probe starts it.
-install_programs() { # PROBE FORWARD EVENT
-  put "$2" "$REMOTES/hooks/telemetry/forward" 755 o
-  if [ -n "$HOOKS" ]; then put "$3" "$REMOTES/hooks/telemetry/vm_event" 755 o; fi
+install_programs() { # [CHOOSER]
+  for program in forward vm_event one-telemetry; do
+    [ -e "$WORK/builds/$NATIVE/$program" ] || continue
+    put "${1:-$WORK/builds/$NATIVE/$program}" "$REMOTES/hooks/telemetry/$program" 755 o
+  done
   for tree in kvm qemu; do
     make_dir "$REMOTES/im/$tree-probes.d/vm/monitor" 755 o
-    put "$1" "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry" 755 o
+    put "${1:-$WORK/builds/$NATIVE/vm_monitor}" "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry" 755 o
   done
 }
 
@@ -44,7 +46,7 @@ install_builds() {
   for build in "$WORK/builds"/*; do
     to=$REMOTES/hooks/telemetry/builds/${build##*/}
     make_dir "$to" 755 o
-    for program in vm_monitor forward vm_event; do
+    for program in vm_monitor forward vm_event one-telemetry; do
       [ ! -e "$build/$program" ] || put "$build/$program" "$to/$program" 755 o
     done
     put "$build/machine" "$to/machine" 644 o

@@ -42,9 +42,9 @@ template_for_update() { # FILE
 }
 
 is_registered_so() { # ID FILE: the hook is as the template says; FILE as made by template_for_update
-  as_oneadmin onehook show -x "$1" >"$WORK/hook.xml" 2>/dev/null &&
-    xml_flat <"$WORK/hook.xml" | sed -n 's/^\/HOOK\/TEMPLATE\/\([A-Z_]*\)\t\(.*\)$/\1="\2"/p' >"$WORK/hook.has" &&
-    ! grep -v -F -x -f "$WORK/hook.has" "$2" | grep -q .
+  awk -F '\t' -v wanted="$1" '$1 ~ /\/HOOK\/ID$/ { id = $2 }
+    id == wanted && sub(/.*\/HOOK\/TEMPLATE\//, "", $1) { print $1 "=\"" $2 "\"" }' "$WORK/hooks" >"$WORK/hook.has"
+  ! grep -v -F -x -f "$WORK/hook.has" "$2" | grep -q .
 }
 
 # onehook reads a file as oneadmin.
