@@ -182,14 +182,19 @@ settle() {
   SAMPLE=$SHARE/telemetry.conf
   UNIT=$SHARE/systemd/one-telemetryd.service
   if [ -z "$BUILDS" ]; then
-    for BUILDS in "$HERE/build" "$HERE/remotes" /usr/lib/one-telemetry/remotes /usr/local/lib/one-telemetry/remotes; do
-      [ ! -d "$BUILDS" ] || break
-    done
+    if [ -d "$HERE/build" ]; then BUILDS=$HERE/build; else find_packaged_builds; fi
   fi
   WORK=$(mktemp -d "${TMPDIR:-/tmp}/one-telemetry-install.XXXXXX") || die 1 "cannot make a directory for temporary files"
   chmod 700 "$WORK"
   trap 'rm -rf "$WORK"' 0
   trap 'exit 130' INT TERM HUP
+}
+
+# Of the package, and those of other packages that were unpacked beside it.
+find_packaged_builds() {
+  for build in /usr/lib/one-telemetry/* /usr/local/lib/one-telemetry/*; do
+    [ ! -e "$build/hooks/telemetry/forward" ] || BUILDS="$BUILDS${BUILDS:+ }$build"
+  done
 }
 
 main() {

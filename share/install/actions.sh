@@ -212,8 +212,10 @@ install_telemetryd() {
   put_conf "$WORK/front-end.conf" "$ETC/telemetry.conf" 640 g
   put "$SAMPLE" "$ETC/telemetry.conf.sample" 644 g
   [ "$CHANGES" = "$changes_before" ] || RESTART=yes
+  # A package may have brought it.
   doctor=$(find_program "$NATIVE_DIR" one-telemetry)
-  if [ -n "$doctor" ]; then
+  packaged=$(command -v one-telemetry)
+  if [ -n "$doctor" ] && [ "${packaged:-$BINDIR/one-telemetry}" = "$BINDIR/one-telemetry" ]; then
     make_dir "$BINDIR" 755 r
     put "$doctor" "$BINDIR/one-telemetry" 755 r
   fi

@@ -139,6 +139,10 @@ look_at_builds() {
 
 check_builds() {
   look_at_builds
+  if [ -z "$BUILDS" ]; then
+    bad "there are no programs to install" "build them: make; or name where they are: --build"
+    return
+  fi
   if [ -z "$NATIVE" ]; then
     probe=$(find_program "${BUILDS%% *}" vm_monitor)
     [ -z "$probe" ] || bad "no build runs on this front-end: $("$probe" --version 2>&1 </dev/null | head -n 1)" \
