@@ -57,14 +57,14 @@ install_builds() {
 }
 remove_build() { # DIRECTORY
   for old_file in "$1"/* "$1"/.one-telemetry.new; do take_out "$old_file"; done
-  if step "remove $1"; then rmdir "$1"; fi
+  if step "remove $1"; then at "$1" rmdir "$1"; fi
 }
 remove_builds() {
   for old in "$REMOTES/hooks/telemetry/builds"/*; do
     [ ! -d "$old" ] || remove_build "$old"
   done
   if [ -d "$REMOTES/hooks/telemetry/builds" ] && step "remove $REMOTES/hooks/telemetry/builds"; then
-    rmdir "$REMOTES/hooks/telemetry/builds"
+    at "$REMOTES/hooks" rmdir "$REMOTES/hooks/telemetry/builds"
   fi
 }
 
@@ -117,7 +117,7 @@ server_answers() {
 # The configuration as it will be, in $WORK: of both trees, of telemetryd, and in check/ with the secrets, for the check.
 # What is there and was not the untouched sample stays; only what the options say is changed in it.
 begin_conf() { # PATH COPY
-  if [ -f "$1" ] && ! cmp -s "$1" "$1.sample"; then cat "$1" >"$2"; else cat "$SAMPLE" >"$2"; fi
+  if [ -f "$1" ] && ! cmp -s "$1" "$1.sample"; then at "$1" cat "$1" >"$2"; else cat "$SAMPLE" >"$2"; fi
 }
 prepare_configuration() {
   host_answers >"$WORK/answers"
@@ -133,7 +133,7 @@ prepare_configuration() {
   cp "$WORK/kvm.conf" "$WORK/check/telemetry.conf"
   cp -R "$WORK/secrets" "$WORK/check/secrets"
   for secret in "$REMOTES/etc/im/kvm-probes.d/secrets"/*; do
-    [ ! -r "$secret" ] || [ -e "$WORK/check/secrets/${secret##*/}" ] || cp "$secret" "$WORK/check/secrets/"
+    [ ! -r "$secret" ] || [ -e "$WORK/check/secrets/${secret##*/}" ] || at "$secret" cat "$secret" >"$WORK/check/secrets/${secret##*/}"
   done
   chmod -R go= "$WORK/check"
 }
@@ -146,7 +146,7 @@ prepare_secrets() {
   [ -z "$TOKEN_FILE" ] || cat "$TOKEN_FILE" >"$WORK/secrets/influx.token"
   if [ -n "$ENDPOINT" ] && ! is_loopback "$ENDPOINT"; then
     for token in read write; do
-      if [ -s "$ETC/telemetry-secrets/$token.token" ]; then cat "$ETC/telemetry-secrets/$token.token"; else make_token; fi >"$WORK/server.secrets/$token.token"
+      if [ -s "$ETC/telemetry-secrets/$token.token" ]; then at "$ETC/telemetry-secrets/x" cat "$ETC/telemetry-secrets/$token.token"; else make_token; fi >"$WORK/server.secrets/$token.token"
     done
     # Without a telemetryd of ours here the token is another's, and stands where it is.
     [ -z "$TELEMETRYD" ] || cat "$WORK/server.secrets/write.token" >"$WORK/secrets/endpoint.token"
@@ -178,7 +178,7 @@ place_poll() {
       if [ -x "$poll" ] && step "take the executable bit from $poll"; then
         enlist bit "$poll" "$(mode_of "$poll")"
         moment
-        chmod a-x "$poll"
+        at "$poll" chmod a-x "$poll"
       fi
     else
       give_bit_back "$poll"
@@ -187,15 +187,13 @@ place_poll() {
 }
 give_bit_back() { # PATH
   bit=$(listed_value bit "$1")
-  if [ -n "$bit" ] && [ -f "$1" ] && [ ! -x "$1" ] && step "give $1 its executable bit back"; then chmod "$bit" "$1"; fi
+  if [ -n "$bit" ] && [ -f "$1" ] && [ ! -x "$1" ] && step "give $1 its executable bit back"; then at "$1" chmod "$bit" "$1"; fi
 }
 
 # --- telemetryd ---
 
 install_telemetryd() {
   program=$(find_program "$NATIVE_DIR" telemetryd)
-  RESTART=''
-  changes_before=$CHANGES
   if [ -n "$program" ]; then
     make_dir "$SBINDIR" 755 r
     put "$program" "$SBINDIR/telemetryd" 755 r
@@ -211,7 +209,6 @@ install_telemetryd() {
   done
   put_conf "$WORK/front-end.conf" "$ETC/telemetry.conf" 640 g
   put "$SAMPLE" "$ETC/telemetry.conf.sample" 644 g
-  [ "$CHANGES" = "$changes_before" ] || RESTART=yes
   # A package may have brought it.
   doctor=$(find_program "$NATIVE_DIR" one-telemetry)
   packaged=$(command -v one-telemetry)
@@ -232,9 +229,11 @@ start_telemetryd() {
     enlist unit one-telemetryd.service
     systemctl daemon-reload
     systemctl enable --now one-telemetryd >"$WORK/said" 2>&1 || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
-  elif [ -n "$RESTART" ] && step "restart telemetryd"; then
+    enlist pending restart no
+  elif [ "$(listed_value pending restart)" = yes ] && step "restart telemetryd"; then
     systemctl daemon-reload
     systemctl restart one-telemetryd || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
+    enlist pending restart no
   fi
 }
 

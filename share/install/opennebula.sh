@@ -49,7 +49,8 @@ is_registered_so() { # ID FILE: the hook is as the template says; FILE as made b
 
 # onehook reads a file as oneadmin.
 hook_file() { # FILE: prints where a copy is that oneadmin can read
-  cp "$1" "$STATE/hook.tmpl" && chmod 600 "$STATE/hook.tmpl" && give "$STATE/hook.tmpl" o
+  # shellcheck disable=SC2016
+  at "$STATE/hook.tmpl" sh -c 'umask 077; cat >"$1"' sh "$STATE/hook.tmpl" <"$1"
 }
 
 register_hook() { # FILE
@@ -61,7 +62,7 @@ register_hook() { # FILE
     hook_file "$1"
     moment
     as_oneadmin onehook create "$STATE/hook.tmpl" >"$WORK/said" 2>&1 || trouble "hook $hook" "$(cat "$WORK/said")"
-    rm -f "$STATE/hook.tmpl"
+    at "$STATE/hook.tmpl" rm -f "$STATE/hook.tmpl"
     return 0
   fi
   # shellcheck disable=SC2086 # numbers
@@ -71,14 +72,21 @@ register_hook() { # FILE
   if ! is_registered_so "$2" "$WORK/hook.wanted"; then
     if step "update hook $hook (number $2)"; then
       hook_file "$WORK/hook.wanted"
-      as_oneadmin onehook update "$2" "$STATE/hook.tmpl" >"$WORK/said" 2>&1 || trouble "hook $hook" "$(cat "$WORK/said")"
-      rm -f "$STATE/hook.tmpl"
+      if ! as_oneadmin onehook update "$2" "$STATE/hook.tmpl" >"$WORK/said" 2>&1; then replace_hook "$1" "$2"; fi
+      at "$STATE/hook.tmpl" rm -f "$STATE/hook.tmpl"
     fi
   fi
   shift 2
   for id; do
     if step "remove the second hook $hook (number $id)"; then as_oneadmin onehook delete "$id"; fi
   done
+}
+# Where a version of OpenNebula wants something else for an update.
+replace_hook() { # FILE ID
+  hook_file "$1"
+  if ! as_oneadmin onehook delete "$2" >"$WORK/said" 2>&1 || ! as_oneadmin onehook create "$STATE/hook.tmpl" >"$WORK/said" 2>&1; then
+    trouble "hook $hook" "$(cat "$WORK/said")"
+  fi
 }
 enlist_if_real() { [ -n "$DRY_RUN" ] || enlist "$@"; }
 

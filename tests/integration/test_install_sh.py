@@ -150,11 +150,11 @@ class One(Installing):
     def until_done(self, *words):
         """Runs that are killed a little later each time, between steps and within them."""
         for number in range(60):
-            self.install(*words, status=None, env={"ONE_TELEMETRY_KILL_AT": str(7 + 3 * number)})
+            self.install(*words, status=None, env={"ONE_TELEMETRY_KILL_AT": str(4 + 3 * number)})
             self.assertLessEqual(self.runnable(), {"poll.rb", "telemetry"})
             if self.status == 0:
                 break
-        self.assertGreater(number, 3)
+        self.assertGreaterEqual(number, 3)
         self.assertEqual(self.actions(self.install(*words)), [])
 
     def front_has(self, whole):
@@ -205,7 +205,7 @@ class Prepared(Case):
     """A tree in a directory."""
 
     def run_in(self, *words, kill_at=0):
-        build = [] if "--uninstall" in words else ["--build", args.build, "--no-hooks"]
+        build = [] if "--uninstall" in words else ["--build", args.build, "--no-hooks", "--no-telemetryd"]
         return subprocess.run([ROOT / "install.sh", *build, *words], capture_output=True, text=True, timeout=60, check=False,
                               env={"PATH": os.environ["PATH"], "DESTDIR": str(self.dest), "ONE_TELEMETRY_KILL_AT": str(kill_at)})
 
@@ -221,7 +221,7 @@ class Prepared(Case):
         empty = self.found()
         self.assertEqual(self.run_in().returncode, 0)
         whole = self.found()
-        self.assertGreater(len(whole), 30)
+        self.assertGreater(len(whole), 20)
         self.assertEqual(self.until_done("--uninstall"), empty)
         self.assertEqual(self.until_done(), whole)
 
