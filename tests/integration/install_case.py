@@ -26,9 +26,11 @@ mkdir -p /tmp/replay && chmod 700 /tmp/replay
 sed -n "s/.*<name>\\(one-[0-9]*\\)<.*/\\1/p" /var/tmp/one_db/node.xml | sed "s/<.*//" | while read -r name; do
   printf "Domain: '%s'\\n  state.state=1\\n  cpu.time=%s\\n  balloon.current=32768\\n  balloon.maximum=32768\\n  vcpu.current=1\\n" "$name" "$(date +%s%N)"
 done >/tmp/replay/$$
-"$real" --config "$conf" --uri test:///var/tmp/one_db/node.xml "$@" >/dev/null </dev/null
 "$real" --config "$conf" --replay /tmp/replay/$$ "$@"
-"$root/{forward}" --config "$conf" --once </dev/null >/dev/null 2>&1
+if grep -q "^.sink " "$conf"; then
+  "$real" --config "$conf" --uri test:///var/tmp/one_db/node.xml "$@" >/dev/null </dev/null
+  "$root/{forward}" --config "$conf" --once </dev/null >/dev/null 2>&1
+fi
 rm -f /tmp/replay/$$
 # {mark}
 """
@@ -67,8 +69,6 @@ class Installing(Case):
         (directory / "vm_monitor").write_text(PROBE.format(real=real, forward=forward, mark=mark))
         for program, to in (("probes/vm_monitor", real), ("hooks/forward", directory / "forward"),
                             ("hooks/vm_event", directory / "vm_event"), ("serve/telemetryd", directory / "telemetryd")):
-            if not (args.build / program).exists():
-                continue
             to.unlink(missing_ok=True)  # the old one may run
             shutil.copy(args.build / program, to)
             if machine not in (None, os.uname().machine):
@@ -102,8 +102,6 @@ class Installing(Case):
             words = ["--build", build, *words]
         if "--uninstall" in words:
             words = [word for word in words if word != "--build" and word not in (builds or [self.mine])]
-        elif not has_event():
-            words = ["--no-hooks", *words]
         if not any("--wait" == word for word in words):
             words = [*words, "--wait", "20"]
         run = self.front.run(ROOT / "install.sh", *words, user=user, timeout=90,
@@ -154,8 +152,4 @@ class Installing(Case):
 
 
 def templates():
-    return sorted(path.stem for path in (ROOT / "hooks" / "templates").glob("*.tmpl"))
-
-
-def has_event():
-    return (args.build / "hooks" / "vm_event").exists()
+    return sorted(f"telemetry-{path.stem}" for path in (ROOT / "hooks" / "templates").glob("*.tmpl"))
