@@ -33,14 +33,12 @@ void examine_balloon(const Facts *facts, Report *to)
                                     .deadline_ms =
                                         (gint64)(1000 * config_seconds(facts->probe.config, CONFIG_probe_deadline)),
                                     .workers = (guint)config_integer(facts->probe.config, CONFIG_probe_workers)};
-    bool abandoned = false;
-    g_autoptr(Sample) sample = collect_sample(&options, &abandoned, &error);
+    g_autoptr(Sample) sample = collect_sample(&options, NULL, &error);
     if (!sample) {
         report(to, finding_new(VERDICT_NOT_CHECKED, NULL, "which guests tell of their memory: %s", error->message));
     } else {
         sample_finish(sample, NULL);
         report_all(to, judge_balloon(uri, sample));
     }
-    if (abandoned || !sample)
-        _exit(0); /* threads are blocked in libvirt, or on their way out: nothing may be torn down under them */
+    _exit(0); /* threads are blocked in libvirt, or on their way out: nothing may be torn down under them */
 }
