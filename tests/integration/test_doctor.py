@@ -209,7 +209,7 @@ class Guests(RigCase, Doctor):
                             ("hosts", "kvm1 has version"), ("periods", "MONITOR_VM 30 s"), ("opennebula", "7.4.0")):
             found = [each for each in findings if each[:2] == ("ok", check) and re.search(text, each[3])]
             self.assertTrue(found, f"{check} {text}: {findings}")
-        self.assert_found(findings, "warning", "balloon", "2 of 2 guests say nothing of their memory.*one-79, one-82",
+        self.assert_found(findings, "warning", "balloon", "2 of 2 guests have no period for balloon statistics.*one-79, one-82",
                           r"virsh -c .* dommemstat one-79 --period 10 --live\n(.|\n)*stats period='10'")
         self.assertEqual({path: what for path, what in place.picture().items() if "telemetryd" not in path},
                          {path: what for path, what in before.items() if "telemetryd" not in path})
