@@ -46,14 +46,12 @@ static void report_unreadable(const char *what, const GError *error, Report *to)
 /* --- the templates that are installed --- */
 
 /* Beside this program, and where packages put them. NULL: nowhere. Owned by the caller. */
-static char *find_templates(const Facts *facts)
+static char *find_templates(void)
 {
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *bin = program ? g_path_get_dirname(program) : g_strdup("/usr/local/bin");
-    g_autofree char *tree = facts_in_tree(facts, "hooks/telemetry/templates");
-    g_autofree char *beside = g_build_filename(bin, "..", "share", "one-telemetry", "templates", NULL);
-    const char *places[] = {tree, beside, "/usr/local/share/one-telemetry/templates",
-                            "/usr/share/one-telemetry/templates"};
+    g_autofree char *beside = g_build_filename(bin, "..", "share", "one-telemetry", "hooks", NULL);
+    const char *places[] = {beside, "/usr/local/share/one-telemetry/hooks", "/usr/share/one-telemetry/hooks"};
     for (guint i = 0; i < G_N_ELEMENTS(places); i++)
         if (g_file_test(places[i], G_FILE_TEST_IS_DIR))
             return realpath(places[i], NULL);
@@ -80,10 +78,28 @@ static gint compare_templates(gconstpointer a, gconstpointer b)
     return strcmp((*(const HookTemplate *const *)a)->path, (*(const HookTemplate *const *)b)->path);
 }
 
+/* What install.sh has registered, which needs no templates on this machine: lines of its list, with a tab behind their
+ * kind. */
+static void read_installed(const Facts *facts, GPtrArray *templates)
+{
+    gsize length;
+    g_autofree char *path = g_build_filename(facts->tree, "..", "one-telemetry", "installed", NULL), *content = NULL;
+    if (!file_read(path, OPENNEBULA_CONF_MAX, &content, &length, NULL))
+        return;
+    g_auto(GStrv) lines = g_strsplit(content, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        if (!g_str_has_prefix(*line, "hook\t" HOOK_PREFIX))
+            continue;
+        HookTemplate *template = g_new0(HookTemplate, 1);
+        template->name = g_strdup(*line + strlen("hook\t"));
+        g_ptr_array_add(templates, template);
+    }
+}
+
 static GPtrArray *read_templates(const Facts *facts)
 {
     GPtrArray *templates = g_ptr_array_new_with_free_func((GDestroyNotify)hook_template_free);
-    g_autofree char *directory = find_templates(facts);
+    g_autofree char *directory = find_templates();
     g_autoptr(GDir) dir = directory ? g_dir_open(directory, 0, NULL) : NULL;
     for (const char *name; dir && (name = g_dir_read_name(dir));) {
         g_autofree char *path = g_build_filename(directory, name, NULL);
@@ -92,6 +108,8 @@ static GPtrArray *read_templates(const Facts *facts)
             g_ptr_array_add(templates, template);
     }
     g_ptr_array_sort(templates, compare_templates);
+    if (templates->len == 0)
+        read_installed(facts, templates);
     return templates;
 }
 

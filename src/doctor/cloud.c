@@ -45,17 +45,18 @@ static const char *defect_of(const Hook *hook, const HookTemplate *template)
 
 static Finding *judge_once(const HookTemplate *template, const GPtrArray *found, const char *sudo)
 {
-    g_autofree char *path = finding_shell_word(template->path);
+    g_autofree char *path = template->path ? finding_shell_word(template->path) : NULL;
+    g_autofree char *create =
+        path ? g_strdup_printf("%s onehook create %s", sudo, path) : g_strdup("# install.sh registers it again");
     if (found->len == 0) {
-        g_autofree char *mend = g_strdup_printf("%s onehook create %s", sudo, path);
+        g_autofree char *mend = g_steal_pointer(&create);
         return finding_new(VERDICT_ERROR, mend, "the hook %s is not registered: its events are not seen",
                            template->name);
     }
     const Hook *hook = g_ptr_array_index(found, 0);
     const char *defect = defect_of(hook, template);
     if (defect) {
-        g_autofree char *mend = g_strdup_printf("%s onehook delete %" G_GUINT64_FORMAT "\n%s onehook create %s", sudo,
-                                                hook->id, sudo, path);
+        g_autofree char *mend = g_strdup_printf("%s onehook delete %" G_GUINT64_FORMAT "\n%s", sudo, hook->id, create);
         return finding_new(VERDICT_ERROR, mend, "the hook %s (%" G_GUINT64_FORMAT ") is not as it should be: %s: %s",
                            hook->name, hook->id, defect, hook->command);
     }

@@ -9,9 +9,10 @@
 
 #define HOOK_PREFIX "telemetry-" /* ours are named so */
 
-/* A template that is installed. */
+/* A hook that there should be. */
 typedef struct {
-    char *name, *command, *path;
+    char *name, *command; /* command: NULL: not known. Likewise the next */
+    char *path;           /* of its template */
 } HookTemplate;
 void hook_template_free(HookTemplate *template);
 

@@ -72,6 +72,7 @@ class Place:
         self.etc.mkdir(parents=True)
         (self.etc / "monitord.conf").write_text(MONITORD)
         (self.front.root / "VERSION").write_text("7.4.0\n")
+        shutil.copy(args.asan / "commands" / "one-telemetry", self.bin)
         for name, text in STUBS.items():
             self.stub(name, text)
         self.hooks()
@@ -102,8 +103,8 @@ class Place:
         for number in range(1, len(names) + 1):
             log = "".join((runs or {}).get(number, [run_record(0, 0)]))
             (self.bin / f"onehook.show.{number}").write_text(f"<HOOK><ID>{number}</ID><HOOKLOG>{log}</HOOKLOG></HOOK>")
-        templates = self.front.root / "hooks" / "telemetry" / "templates"
-        templates.mkdir(exist_ok=True)
+        templates = self.dir / "share" / "one-telemetry" / "hooks"
+        templates.mkdir(parents=True, exist_ok=True)
         for name in HOOKS:
             (templates / f"{name}.tmpl").write_text(f'NAME = telemetry-{name}\nTYPE = state\n# COMMAND = "no"\n'
                                                     'COMMAND = "telemetry/vm_event"\n')
@@ -129,7 +130,7 @@ class Place:
                     conf.write(text)
 
     def start(self, *options, env=None, user="root"):
-        program = args.asan / "commands" / "one-telemetry"
+        program = self.bin / "one-telemetry"
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": str(self.dir), **SANITIZERS, **(env or {})}
         return subprocess.run([program, "doctor", "--root", self.root, "--user", user, *options], env=environment,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
@@ -208,7 +209,7 @@ class Guests(RigCase, Doctor):
                             ("hosts", "kvm1 has version"), ("periods", "MONITOR_VM 30 s"), ("opennebula", "7.4.0")):
             found = [each for each in findings if each[:2] == ("ok", check) and re.search(text, each[3])]
             self.assertTrue(found, f"{check} {text}: {findings}")
-        self.assert_found(findings, "warning", "balloon", "2 of 2 guests say nothing of their memory.*one-79, one-82",
+        self.assert_found(findings, "warning", "balloon", "2 of 2 guests have no period for balloon statistics.*one-79, one-82",
                           r"virsh -c .* dommemstat one-79 --period 10 --live\n(.|\n)*stats period='10'")
         self.assertEqual({path: what for path, what in place.picture().items() if "telemetryd" not in path},
                          {path: what for path, what in before.items() if "telemetryd" not in path})
@@ -385,7 +386,7 @@ class Broken(Doctor):
         place.hooks(("running", "running"), {1: [run_record(3, 0), run_record(4, 1, "first\nno spool\n")], 2: []})
         (place.front.root / "hooks/telemetry/vm_event").chmod(0o644)
         findings = place.findings("--check", "hooks")
-        self.assert_found(findings, "error", "hooks", "telemetry-done is not registered", "onehook create .*/templates/done.tmpl")
+        self.assert_found(findings, "error", "hooks", "telemetry-done is not registered", "onehook create .*/one-telemetry/hooks/done.tmpl")
         self.assert_found(findings, "warning", "hooks", "telemetry-running is registered 2 times", "onehook delete 2")
         self.assert_found(findings, "error", "hooks", "1 of its last 2 runs .*the last one too: exit status 1: no spool",
                           "onehook retry 1 4")
