@@ -83,3 +83,14 @@ gint64 vm_document_time(const VmDocument *document, gint64 now_s)
     }
     return 0;
 }
+
+gint64 vm_document_latest(const VmDocument *document)
+{
+    const VmStamps *stamps = &document->stamps;
+    const gint64 all[] = {stamps->stime,  stamps->pstime, stamps->rstime, stamps->retime,
+                          stamps->estime, stamps->eetime, stamps->etime,  stamps->vm_etime};
+    gint64 latest = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(all); i++)
+        latest = MAX(latest, all[i]);
+    return latest;
+}

@@ -228,20 +228,41 @@ class Twice(EndpointCase):
         for _ in range(2):
             tree.tell(document(9, "POWEROFF", ended=stamp))
         self.assertEqual(self.points(server, 1), [("LCM_INIT", stamp * 10**9)])
-        tree.tell(document(9, "SHUTDOWN_POWEROFF"))
+        tree.tell(document(9, "SHUTDOWN_POWEROFF", stamp + 10))
         self.points(server, 2)
-        checksum, moment = kept.read_text().split()
+        checksum, moment, latest = kept.read_text().split()
         for moved, more in ((-3500, 0), (-3700, 1), (10, 1)):  # s; the last is of a clock that was set back since
-            kept.write_text(f"{checksum} {int(moment) + moved * 10**9}\n")
-            told = tree.tell(document(9, "SHUTDOWN_POWEROFF"))
+            kept.write_text(f"{checksum} {int(moment) + moved * 10**9} {latest}\n")
+            told = tree.tell(document(9, "SHUTDOWN_POWEROFF", stamp + 10))
             self.assertEqual((told.status, told.err), (0, ""))
         self.assertEqual(len(self.points(server, 5)), 5)  # that of an hour ago is one by itself
         kept.write_text("half a li")
-        self.assertEqual(tree.tell(document(9, "SHUTDOWN_POWEROFF")).status, 0)
+        self.assertEqual(tree.tell(document(9, "SHUTDOWN_POWEROFF", stamp + 10)).status, 0)
         before = now_ns()
         tree.tell(document(10, "POWEROFF", ended=stamp + 2 * 86400))
         told = [at for (_, at) in self.points(server, 7) if at > before - 10**9]
         self.assertTrue(told and all(at < now_ns() for at in told), told)
+
+    def test_old_one_without_a_time(self):
+        """vm_event: an old document that does not say when it was is not taken for news when it is tried again"""
+        server, sink = self.server()
+        tree = self.tree(sink)
+        began = int(time.time()) - 1000
+        back = document(9, "BACK", began)
+        tree.tell(document(9, "UNKNOWN", began))
+        tree.tell(document(9, "POWEROFF", began, began + 500))
+        told = tree.tell(back)
+        self.assertEqual((told.status, told.err), (0, ""), told)
+        self.assertEqual(told.out, "VM 9 web-9: ACTIVE/RUNNING on kvm1, is not queued: a later document of the VM was told "
+                                   "since, and this one does not say when it was\n")
+        tree.tell(document(9, "POWEROFF", began, began + 500))  # which says so
+        self.points(server, 2)
+        tree.tell(document(9, "RESUMED", began + 600))
+        tree.tell(document(9, "UNKNOWN", began + 600))
+        self.points(server, 4)
+        kept = tree.state / "events" / "9"
+        kept.write_text(" ".join([*kept.read_text().split()[:2], str(int(time.time()) + 5000)]) + "\n")  # a clock that was ahead
+        self.assertNotIn("not queued", tree.tell(document(9, "BACK", began + 600)).out)
 
     def test_state_that_cannot_be_kept(self):
         """vm_event: where the moment of an event can't be kept it is queued all the same, and that is said"""
