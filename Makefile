@@ -67,7 +67,7 @@ FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC  := $(wildcard tests/bench/*.c)
 CONF_PAGE  := share/man/one-telemetry.conf.5
 DASHBOARD  := share/grafana/one-telemetry.json
-UNIT       := share/systemd/one-telemetryd.service
+SERVICES   := $(wildcard share/systemd/*)
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
 PARTS      := $(wildcard share/install/*.sh)
@@ -254,8 +254,8 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR)
 	install -m 755 $(BUILD)/serve/telemetryd $(DESTDIR)$(SBINDIR)/telemetryd
-	sed 's|/usr/local/sbin|$(SBINDIR)|' $(UNIT) > $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
-	chmod 644 $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
+	for unit in $(SERVICES); do sed 's|/usr/local/sbin|$(SBINDIR)|' $$unit > $(DESTDIR)$(UNITDIR)/$${unit##*/} && \
+	  chmod 644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; done
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
 	install -d $(DESTDIR)$(DATADIR)/install $(DESTDIR)$(DATADIR)/systemd
@@ -264,7 +264,7 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	install -m 644 $(PARTS) $(DESTDIR)$(DATADIR)/install/
 	install -m 755 probes/chooser.sh $(DESTDIR)$(DATADIR)/install/chooser.sh
 	install -m 644 share/telemetry.conf $(DESTDIR)$(DATADIR)/telemetry.conf
-	install -m 644 $(UNIT) $(DESTDIR)$(DATADIR)/systemd/$(notdir $(UNIT))
+	install -m 644 $(SERVICES) $(DESTDIR)$(DATADIR)/systemd/
 # A configuration that somebody has written in is not ours to throw away.
 uninstall: ## take out what install put in; a configuration that was edited stays
 	$(Q)for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry; \
@@ -275,8 +275,9 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	for hook in $(notdir $(HOOKS)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
 	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
 	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
-	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
-	rm -f $(DESTDIR)$(SBINDIR)/one-telemetry-install $(foreach file,install.sh telemetry.conf systemd/$(notdir $(UNIT)) \
+	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd \
+	   $(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(SERVICES)))
+	rm -f $(DESTDIR)$(SBINDIR)/one-telemetry-install $(foreach file,install.sh telemetry.conf $(addprefix systemd/,$(notdir $(SERVICES))) \
 	   $(addprefix install/,$(notdir $(PARTS)) chooser.sh),$(DESTDIR)$(DATADIR)/$(file))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done

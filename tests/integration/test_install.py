@@ -13,7 +13,9 @@ import unittest
 from harness import ROOT, Case, args, main
 
 REMOTES = "var/lib/one/remotes"
-UNIT = "usr/local/lib/systemd/system/one-telemetryd.service"
+UNITS = "usr/local/lib/systemd/system"
+UNIT = f"{UNITS}/one-telemetryd.service"
+TIMER = f"{UNITS}/one-telemetry-forward.timer"
 # A machine of its own kind, as one is behind make install: the standard port is free, /etc/one is empty or not there.
 ALONE = 'ip link set lo up; [ ! -d /etc/one ] || mount -t tmpfs none /etc/one; cd /; exec setpriv --reuid "$0" --clear-groups "$@"'
 
@@ -39,10 +41,11 @@ class Install(Case):
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
         programs |= {"usr/local/sbin/telemetryd", "usr/local/bin/one-telemetry", f"{REMOTES}/hooks/telemetry/one-telemetry"}
         dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
-                     UNIT, *(f"usr/local/share/one-telemetry/hooks/{path.name}" for path in (ROOT / "hooks" / "templates").iterdir())}
+                     *(f"{UNITS}/{path.name}" for path in (ROOT / "share" / "systemd").iterdir()),
+                     *(f"usr/local/share/one-telemetry/hooks/{path.name}" for path in (ROOT / "hooks" / "templates").iterdir())}
         data = "usr/local/share/one-telemetry"
         programs |= {f"{data}/install.sh", f"{data}/install/chooser.sh", "usr/local/sbin/one-telemetry-install"}
-        installer = {f"{data}/telemetry.conf", f"{data}/systemd/one-telemetryd.service",
+        installer = {f"{data}/telemetry.conf", *(f"{data}/systemd/{path.name}" for path in (ROOT / "share" / "systemd").iterdir()),
                      *(f"{data}/install/{path.name}" for path in (ROOT / "share" / "install").iterdir())}
         self.assertEqual(self.found(), confs | programs | pages | docs | dashboard | installer)
         self.assertTrue(all(os.access(self.dest / path, os.X_OK) for path in programs))
@@ -108,12 +111,12 @@ class Install(Case):
 
     @unittest.skipUnless(shutil.which("systemd-analyze"), "there is no systemd-analyze")
     def test_unit_is_right(self):
-        """the unit as it is installed has nothing that systemd does not know, and its program is there"""
+        """the units as they are installed have nothing that systemd does not know, and their programs are there"""
         self.installed_unit()
         (self.dest / "bin").mkdir()
         shutil.copy("/bin/kill", self.dest / "bin")  # for ExecReload
         got = subprocess.run(["systemd-analyze", f"--root={self.dest}", "verify", "--recursive-errors=no", "--man=no",
-                              f"/{UNIT}"], capture_output=True, text=True, timeout=60, check=False)
+                              f"/{UNIT}", f"/{TIMER}"], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual((got.returncode, got.stdout + got.stderr), (0, ""))
 
 
