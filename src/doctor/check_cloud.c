@@ -237,10 +237,11 @@ typedef const char *SshWords[9];
 
 static GPtrArray *ask_hosts(const Facts *facts, const GPtrArray *hosts, guint n, SshWords *words, Command *commands)
 {
+    g_autofree char *tree = facts_remote_dir(facts), *question = host_question(tree);
     for (guint i = 0; i < n; i++) {
         const CloudHost *host = g_ptr_array_index(hosts, i);
         const char *const line[] = {"ssh", "-o",       "BatchMode=yes", "-o", "ConnectTimeout=5",
-                                    "--",  host->name, host_question,   NULL};
+                                    "--",  host->name, question,        NULL};
         memcpy(words[i], line, sizeof line);
         commands[i] = (Command){words[i], NULL, NULL, facts_limit_ms(facts, SSH_MS), ANSWER_MAX};
     }
@@ -284,7 +285,8 @@ void examine_hosts(const Facts *facts, Report *to)
     g_autofree Command *commands = g_new0(Command, MAX(asked, 1));
     report_doing(to, NULL, "the hosts do not answer");
     g_autoptr(GPtrArray) results = ask_hosts(facts, hosts, asked, words, commands);
-    HostFacts host = {.version = version, .sudo = sudo};
+    g_autofree char *tree = facts_remote_dir(facts);
+    HostFacts host = {.version = version, .sudo = sudo, .tree = tree};
     judge_answers(hosts, asked, commands, results, &host, to);
     if (hosts->len == 0)
         report(to, finding_ok("OpenNebula has no KVM host"));

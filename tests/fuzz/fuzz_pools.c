@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .asked = host_is_to_be_asked(host),
                                  .answer = host->im_mad,
                                  .version = "0.1.0",
-                                 .sudo = "sudo"};
+                                 .sudo = "sudo",
+                                 .tree = "/var/tmp/one"};
         g_autoptr(GPtrArray) findings = judge_host(&facts);
         g_assert_cmpuint(findings->len, >, 0);
     }

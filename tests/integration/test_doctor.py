@@ -3,6 +3,7 @@
 """one-telemetry doctor on a front-end and host of its own, with real guests, sinks and a telemetryd: what is right is said
 to be so; each thing that is broken on purpose is found, with what mends it; nothing is changed; what hangs is given up."""
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
@@ -10,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -129,11 +131,20 @@ class Place:
                 with open(tree.root / f"etc/im/{kind}-probes.d/telemetry.conf", "a", encoding="utf-8") as conf:
                     conf.write(text)
 
-    def start(self, *options, env=None, user="root"):
+    def begin(self, *options, env=None, user="root"):
         program = self.bin / "one-telemetry"
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": str(self.dir), **SANITIZERS, **(env or {})}
-        return subprocess.run([program, "doctor", "--root", self.root, "--user", user, *options], env=environment,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+        return subprocess.Popen([program, "doctor", "--root", self.root, "--user", user, *options], env=environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def start(self, *options, **more):
+        with self.begin(*options, **more) as run:
+            try:
+                out, err = run.communicate(timeout=RUN_SECONDS)
+            except BaseException:
+                run.kill()
+                raise
+            return subprocess.CompletedProcess(run.args, run.returncode, out, err)
 
     def findings(self, *options, **more):
         """[(status, check, place, text, mend)]"""
@@ -176,6 +187,14 @@ class Doctor(Case):
 
     def bad(self, findings):
         return sorted({(status, check) for status, check, *_ in findings if status in ("warning", "error")})
+
+    def serve(self, members):
+        """A server that answers as these members of its handler say: its URL."""
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Clock,), members))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return f"http://127.0.0.1:{server.server_port}"
 
     def sink(self, kind="influxdb1", **options):
         places = {"influxdb1": {"db": "one"}, "influxdb2": {"org": "ops", "bucket": "one"}, "telemetryd": {}}
@@ -286,6 +305,7 @@ class Broken(Doctor):
         hidden.chmod(0o755)
         place.front.probe.chmod(0o644)
         place.host.poll.chmod(0o644)
+        place.host.probes.chmod(0o777)
         qemu = place.host.root / "im/qemu-probes.d/vm/monitor/telemetry"
         qemu.write_bytes(qemu.read_bytes() + b"x")
         findings = place.findings("--check", "installed", "--check", "mode")
@@ -293,6 +313,7 @@ class Broken(Doctor):
                           r"rm /var/lib/one/remotes/.*telemetry.dpkg-old\n.*onehost sync --force")
         self.assert_found(findings, "error", "installed", r"\.poll\.rb\.swp is executed")
         self.assert_found(findings, "error", "installed", "may not be executed", f"chmod 755 {place.front.probe}", "front-end")
+        self.assert_found(findings, "error", "installed", "vm/monitor may be written by everybody", "chmod go-w .*vm/monitor", "host")
         self.assert_found(findings, "warning", "installed", "differ", "onehost sync --force", "host")
         self.assert_found(findings, "warning", "mode", "mode is beside, but .*poll.rb may not be executed", place="host")
         place.append("[probe]\nmode = replace\n")
@@ -329,15 +350,19 @@ class Broken(Doctor):
         servers = {kind: self.sink(kind, **({"token": "s3cret-t0ken"} if "token" in keys else {}))
                    for kind, keys in kinds.items()}
         denied = self.sink("influxdb2", token="another-t0ken")
-        clock = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Ahead", (Clock,), {"ahead": 30}))
-        threading.Thread(target=clock.serve_forever, daemon=True).start()
-        self.addCleanup(clock.server_close)
-        self.addCleanup(clock.shutdown)
+        clock = self.serve({"ahead": 30})
         text = "".join(f"[sink {kind}]\ntype = {kind}\nurl = {server.url}\n{kinds[kind]}" for kind, server in servers.items())
         text += f"[sink denied]\ntype = influxdb2\nurl = {denied.url}\n{kinds['influxdb2']}"
         text += "[sink absent]\nurl = http://127.0.0.1:9\ndatabase = one\n"
-        text += f"[sink clock]\ntype = victoriametrics\nurl = http://127.0.0.1:{clock.server_port}\n"
+        text += f"[sink clock]\ntype = victoriametrics\nurl = {clock}\n"
+        health = self.serve({"do_GET": lambda self: (self.send_response(
+            200 if (self.path, self.headers["Authorization"]) == ("/health", "Bearer s3cret-t0ken") else 401), self.end_headers())})
+        for name, file in (("three", token), ("without", None)):
+            text += f"[sink {name}]\ntype = influxdb3\nurl = {health}\ndatabase = one\n"
+            text += f"token_file = {file}\n" if file else ""
         findings = self.place(conf=text).findings("--host", "--check", "sinks")
+        self.assert_found(findings, "ok", "sinks", "^three: influxdb3 at .* takes what we send")
+        self.assert_found(findings, "error", "sinks", "^without: influxdb3 at .* refuses us: 401")
         for kind, server in servers.items():
             self.assert_found(findings, "ok", "sinks", f"^{kind}: {kind} at .* takes what we send")
             self.assertEqual(server.store.points, {}, kind)
@@ -369,6 +394,41 @@ class Broken(Doctor):
         findings = place.findings("--host", "--check", "spool")
         self.assert_found(findings, "error", "spool", "mode 0755: it has to be root's alone", f"chmod 700 {place.spool}")
         self.assert_found(findings, "error", "spool", "there is no forwarder", "onehost sync --force")
+
+    def test_killed(self):
+        """a check that dies says so, and no other is hurt; when the doctor is killed nothing of it goes on"""
+        place = self.place()
+        place.stub("onehost", "exec sleep 60\n")
+        for kill_all in (False, True):
+            with place.begin("--json", "--check", "hosts", "--check", "hooks") as doctor:
+                self.wait_for(lambda: self.below(doctor.pid, "sleep"), 20, "onehost is not called")
+                sleeping = self.below(doctor.pid, "sleep")
+                check = int(pathlib.Path(f"/proc/{sleeping[0]}/stat").read_text().rpartition(")")[2].split()[1])
+                os.kill(doctor.pid if kill_all else check, signal.SIGKILL)
+                out = doctor.communicate(timeout=20)[0]
+            self.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleeping), 5, "onehost goes on")
+            if not kill_all:
+                told = {each["check"]: each["text"] for each in json.loads(out)["findings"] if each["status"] == "error"}
+                self.assertEqual(list(told), ["hosts"])
+                self.assertRegex(told["hosts"], "onehost list -x does not answer: the check crashed with signal 9")
+
+    @staticmethod
+    def below(pid, name):
+        """Processes of that name that a process has started, directly or not."""
+        found, parents = [], {pid}
+        for entry in sorted((int(each) for each in os.listdir("/proc") if each.isdigit())):
+            with contextlib.suppress(OSError):
+                head, _, rest = pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")
+                if int(rest.split()[1]) in parents:
+                    parents.add(entry)
+                    found += [entry] if head.endswith(f"({name}") else []
+        return found
+
+    def wait_for(self, condition, seconds, complaint):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, complaint)
+            time.sleep(0.02)
 
     def test_periods(self):
         """OpenNebula's period against deadline and stale_after"""
@@ -420,6 +480,21 @@ class Broken(Doctor):
         self.assert_found(findings, "skipped", "hosts", "^off is disabled")
         self.assert_found(findings, "error", "hosts", "^library: the probe does not run there: .*libvirt.so.0", "ssh library ldd")
 
+    def test_probe(self):
+        """a probe that prints junk, fails, hangs, is of another version, or too old to be run without a trace"""
+        place = self.place()
+        for script, status, text, mend in (
+                ("echo junk", "error", "is no record, which puts the host into ERROR: line 1", "telemetry --dry-run kvm 0"),
+                ("echo 'no lib' >&2; exit 127", "error", "the probe failed: exit status 127: no lib", "telemetry --dry-run"),
+                ("sleep 60", "error", "the probe failed: not done within 1.6 s", "telemetry --dry-run"),
+                ("kill -SEGV $$", "error", "the probe failed: ended by signal 11", "telemetry --dry-run"),
+                ("[ $1 != --version ] || echo 'vm_monitor (one-telemetry) 0.0.9'", "warning", "has version 0.0.9, this program",
+                 "onehost sync"),
+                ("echo 'one-telemetry: Unknown option --dry-run; see --help' >&2", "warning", "older than this program", "onehost sync")):
+            with self.subTest(script):
+                place.host.probe.write_text(f"#!/bin/sh\n{script}\n")
+                self.assert_found(place.findings("--host", "--check", "run", "--timeout", "2"), status, "run", text, mend)
+
     def test_libvirt(self):
         """no libvirt: which, why, and how to start it; the probe beside poll.rb has nothing to say"""
         place = self.place("qemu:///system?socket=/nonexistent/sock")
@@ -436,12 +511,9 @@ class Broken(Doctor):
         (place.etc / "telemetry.conf").write_text("[server]\nport = 9\n")
         self.assert_found(place.findings("--check", "telemetryd"), "error", "telemetryd", "does not answer at http://127.0.0.1:9",
                           "journalctl")
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Other", (Clock,), {"do_GET": lambda self: (
-            self.send_response(200), self.end_headers(), self.wfile.write(b'{"status":"ok","version":"0.0.1"}'))}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        (place.etc / "telemetry.conf").write_text(f"[server]\nport = {server.server_port}\n")
+        url = self.serve({"do_GET": lambda self: (self.send_response(200), self.end_headers(),
+                                                  self.wfile.write(b'{"status":"ok","version":"0.0.1"}'))})
+        (place.etc / "telemetry.conf").write_text(f"[server]\nport = {url.rpartition(':')[2]}\n")
         self.assert_found(place.findings("--check", "telemetryd"), "warning", "telemetryd", "that runs is 0.0.1, this is",
                           "systemctl restart one-telemetryd")
 

@@ -240,7 +240,8 @@ static void test_hosts(void **state)
                        .begin_ns = at,
                        .end_ns = at + SECOND / 2,
                        .version = "0.1.0",
-                       .sudo = "S"};
+                       .sudo = "S",
+                       .tree = "/var/tmp/one"};
     g_autoptr(GPtrArray) well = judge_host(&facts);
     assert_int_equal(well->len, 1);
     check_one(well, 0, VERDICT_OK, "kvm1 has version 0.1.0", NULL);
