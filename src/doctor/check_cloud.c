@@ -2,7 +2,7 @@
  * OpenNebula's side, on the front-end: its hooks, its hosts. */
 #include "base/file.h"
 #include "doctor/checks.h"
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "doctor/command.h"
 #include "doctor/opennebula_conf.h"
 

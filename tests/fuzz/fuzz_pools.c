@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Any bytes as what OpenNebula's commands print with -x: read or refused with a reason; what is read can be judged. */
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  */
 #include "gather_helpers.h"
 
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "doctor/opennebula_conf.h"
 #include "doctor/pools.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "base/text.h"
 #include "doctor/judges.h"
 
