@@ -26,6 +26,7 @@ static void test_numbers(void **state)
         {"PROBES_PERIOD = [ SYNC_MONITOR_VM = 3, MONITOR_VM=33]", 33},
         {"# PROBES_PERIOD = [ MONITOR_VM = 30 ]", 0},
         {"X = \"# [\" PROBES_PERIOD = [ MONITOR_VM = 34 ]", 34},
+        {"X = \"a\" # PROBES_PERIOD = [ MONITOR_VM = 30 ]", 0},
         {"MONITOR_VM = 30", 0},
         {"OTHER = [ MONITOR_VM = 30 ]", 0},
         {"PROBES_PERIOD = [ MONITOR_VM = 0 ]", 0},
