@@ -5,6 +5,7 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 MANDIR   ?= $(PREFIX)/share/man
 DATADIR  ?= $(PREFIX)/share/one-telemetry
+BINDIR   ?= $(PREFIX)/bin
 SBINDIR  ?= $(PREFIX)/sbin
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 DOCDIR   ?= $(PREFIX)/share/doc/one-telemetry
@@ -57,6 +58,7 @@ ASSETS_C   := $(BUILD)/assets.c
 OTHERS_SRC := third_party/cjson/cJSON.c $(ASSETS_C) $(if $(findstring thread,$(SANITIZE)),tests/tsan/glib_locks.c)
 PROBE_SRC  := $(wildcard probes/*.c)
 HOOK_SRC   := $(wildcard hooks/*.c)
+COMMAND_SRC := commands/one_telemetry.c
 TEMPLATES  := $(wildcard hooks/templates/*.tmpl)
 TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
@@ -68,12 +70,14 @@ DASHBOARD  := share/grafana/one-telemetry.json
 UNIT       := share/systemd/one-telemetryd.service
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
-C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+PARTS      := $(wildcard share/install/*.sh)
+C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(COMMAND_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
 LIB    := $(BUILD)/libonetelemetry.a
 PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
 HOOKS  := $(HOOK_SRC:hooks/%.c=$(BUILD)/hooks/%)
+COMMAND := $(BUILD)/commands/one-telemetry
 DAEMON := $(patsubst src/serve/%.c,$(BUILD)/serve/%,$(wildcard $(DAEMON_SRC)))
 TOOLS  := $(TOOL_SRC:tools/%.c=$(BUILD)/tools/%)
 UNITS  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
@@ -83,12 +87,12 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(FUZZ_BUILD)/%)
 obj     = $(1:%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all help deps check check-unit check-golden check-fuzz check-integration check-web golden lint format demo demo-stop \
-        bench screenshots docs install uninstall dist clean programs
+        bench screenshots docs install uninstall dist deb clean programs
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: programs ## build the programs
-programs: $(PROBES) $(HOOKS) $(DAEMON) $(TOOLS)
+programs: $(PROBES) $(HOOKS) $(COMMAND) $(DAEMON) $(TOOLS)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -129,6 +133,11 @@ $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(PKG_LIBS) -lm
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
+
+$(COMMAND): $(call obj,$(COMMAND_SRC)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(CURL_LIBS) $(PKG_LIBS) -lm
@@ -237,6 +246,9 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR)/hooks $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
 	install -m 755 $(HOOKS) $(DESTDIR)$(REMOTES)/hooks/telemetry/
+	install -m 755 $(COMMAND) $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry
+	install -d $(DESTDIR)$(BINDIR)
+	install -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)/one-telemetry
 	install -m 644 $(TEMPLATES) $(DESTDIR)$(DATADIR)/hooks/
 	install -m 644 share/grafana/one-telemetry.json $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json
 	install -m 644 share/openapi.json $(DESTDIR)$(DATADIR)/openapi.json
@@ -246,19 +258,29 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	chmod 644 $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
+	install -d $(DESTDIR)$(DATADIR)/install $(DESTDIR)$(DATADIR)/systemd
+	install -m 755 install.sh $(DESTDIR)$(DATADIR)/install.sh
+	ln -sfr $(DESTDIR)$(DATADIR)/install.sh $(DESTDIR)$(SBINDIR)/one-telemetry-install
+	install -m 644 $(PARTS) $(DESTDIR)$(DATADIR)/install/
+	install -m 755 probes/chooser.sh $(DESTDIR)$(DATADIR)/install/chooser.sh
+	install -m 644 share/telemetry.conf $(DESTDIR)$(DATADIR)/telemetry.conf
+	install -m 644 $(UNIT) $(DESTDIR)$(DATADIR)/systemd/$(notdir $(UNIT))
 # A configuration that somebody has written in is not ours to throw away.
 uninstall: ## take out what install put in; a configuration that was edited stays
 	$(Q)for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry; \
 	  conf=$(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf; \
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
+	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry $(DESTDIR)$(BINDIR)/one-telemetry
 	for hook in $(notdir $(HOOKS)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
 	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
 	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
+	rm -f $(DESTDIR)$(SBINDIR)/one-telemetry-install $(foreach file,install.sh telemetry.conf systemd/$(notdir $(UNIT)) \
+	   $(addprefix install/,$(notdir $(PARTS)) chooser.sh),$(DESTDIR)$(DATADIR)/$(file))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
-	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/hooks $(DATADIR) $(DOCDIR); do \
+	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/hooks $(DATADIR)/install $(DATADIR)/systemd $(DATADIR) $(DOCDIR); do \
 	  [ ! -d $(DESTDIR)$$dir ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir || exit 1; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
@@ -266,7 +288,10 @@ dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
 	git archive --prefix=one-telemetry-$(VERSION)/ -o build/one-telemetry-$(VERSION).tar.gz HEAD
 	@echo build/one-telemetry-$(VERSION).tar.gz
 
+deb: ## Debian packages of the tree as it stands, for front-end and hosts, into build/deb
+	$(Q)sh tools/deb.sh $(VERSION) $(BUILD)/deb
+
 clean: ## remove build/
 	rm -rf build $(filter-out / . ..,$(BUILD))
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)

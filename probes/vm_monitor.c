@@ -44,7 +44,7 @@ static const char *const format_names[] = {"one", "line", "json", "prometheus", 
 typedef struct {
     char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
     char **replay, **positional;
-    gboolean spool, dump_config, version;
+    gboolean spool, dry_run, dump_config, version;
     int format;
     bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
 } Arguments;
@@ -83,6 +83,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
         return usage(error, "--spool and --replay do not go together");
+    if (arguments->dry_run && (arguments->spool || arguments->record || arguments->replay))
+        return usage(error, "--dry-run goes with none of --spool, --record, --replay");
     return true;
 }
 
@@ -108,6 +110,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "FILE"},
         {"spool", 0, 0, G_OPTION_ARG_NONE, &arguments->spool,
          "queue the sample for the configured sinks and start the forwarder, as when OpenNebula calls", NULL},
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
+         "print what would be sent, and leave no trace: the sample is not kept, nothing is queued or started", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
@@ -236,10 +240,11 @@ static void set_neighbours(const Probe *probe, OneOptions *options)
     options->reserve_per_vm = set >= 0 ? (gsize)set : least + (forecast ? ONE_RESERVE_FORECAST - ONE_RESERVE_POLL : 0);
 }
 
+/* `always`: not only when it begins. */
 static void report_message(const Sample *now, const Sample *previous, const OneOptions *options,
-                           const OneReport *report)
+                           const OneReport *report, bool always)
 {
-    bool remind = now->cycle % LOG_REMIND_CYCLES == 0;
+    bool remind = now->cycle % LOG_REMIND_CYCLES == 0 || always;
     bool changed = report->tier != (previous ? previous->sent_tier : options->detail);
     if (report->vms_left_out && remind)
         log_warning("OpenNebula's message has room for %u of %u VMs at a time; each gets its turn. Its limit is "
@@ -268,7 +273,7 @@ static GString *encode_records(const Probe *probe, Sample *now, const Sample *pr
     row_set_u64(now->row, METRIC_HOST_DROPPED_KEYS, report.dropped_keys);
     row_set_u64(now->row, METRIC_HOST_MESSAGE_BYTES, report.message_bytes);
     row_set_text(now->row, METRIC_HOST_VERSION, ONE_TELEMETRY_VERSION);
-    report_message(now, previous, &options, &report);
+    report_message(now, previous, &options, &report, probe->arguments.dry_run);
     one_report_clear(&report);
     return text;
 }
@@ -317,7 +322,7 @@ static bool print(const Probe *probe, const GString *text, GError **error)
 static bool must_spool(const Probe *probe)
 {
     const Arguments *arguments = &probe->arguments;
-    bool leaves = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE;
+    bool leaves = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE || arguments->dry_run;
     return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE && !leaves);
 }
 
@@ -408,7 +413,9 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
         show_sinks(probe, now);
     bool printed = encode_and_print(probe, now, previous, error);
     g_autoptr(Spooling) spooling = must_spool(probe) ? spool(probe, now, previous) : NULL;
-    bool done = keep(probe, now, complaint, printed ? error : NULL) && printed;
+    bool done = printed && probe->arguments.dry_run;
+    if (!probe->arguments.dry_run)
+        done = keep(probe, now, complaint, printed ? error : NULL) && printed;
     if (spooling)
         start_forwarder(spooling);
     if (done)
@@ -423,7 +430,7 @@ static int run_and_report(const Probe *probe)
     bool done = run(probe, &abandoned, &error);
     if (!done) {
         log_error("%s", error->message);
-        if (probe->arguments.by_opennebula)
+        if (probe->arguments.by_opennebula && !probe->arguments.dry_run)
             fprintf(stderr, "one-telemetry: %s\n", error->message);
     }
     int status = done || must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED;
@@ -462,7 +469,8 @@ static int start(Probe *probe, int argc, char **argv)
     if (probe->arguments.by_opennebula) /* what is known so far; again below */
         guard(probe);
     bool loaded = load_config(probe, &error);
-    LogTarget target = probe->arguments.by_opennebula ? LOG_TO_SYSLOG : LOG_TO_STDERR;
+    bool to_syslog = probe->arguments.by_opennebula && !probe->arguments.dry_run;
+    LogTarget target = to_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR;
     log_init("vm_monitor", target, (LogLevel)config_integer(probe->config, CONFIG_log_level));
     if (!loaded)
         return refuse(probe, error);

@@ -33,23 +33,25 @@ may_include deliver "base|deliver|encode"
 may_include probe "base|model|gather|encode|deliver|probe"
 may_include store "base|model|encode|store"
 may_include serve "base|model|gather|encode|deliver|probe|store|serve"
+may_include doctor "base|model|gather|encode|deliver|probe|doctor"
 
 # One file includes each outside library's header.
 only_in() { # HEADER FILE
-  grep -rlE "#include <$1" src probes hooks 2>/dev/null | grep -vE "^($2)\$" && complain "<$1...> belongs into $2 only"
+  grep -rlE "#include <$1" src probes hooks commands 2>/dev/null | grep -vE "^($2)\$" && complain "<$1...> belongs into $2 only"
 }
 only_in 'libvirt/' 'src/gather/libvirt\.c'
 only_in 'libxml/' 'src/gather/xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
 only_in 'sqlite3' 'src/store/history[_a-z]*\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'
-only_in 'cJSON' 'src/deliver/answer\.c|src/serve/influx_query\.c'
+only_in 'cJSON' 'src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
 
-shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*.sh .ci/run || complain "shellcheck"
+shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*.sh .ci/run debian/*.postinst debian/*.prerm \
+  debian/*.postrm || complain "shellcheck"
 for page in share/man/*.[158]; do
   mandoc -Tlint -Wwarning "$page" || complain "mandoc $page"
 done
-grep -rnE '\b(TODO|FIXME)\b' src probes hooks tests tools share 2>/dev/null | grep -v '^tests/lint.sh' && complain "open ends"
+grep -rnE '\b(TODO|FIXME)\b' src probes hooks commands tests tools share 2>/dev/null | grep -v '^tests/lint.sh' && complain "open ends"
 
 [ "$failed" = 0 ] && echo "lint: clean"
 exit "$failed"

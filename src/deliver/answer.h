@@ -21,6 +21,7 @@ typedef struct {
     long status;        /* HTTP's */
     char *retry_after;  /* header's text; NULL: none. Likewise the next */
     char *influx_error; /* X-Influxdb-Error */
+    char *date;         /* the server's clock, in full seconds */
     GString *body;      /* at most SINK_ANSWER_MAX bytes of it */
 } SinkReply;
 

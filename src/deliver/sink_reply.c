@@ -14,6 +14,7 @@ void sink_reply_free(SinkReply *reply)
     g_free(reply->problem);
     g_free(reply->retry_after);
     g_free(reply->influx_error);
+    g_free(reply->date);
     if (reply->body)
         g_string_free(reply->body, TRUE);
     g_free(reply);
@@ -78,6 +79,7 @@ void sink_incoming_header(SinkIncoming *incoming, const char *line, gsize length
         incoming->seen_end = incoming->seen_status && reply->status > STATUS_CONTINUE_MAX;
     keep_header(&reply->retry_after, text, "Retry-After");
     keep_header(&reply->influx_error, text, "X-Influxdb-Error");
+    keep_header(&reply->date, text, "Date");
 
     g_autofree char *content_length = value_of(text, "Content-Length", NULL);
     if (content_length && reply->status == STATUS_NO_CONTENT && strcmp(content_length, "0") != 0)
@@ -92,7 +94,7 @@ void sink_incoming_body(SinkIncoming *incoming, const char *data, gsize length)
 
 void sink_reply_mask(SinkReply *reply, const char *secret)
 {
-    char *const texts[] = {reply->problem, reply->retry_after, reply->influx_error};
+    char *const texts[] = {reply->problem, reply->retry_after, reply->influx_error, reply->date};
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         sink_secret_mask(texts[i], texts[i] ? strlen(texts[i]) : 0, secret);
     sink_secret_mask(reply->body->str, reply->body->len, secret);

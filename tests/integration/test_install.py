@@ -37,10 +37,14 @@ class Install(Case):
                     *(f"{REMOTES}/im/{tree}-probes.d/vm/monitor/telemetry" for tree in ("kvm", "qemu"))}
         pages = {f"usr/local/share/man/man{path.suffix[1:]}/{path.name}" for path in (ROOT / "share" / "man").iterdir()}
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-        programs.add("usr/local/sbin/telemetryd")
+        programs |= {"usr/local/sbin/telemetryd", "usr/local/bin/one-telemetry", f"{REMOTES}/hooks/telemetry/one-telemetry"}
         dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
                      UNIT, *(f"usr/local/share/one-telemetry/hooks/{path.name}" for path in (ROOT / "hooks" / "templates").iterdir())}
-        self.assertEqual(self.found(), confs | programs | pages | docs | dashboard)
+        data = "usr/local/share/one-telemetry"
+        programs |= {f"{data}/install.sh", f"{data}/install/chooser.sh", "usr/local/sbin/one-telemetry-install"}
+        installer = {f"{data}/telemetry.conf", f"{data}/systemd/one-telemetryd.service",
+                     *(f"{data}/install/{path.name}" for path in (ROOT / "share" / "install").iterdir())}
+        self.assertEqual(self.found(), confs | programs | pages | docs | dashboard | installer)
         self.assertTrue(all(os.access(self.dest / path, os.X_OK) for path in programs))
         for path in pages:
             for named in re.findall(r"share/doc/one-telemetry/\S+\.md", (self.dest / path).read_text()):

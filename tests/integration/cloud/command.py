@@ -13,7 +13,7 @@ import cli  # noqa: E402
 from store import Store  # noqa: E402
 
 MODULES = {"onehook": "onehook", "onehost": "onehost", "onevm": "onevm", "onezone": "onezone", "oneuser": "onezone",
-           "oned": "onezone", "ssh": "remote", "scp": "remote", "one-receive": "remote", "systemctl": "services"}
+           "oned": "onezone", "ssh": "remote", "scp": "remote", "one-receive": "tree", "systemctl": "services"}
 
 
 def main(words):

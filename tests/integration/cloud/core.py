@@ -83,7 +83,8 @@ class Host:
         texts = {"poll.out": "".join(_poll(vm) for vm in sorted(vms)), "node.xml": _node(vms),
                  "state.out": "".join(f'VM = [ ID="{vm}", DEPLOY_ID="{_uuid(text)}", STATE="RUNNING" ]\n'
                                       for vm, text in sorted(vms.items())),
-                 "system.out": f'HYPERVISOR=kvm\nHOSTNAME="{self.name}"\nARCH="{self.architecture}"\nTOTALCPU=400\nTOTALMEMORY=8388608\n',
+                 "system.out": f'HYPERVISOR=kvm\nHOSTNAME="{self.name}"\nARCH="{self.architecture}"\nTOTALCPU=400\n'
+                               "TOTALMEMORY=8388608\n",
                  "usage.out": "USEDMEMORY=1048576\nFREEMEMORY=7340032\nUSEDCPU=4\nFREECPU=396\n"}
         for name, text in texts.items():
             new = database / f".{name}"
@@ -184,7 +185,8 @@ class Cloud:
     def _connect(self, machine):
         number_ = len(self.fronts) + len(self.hosts) + 1
         machine.address = f"{NETWORK}.{number_ + 10}"
-        self._ip(self.wire, f"link add m{number_} type veth peer name eth0 netns {machine.pid}", f"link set m{number_} master br0 up")
+        self._ip(self.wire, f"link add m{number_} type veth peer name eth0 netns {machine.pid}",
+                 f"link set m{number_} master br0 up")
         self._ip(machine, "link set lo up", f"address add {machine.address}/24 dev eth0", "link set eth0 up")
 
     @staticmethod
@@ -197,22 +199,21 @@ class Cloud:
             made = take_id(state, "hosts")
             state["hosts"][str(made)] = {"ID": made, "NAME": name, "STATE": number(HOST_STATES, "MONITORED"),
                                          "TEMPLATE": {"ARCH": os.uname().machine, "HYPERVISOR": "kvm", "VERSION": "7.4.0"}}
-        machine = self._machine(name, binds=binds)
+        machine = self.fronts.get(name) or self._machine(name, binds=binds)
         layout.host(machine)
         self.hosts[name] = self.machines[name] = Host(self, name, made, machine)
-        if self.plain:
-            return
-        machine.write("/etc/hostname", name + "\n", user="root")
 
     def _name_all(self):
-        """Each machine knows the others by name; a host has the tree, as after it was added to OpenNebula."""
-        lines = ["127.0.0.1 localhost", f"{self.floating} one-floating" if self.floating else "", *(f"{machine.address} {machine.name}" for machine in self.every_machine())]
+        """Each machine knows the others by name."""
+        lines = ["127.0.0.1 localhost", *(f"{machine.address} {machine.name}" for machine in self.every_machine())]
+        if self.floating:
+            lines.append(f"{self.floating} one-floating")
         for machine in self.every_machine():
             if not self.plain:
                 machine.write("/etc/hosts", "\n".join(lines) + "\n", user="root")
 
     def every_machine(self):
-        return [*self.fronts.values(), *(host.machine for host in self.hosts.values())]
+        return [*self.fronts.values(), *(host.machine for host in self.hosts.values() if host.name not in self.fronts)]
 
     @property
     def front(self):

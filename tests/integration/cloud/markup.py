@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenNebula's XML: two blanks a level, templates' values in CDATA, no declaration, no newline at the end."""
 import xml.etree.ElementTree as ET
-from xml.sax.saxutils import escape
 
 QUOTED_BELOW = ("TEMPLATE", "USER_TEMPLATE", "MONITORING")  # whose leaves are CDATA
 QUOTED = ("VM_MAD", "TM_MAD", "IM_MAD", "LOGO")
@@ -35,7 +34,11 @@ def render(node, depth=0, quoted=False):
         return f"{indent}<{node.tag}/>"
     if quoted or node.tag in QUOTED:
         return f"{indent}<{node.tag}><![CDATA[{text.replace(']]>', ']]]]><![CDATA[>')}]]></{node.tag}>"
-    return f"{indent}<{node.tag}>{escape(text)}</{node.tag}>"
+    return f"{indent}<{node.tag}>{_escape(text)}</{node.tag}>"
+
+
+def _escape(text):
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def parse(text):

@@ -89,7 +89,8 @@ class Monitord:
         try:
             pairs = template.parse(text)
         except template.SyntaxFault as fault:
-            self.note(f"Error parsing {'VM ' if vms else ''}monitoring template for host {host}\nMessage: {text}\nError: {fault}")
+            self.note(f"Error parsing {'VM ' if vms else ''}monitoring template for host {host}\nMessage: {text}\n"
+                      f"Error: {fault}")
             self.fail(host, "Error parsing monitor information")
             return
         getattr(self, f"_{kind.lower()}")(host, stamp, pairs)

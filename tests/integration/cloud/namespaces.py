@@ -58,15 +58,17 @@ def main(directory, name, empty, binds):
 def make_devices(dev):
     """A /dev with what programs need, and room for a log of its own."""
     mount("tmpfs", dev, "tmpfs", data="mode=0755,size=16m")
-    for name in NODES:
+    for name in filter(lambda name: os.path.exists(f"/dev/{name}"), NODES):
         with open(f"{dev}/{name}", "wb"):
             pass
         mount(f"/dev/{name}", f"{dev}/{name}", flags=MS_BIND)
     for name in ("shm", "pts"):
         os.mkdir(f"{dev}/{name}")
     os.chmod(f"{dev}/shm", 0o1777)
-    mount("/dev/pts", f"{dev}/pts", flags=MS_BIND)
-    for name, target in (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+    if os.path.ismount("/dev/pts"):
+        mount("/dev/pts", f"{dev}/pts", flags=MS_BIND)
+    for name, target in (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"),
+                         ("stderr", "fd/2")):
         os.symlink(target, f"{dev}/{name}")
 
 

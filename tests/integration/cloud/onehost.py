@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """onehost: the hosts, and how the remotes tree gets onto them."""
-import io
-import os
 import re
-import tarfile
 import threading
 
 import cli
 import markup
 import remote
+import tree
 from cli import Failure
 from names import HOST_SHORT, HOST_STATES, number
 
@@ -67,31 +65,6 @@ def show(context, words):
          "", "MONITORING INFORMATION", *(f'{name}="{value}"' for name, value in sorted(host["TEMPLATE"].items()))]))
 
 
-# ---- the tree ------------------------------------------------------------------------------------------
-
-
-def pack(tree):
-    """The tree as tar, links as the files they lead to; and what could not be read, as the copying program says it."""
-    out, faults = io.BytesIO(), []
-    with tarfile.open(fileobj=out, mode="w", dereference=True) as tar:
-        def add(path, name):
-            try:
-                if os.path.isdir(path):
-                    entries = sorted(os.listdir(path))
-                    tar.add(path, name, recursive=False)
-                    for entry in entries:
-                        add(os.path.join(path, entry), f"{name}/{entry}")
-                else:
-                    with open(path, "rb") as file:  # asked first: half an entry would spoil the rest
-                        info = tar.gettarinfo(path, name)
-                        info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.fstat(file.fileno()).st_size
-                        tar.addfile(info, file)
-            except OSError as error:
-                faults.append(f'rsync: [sender] send_files failed to open "{path}": {error.strerror} ({error.errno})')
-        add(str(tree), ".")
-    return out.getvalue(), faults
-
-
 def _send(context, host, packed, faults):
     """To one host; the messages of what went wrong."""
     made = remote.capture(context, {"op": "ssh", "host": host["NAME"], "command": f"mkdir -p {TARGET}"})
@@ -147,7 +120,7 @@ def sync(context, words):
 
 
 def _send_all(context, queue, remotes, version):
-    packed, faults = pack(remotes)
+    packed, faults = tree.pack(remotes)
     results = {}
 
     def send(host):

@@ -5,10 +5,8 @@ import json
 import os
 import pathlib
 import shlex
-import shutil
 import socket
 import sys
-import tarfile
 import threading
 
 from cli import Failure
@@ -77,7 +75,8 @@ def ssh(context, words):
     user, _, host = words[0].rpartition("@")
     user = dict(opts).get("-l", user)
     stdin = os.open("/dev/null", os.O_RDONLY) if ("-n", "") in opts else 0
-    answer = call(context, {"op": "ssh", "host": host, "user": user, "command": " ".join(words[1:]) or "sh"}, (stdin, 1, 2))
+    request = {"op": "ssh", "host": host, "user": user, "command": " ".join(words[1:]) or "sh"}
+    answer = call(context, request, (stdin, 1, 2))
     complain(answer.get("say"))
     return answer["status"]
 
@@ -105,16 +104,17 @@ def _put(context, source, user_host, path, recursive):
         if not recursive:
             complain(f"{source}: not a regular file")
             return 1
-        from onehost import pack
+        from tree import pack
         packed, faults = pack(source)
         target = path.rstrip("/") + "/" + os.path.basename(source.rstrip("/")) if path.endswith("/") else path
-        status, _, err = capture(context, {"op": "receive", "host": host, "user": user, "target": target, "keep": True}, packed)
+        request = {"op": "receive", "host": host, "user": user, "target": target, "keep": True}
+        status, _, err = capture(context, request, packed)
         complain("\n".join([*faults, err]))
         return 1 if faults else min(status, 1) if status != 255 else 255
     mode = oct(os.stat(source).st_mode & 0o777)[2:]
     name = shlex.quote(path or ".")
-    command = (f"t={name}; case $t in '~/'*) t=$HOME/${{t#'~/'}} ;; esac; [ -d \"$t\" ] && t=$t/{shlex.quote(os.path.basename(source))}; "
-               f"cat > \"$t\" && chmod {mode} \"$t\"")
+    command = (f"t={name}; case $t in '~/'*) t=$HOME/${{t#'~/'}} ;; esac; "
+               f'[ -d "$t" ] && t=$t/{shlex.quote(os.path.basename(source))}; cat > "$t" && chmod {mode} "$t"')
     status, _, err = capture(context, {"op": "ssh", "host": host, "user": user, "command": command},
                              pathlib.Path(source).read_bytes())
     complain(err)
@@ -131,54 +131,3 @@ def _fetch(context, source, target):
                       (0, file.fileno(), 2))
     complain(answer.get("say"))
     return answer["status"]
-
-
-# ---- on the host ---------------------------------------------------------------------------------------
-
-
-def one_receive(context, words):
-    """one-receive TARGET [--keep]: the tree on standard input takes the place of what is below TARGET. --keep: what is not
-    in it stays. A file is written beside and renamed: one that runs is not disturbed."""
-    top = pathlib.Path(context.root + words[0])
-    there, status = {"."}, 0
-    try:
-        with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as tar:
-            for info in tar:
-                there.add(os.path.normpath(info.name))
-                _place(tar, info, top / info.name)
-    except (OSError, tarfile.TarError) as error:
-        complain(f"rsync: [receiver] {error}")
-        status = 23
-    if "--keep" not in words and not status:
-        status = _prune(top, there)
-    return status
-
-
-def _place(tar, info, path):
-    if info.isdir():
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            path.unlink()
-        path.mkdir(exist_ok=True, parents=True)
-        path.chmod(info.mode | 0o700)
-        return
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    new = path.with_name(f".{path.name}.new")
-    with tar.extractfile(info) as source, open(new, "wb") as file:
-        shutil.copyfileobj(source, file)
-    os.chmod(new, info.mode)
-    os.utime(new, (info.mtime, info.mtime))
-    os.replace(new, path)
-
-
-def _prune(top, there):
-    try:
-        for directory, names, files in os.walk(top, topdown=False):
-            for name in names + files:
-                path = os.path.join(directory, name)
-                if os.path.relpath(path, top) not in there:
-                    os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-    except OSError as error:
-        complain(f"rsync: [receiver] delete_file: {error}")
-        return 23
-    return 0

@@ -19,8 +19,9 @@ def systemctl(context, words):
     if "version" in opts:
         print("systemd 252 (252-stand-in)")
         return 0
-    answer = remote.call(context, {"op": "service", "words": words, "now": "now" in opts, "quiet": bool({"q", "quiet"} & set(opts)),
-                                   "property": opts.get("p", opts.get("property")), "value": "value" in opts})
+    answer = remote.call(context, {
+        "op": "service", "words": words, "now": "now" in opts, "quiet": bool({"q", "quiet"} & set(opts)),
+        "property": opts.get("p", opts.get("property")), "value": "value" in opts})
     if answer.get("out"):
         print(answer["out"])
     remote.complain(answer.get("say"))

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 import pathlib
 
 EMPTY = {
@@ -47,8 +46,6 @@ class Store:
             with open(self.file, "r+", encoding="utf-8") as file:  # in place: any user of the commands writes it
                 file.write(json.dumps(state))
                 file.truncate()
-                file.flush()
-                os.fsync(file.fileno())
 
 
 def take_id(state, kind):

@@ -44,6 +44,12 @@ class _Unit:
         return self.process is not None and self.process.poll() is None
 
 
+def _links(machine, name):
+    """What enables a unit. The links lead to where only the machine's own programs find something."""
+    found = [wants / name for wants in machine.path("/etc/systemd/system").glob("*.wants")]
+    return [link for link in found if link.is_symlink()]
+
+
 class Units:
     def __init__(self, cloud):
         self.cloud, self.units = cloud, {}
@@ -70,13 +76,13 @@ class Units:
         if verb == "is-system-running":
             return {"status": 0, "out": "running"}
         answers = [self._one(machine, verb, name, request) for name in names]
-        return {"status": max((each[0] for each in answers), default=0), "out": "\n".join(each[1] for each in answers if each[1]),
+        return {"status": max((each[0] for each in answers), default=0),
+                "out": "\n".join(each[1] for each in answers if each[1]),
                 "say": "\n".join(each[2] for each in answers if each[2])}
 
     def _caller(self, pid):
         space = os.readlink(f"/proc/{pid}/ns/mnt")
-        return next((machine for machine in self.cloud.every_machine()
-                     if getattr(machine, "pid", None) and os.readlink(f"/proc/{machine.pid}/ns/mnt") == space), self.cloud.front)
+        return next(machine for machine in self.cloud.every_machine() if os.readlink(f"/proc/{machine.pid}/ns/mnt") == space)
 
     def unit(self, machine, name):
         """A unit that is there; None otherwise."""
@@ -98,9 +104,10 @@ class Units:
             active = bool(unit and unit.is_active())
             return (0 if active else 3), "" if quiet else ("active" if active else "inactive"), ""
         if verb == "is-enabled":
-            enabled = bool(self._links(machine, name))
+            enabled = bool(_links(machine, name))
             word = "enabled" if enabled else "disabled"
-            return (0 if enabled else 1), "" if quiet or not unit else word, "" if unit else f"Failed to get unit file state for {name}"
+            says = "" if unit else f"Failed to get unit file state for {name}: No such file or directory"
+            return (0 if enabled else 1), "" if quiet or not unit else word, says
         if verb == "disable":
             return self._disable(machine, unit, name, request["now"])
         if verb in ("reset-failed", "mask", "unmask"):
@@ -130,7 +137,8 @@ class Units:
         elif verb == "reload":
             return self._reload(unit)
         elif verb == "status":
-            return (0 if unit.is_active() else 3), f"{unit.name}\n   Active: {'active (running)' if unit.is_active() else 'inactive'}", ""
+            word = "active (running)" if unit.is_active() else "inactive (dead)"
+            return (0 if unit.is_active() else 3), f"{unit.name}\n   Active: {word}", ""
         elif verb == "show":
             return 0, self._show(unit, request), ""
         elif verb == "cat":
@@ -144,14 +152,8 @@ class Units:
         names = request["property"].split(",") if request["property"] else list(values)
         return "\n".join(values.get(name, "") if request["value"] else f"{name}={values.get(name, '')}" for name in names)
 
-    @staticmethod
-    def _links(machine, name):
-        """What they lead to is there on the machine, and not here."""
-        wants = machine.path("/etc/systemd/system").glob("*.wants")
-        return [each / name for each in wants if os.path.lexists(each / name)]
-
     def _disable(self, machine, unit, name, now):
-        for link in self._links(machine, name):
+        for link in _links(machine, name):
             link.unlink()
         if now and unit:
             self._stop(unit)
@@ -172,8 +174,8 @@ class Units:
         os.chmod(machine.path(path), 0o777)
         with notify, open(unit.log, "ab") as log:
             words = shlex.split(self._command(unit))
-            unit.process = machine.popen(*words, user=user, env={"NOTIFY_SOCKET": path, **env}, cwd="/", stdin=subprocess.DEVNULL,
-                                         stdout=log, stderr=log, start_new_session=True)
+            unit.process = machine.popen(*words, user=user, env={"NOTIFY_SOCKET": path, **env}, cwd="/",
+                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if unit.get("Type") == "notify" and not self._ready(unit, notify):
                 return 1, "", (f"Job for {unit.name} failed because the control process exited with error code.\n"
                                f"See \"systemctl status {unit.name}\" and \"journalctl -xeu {unit.name}\" for details.")

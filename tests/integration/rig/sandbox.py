@@ -15,7 +15,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 PR_SET_CHILD_SUBREAPER = 36
 BRIDGE = "onebr0"
-QEMU_USER = "libvirt-qemu"                           # Debian's, user and group
+ACCOUNTS = (("libvirt-qemu", 64055), ("oneadmin", 9869))  # Debian's and OpenNebula's, users and groups
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,18 +94,25 @@ def _copy_entry(entry, to):
 
 def _account(layout):
     """libvirtd looks up the user and group it was built for, though its configuration names others, and does
-    not start without them. The package that makes them need not be installed, so here they exist."""
-    for look_up, path, line in ((pwd.getpwnam, "/etc/passwd", "{0}:x:64055:64055::/nonexistent:/usr/sbin/nologin"),
-                                (grp.getgrnam, "/etc/group", "{0}:x:64055:")):
-        try:
-            look_up(QEMU_USER)
-        except KeyError:
+    not start without them; and the user of who connects, which is oneadmin where OpenNebula calls. The packages
+    that make them need not be installed, so here they exist."""
+    for look_up, path, line in ((pwd.getpwnam, "/etc/passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin"),
+                                (grp.getgrnam, "/etc/group", "{0}:x:{1}:")):
+        missing = [account for account in ACCOUNTS if not _is_known(look_up, account)]
+        if missing:
             copy = layout.ns / os.path.basename(path)
             with open(path, encoding="utf-8", errors="surrogateescape") as f:
                 text = f.read()
-            copy.write_text(text.rstrip("\n") + "\n" + line.format(QEMU_USER) + "\n",
+            copy.write_text(text.rstrip("\n") + "\n" + "".join(line.format(*account) + "\n" for account in missing),
                             encoding="utf-8", errors="surrogateescape")
             _mount(copy, path, flags=MS_BIND)
+
+
+def _is_known(look_up, account):
+    try:
+        return bool(look_up(account[0]))
+    except KeyError:
+        return False
 
 
 def _network():
