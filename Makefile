@@ -70,6 +70,7 @@ DASHBOARD  := share/grafana/one-telemetry.json
 UNIT       := share/systemd/one-telemetryd.service
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
+PARTS      := $(wildcard share/install/*.sh)
 C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(COMMAND_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
@@ -86,7 +87,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(FUZZ_BUILD)/%)
 obj     = $(1:%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all help deps check check-unit check-golden check-fuzz check-integration check-web golden lint format demo demo-stop \
-        bench screenshots docs install uninstall dist clean programs
+        bench screenshots docs install uninstall dist deb clean programs
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -257,6 +258,13 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	chmod 644 $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
 	for page in $(MAN_SRC); do s=$${page##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
+	install -d $(DESTDIR)$(DATADIR)/install $(DESTDIR)$(DATADIR)/systemd
+	install -m 755 install.sh $(DESTDIR)$(DATADIR)/install.sh
+	ln -sfr $(DESTDIR)$(DATADIR)/install.sh $(DESTDIR)$(SBINDIR)/one-telemetry-install
+	install -m 644 $(PARTS) $(DESTDIR)$(DATADIR)/install/
+	install -m 755 probes/chooser.sh $(DESTDIR)$(DATADIR)/install/chooser.sh
+	install -m 644 share/telemetry.conf $(DESTDIR)$(DATADIR)/telemetry.conf
+	install -m 644 $(UNIT) $(DESTDIR)$(DATADIR)/systemd/$(notdir $(UNIT))
 # A configuration that somebody has written in is not ours to throw away.
 uninstall: ## take out what install put in; a configuration that was edited stays
 	$(Q)for tree in kvm qemu; do rm -f $(DESTDIR)$(REMOTES)/im/$$tree-probes.d/vm/monitor/telemetry; \
@@ -268,9 +276,11 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
 	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd $(DESTDIR)$(UNITDIR)/$(notdir $(UNIT))
+	rm -f $(DESTDIR)$(SBINDIR)/one-telemetry-install $(foreach file,install.sh telemetry.conf systemd/$(notdir $(UNIT)) \
+	   $(addprefix install/,$(notdir $(PARTS)) chooser.sh),$(DESTDIR)$(DATADIR)/$(file))
 	for page in $(MAN_SRC); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	for page in $(DOC_SRC); do rm -f $(DESTDIR)$(DOCDIR)/$${page##*/}; done
-	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/hooks $(DATADIR) $(DOCDIR); do \
+	for dir in $(REMOTES)/hooks/telemetry $(DATADIR)/grafana $(DATADIR)/hooks $(DATADIR)/install $(DATADIR)/systemd $(DATADIR) $(DOCDIR); do \
 	  [ ! -d $(DESTDIR)$$dir ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir || exit 1; done
 
 dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
@@ -278,7 +288,10 @@ dist: ## build/one-telemetry-VERSION.tar.gz from what is committed
 	git archive --prefix=one-telemetry-$(VERSION)/ -o build/one-telemetry-$(VERSION).tar.gz HEAD
 	@echo build/one-telemetry-$(VERSION).tar.gz
 
+deb: ## Debian packages of the tree as it stands, for front-end and hosts, into build/deb
+	$(Q)sh tools/deb.sh $(VERSION) $(BUILD)/deb
+
 clean: ## remove build/
 	rm -rf build $(filter-out / . ..,$(BUILD))
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)

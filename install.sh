@@ -34,6 +34,7 @@ Where the data goes (written into telemetry.conf, which has more options; withou
   --influx-user USER    of InfluxDB 1, with --password-file
   --password-file FILE  holds that user's password; is copied
   --token-file FILE     holds the database's token; is copied
+  --no-sink-check       do not ask the sinks first: this front-end can't reach them, or they are down
   --endpoint URL        the address at which hosts reach the telemetryd of this front-end, as http://front-end:4126.
                         Unless it is a loopback's, telemetryd listens on all addresses, with tokens that are made
 
@@ -74,7 +75,7 @@ SHARE=$(dirname "$PARTS")
 # shellcheck source=share/install/uninstall.sh
 . "$PARTS/uninstall.sh"
 
-DRY_RUN='' BUILDS='' MODE='' HOSTS='' TELEMETRYD=yes HOOKS=yes YES='' UNINSTALL='' PURGE='' WAIT=150
+DRY_RUN='' BUILDS='' MODE='' HOSTS='' TELEMETRYD=yes HOOKS=yes SINK_CHECK=yes YES='' UNINSTALL='' PURGE='' WAIT=150
 INFLUX_URL='' INFLUX_TYPE='' INFLUX_DATABASE='' INFLUX_ORG='' INFLUX_BUCKET='' INFLUX_USER='' PASSWORD_FILE='' TOKEN_FILE=''
 ENDPOINT=''
 
@@ -117,6 +118,7 @@ parse() {
     --hosts) HOSTS=$(printf %s "$value" | tr , ' ') ;;
     --no-telemetryd) TELEMETRYD='' ;;
     --no-hooks) HOOKS='' ;;
+    --no-sink-check) SINK_CHECK='' ;;
     --influx-url) INFLUX_URL=$value ;;
     --influx-type) INFLUX_TYPE=$value ;;
     --influx-database) INFLUX_DATABASE=$value ;;
@@ -162,7 +164,9 @@ settle() {
   DESTDIR=${DESTDIR:-}
   ONEADMIN=${ONEADMIN:-oneadmin}
   ONEADMIN_HOME=$(getent passwd "$ONEADMIN" | cut -d : -f 6)
+  ONEADMIN_ID=$(id -u "$ONEADMIN" 2>/dev/null)
   ONEADMIN_GROUP=$(id -gn "$ONEADMIN" 2>/dev/null)
+  ONEADMIN_GROUP_ID=$(id -g "$ONEADMIN" 2>/dev/null)
   if [ -n "${ONE_LOCATION:-}" ]; then
     VAR=$DESTDIR$ONE_LOCATION/var ETC=$DESTDIR$ONE_LOCATION/etc PATH=$ONE_LOCATION/bin:$PATH
   else
@@ -176,20 +180,25 @@ settle() {
   REMOTE_DIR=$(sed -n 's/^[[:space:]]*SCRIPTS_REMOTE_DIR[[:space:]]*=[[:space:]]*"\{0,1\}\([^"]*\)"\{0,1\}.*/\1/p' "$ETC/oned.conf" 2>/dev/null | tail -n 1)
   REMOTE_DIR=${REMOTE_DIR:-/var/tmp/one}
   TEMPLATES=$HERE/hooks/templates
-  [ -d "$TEMPLATES" ] || TEMPLATES=$SHARE/templates
+  [ -d "$TEMPLATES" ] || TEMPLATES=$SHARE/hooks
   CHOOSER=$HERE/probes/chooser.sh
   [ -f "$CHOOSER" ] || CHOOSER=$PARTS/chooser.sh
   SAMPLE=$SHARE/telemetry.conf
   UNIT=$SHARE/systemd/one-telemetryd.service
   if [ -z "$BUILDS" ]; then
-    for BUILDS in "$HERE/build" "$HERE/remotes" /usr/lib/one-telemetry/remotes /usr/local/lib/one-telemetry/remotes; do
-      [ ! -d "$BUILDS" ] || break
-    done
+    if [ -d "$HERE/build" ]; then BUILDS=$HERE/build; else find_packaged_builds; fi
   fi
   WORK=$(mktemp -d "${TMPDIR:-/tmp}/one-telemetry-install.XXXXXX") || die 1 "cannot make a directory for temporary files"
   chmod 700 "$WORK"
   trap 'rm -rf "$WORK"' 0
   trap 'exit 130' INT TERM HUP
+}
+
+# Of the package, and those of other packages that were unpacked beside it.
+find_packaged_builds() {
+  for build in /usr/lib/one-telemetry/* /usr/local/lib/one-telemetry/*; do
+    [ ! -e "$build/hooks/telemetry/forward" ] || BUILDS="$BUILDS${BUILDS:+ }$build"
+  done
 }
 
 main() {
@@ -214,7 +223,7 @@ install_all() {
   check_places "$FAILED"
   prepare_configuration
   if [ -z "$DESTDIR" ]; then
-    check_sinks
+    [ -z "$SINK_CHECK" ] || check_sinks
     if [ -n "$NATIVE" ] && [ -s "$WORK/hosts" ]; then check_hosts; fi
   fi
   [ "$FAILED" = 0 ] || die 1 "$FAILED of the checks failed; nothing was changed"

@@ -4,8 +4,8 @@
 # architecture), and starts the build of it that runs on this one:
 #
 #   <remotes>/im/kvm-probes.d/vm/monitor/telemetry   this file, as the probe
-#   <remotes>/hooks/telemetry/forward, vm_event      this file again
-#   <remotes>/hooks/telemetry/builds/NAME/           vm_monitor, forward, vm_event; machine: what `uname -m` says there
+#   <remotes>/hooks/telemetry/forward, vm_event …    this file again
+#   <remotes>/hooks/telemetry/builds/NAME/           vm_monitor, forward, vm_event …; machine: what `uname -m` says there
 #
 # Where none runs the probe says so on syslog, prints nothing and succeeds: a failure would cost the host the output of
 # OpenNebula's own probes too.
@@ -14,7 +14,7 @@ case $0 in
 *) here=. ;;
 esac
 case ${0##*/} in
-forward | vm_event) program=${0##*/} builds=$here/builds ;;
+forward | vm_event | one-telemetry) program=${0##*/} builds=$here/builds ;;
 *) program=vm_monitor builds=$here/../../../../hooks/telemetry/builds ;;
 esac
 machine=$(uname -m)

@@ -9,11 +9,12 @@ tests="libcmocka-dev openssl curl wrk clang libclang-rt-14-dev git locales"
 databases="influxdb victoria-metrics nginx-light" # whose programs the tests start; as services they are not wanted
 web="chromium chromium-driver fonts-dejavu-core"
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
+packages="build-essential debhelper lintian"
 
 unpacked=/usr/local/lib/one-telemetry/prometheus # of that package the programs alone: what it depends on is 200 MB
 
 missing="" services=""
-for package in $build $rig $tests $databases $web $lint; do
+for package in $build $rig $tests $databases $web $lint $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' && continue
   missing="$missing $package"
   case " $databases " in *" $package "*) services="$services $package" ;; esac

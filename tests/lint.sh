@@ -46,7 +46,8 @@ only_in 'sqlite3' 'src/store/history[_a-z]*\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'
 only_in 'cJSON' 'src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
 
-shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*.sh .ci/run || complain "shellcheck"
+shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*.sh .ci/run debian/*.postinst debian/*.prerm \
+  debian/*.postrm || complain "shellcheck"
 for page in share/man/*.[158]; do
   mandoc -Tlint -Wwarning "$page" || complain "mandoc $page"
 done

@@ -23,20 +23,22 @@ install_tree() {
   make_dir "$REMOTES/hooks/telemetry" 755 o
   if wants_chooser; then
     install_builds
-    install_programs "$CHOOSER" "$CHOOSER" "$CHOOSER"
+    install_programs "$CHOOSER"
   else
-    install_programs "$WORK/builds/$NATIVE/vm_monitor" "$WORK/builds/$NATIVE/forward" "$WORK/builds/$NATIVE/vm_event"
+    install_programs
     remove_builds
   fi
 }
 
 # The forwarder first: the probe starts it.
-install_programs() { # PROBE FORWARD EVENT
-  put "$2" "$REMOTES/hooks/telemetry/forward" 755 o
-  if [ -n "$HOOKS" ]; then put "$3" "$REMOTES/hooks/telemetry/vm_event" 755 o; fi
+install_programs() { # [CHOOSER]
+  for program in forward vm_event one-telemetry; do
+    [ -e "$WORK/builds/$NATIVE/$program" ] || continue
+    put "${1:-$WORK/builds/$NATIVE/$program}" "$REMOTES/hooks/telemetry/$program" 755 o
+  done
   for tree in kvm qemu; do
     make_dir "$REMOTES/im/$tree-probes.d/vm/monitor" 755 o
-    put "$1" "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry" 755 o
+    put "${1:-$WORK/builds/$NATIVE/vm_monitor}" "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry" 755 o
   done
 }
 
@@ -44,7 +46,7 @@ install_builds() {
   for build in "$WORK/builds"/*; do
     to=$REMOTES/hooks/telemetry/builds/${build##*/}
     make_dir "$to" 755 o
-    for program in vm_monitor forward vm_event; do
+    for program in vm_monitor forward vm_event one-telemetry; do
       [ ! -e "$build/$program" ] || put "$build/$program" "$to/$program" 755 o
     done
     put "$build/machine" "$to/machine" 644 o
@@ -55,14 +57,14 @@ install_builds() {
 }
 remove_build() { # DIRECTORY
   for old_file in "$1"/* "$1"/.one-telemetry.new; do take_out "$old_file"; done
-  if step "remove $1"; then rmdir "$1"; fi
+  if step "remove $1"; then at "$1" rmdir "$1"; fi
 }
 remove_builds() {
   for old in "$REMOTES/hooks/telemetry/builds"/*; do
     [ ! -d "$old" ] || remove_build "$old"
   done
   if [ -d "$REMOTES/hooks/telemetry/builds" ] && step "remove $REMOTES/hooks/telemetry/builds"; then
-    rmdir "$REMOTES/hooks/telemetry/builds"
+    at "$REMOTES/hooks" rmdir "$REMOTES/hooks/telemetry/builds"
   fi
 }
 
@@ -115,7 +117,7 @@ server_answers() {
 # The configuration as it will be, in $WORK: of both trees, of telemetryd, and in check/ with the secrets, for the check.
 # What is there and was not the untouched sample stays; only what the options say is changed in it.
 begin_conf() { # PATH COPY
-  if [ -f "$1" ] && ! cmp -s "$1" "$1.sample"; then cat "$1" >"$2"; else cat "$SAMPLE" >"$2"; fi
+  if [ -f "$1" ] && ! cmp -s "$1" "$1.sample"; then at "$1" cat "$1" >"$2"; else cat "$SAMPLE" >"$2"; fi
 }
 prepare_configuration() {
   host_answers >"$WORK/answers"
@@ -131,7 +133,7 @@ prepare_configuration() {
   cp "$WORK/kvm.conf" "$WORK/check/telemetry.conf"
   cp -R "$WORK/secrets" "$WORK/check/secrets"
   for secret in "$REMOTES/etc/im/kvm-probes.d/secrets"/*; do
-    [ ! -r "$secret" ] || [ -e "$WORK/check/secrets/${secret##*/}" ] || cp "$secret" "$WORK/check/secrets/"
+    [ ! -r "$secret" ] || [ -e "$WORK/check/secrets/${secret##*/}" ] || at "$secret" cat "$secret" >"$WORK/check/secrets/${secret##*/}"
   done
   chmod -R go= "$WORK/check"
 }
@@ -144,7 +146,7 @@ prepare_secrets() {
   [ -z "$TOKEN_FILE" ] || cat "$TOKEN_FILE" >"$WORK/secrets/influx.token"
   if [ -n "$ENDPOINT" ] && ! is_loopback "$ENDPOINT"; then
     for token in read write; do
-      if [ -s "$ETC/telemetry-secrets/$token.token" ]; then cat "$ETC/telemetry-secrets/$token.token"; else make_token; fi >"$WORK/server.secrets/$token.token"
+      if [ -s "$ETC/telemetry-secrets/$token.token" ]; then at "$ETC/telemetry-secrets/x" cat "$ETC/telemetry-secrets/$token.token"; else make_token; fi >"$WORK/server.secrets/$token.token"
     done
     # Without a telemetryd of ours here the token is another's, and stands where it is.
     [ -z "$TELEMETRYD" ] || cat "$WORK/server.secrets/write.token" >"$WORK/secrets/endpoint.token"
@@ -176,7 +178,7 @@ place_poll() {
       if [ -x "$poll" ] && step "take the executable bit from $poll"; then
         enlist bit "$poll" "$(mode_of "$poll")"
         moment
-        chmod a-x "$poll"
+        at "$poll" chmod a-x "$poll"
       fi
     else
       give_bit_back "$poll"
@@ -185,15 +187,13 @@ place_poll() {
 }
 give_bit_back() { # PATH
   bit=$(listed_value bit "$1")
-  if [ -n "$bit" ] && [ -f "$1" ] && [ ! -x "$1" ] && step "give $1 its executable bit back"; then chmod "$bit" "$1"; fi
+  if [ -n "$bit" ] && [ -f "$1" ] && [ ! -x "$1" ] && step "give $1 its executable bit back"; then at "$1" chmod "$bit" "$1"; fi
 }
 
 # --- telemetryd ---
 
 install_telemetryd() {
   program=$(find_program "$NATIVE_DIR" telemetryd)
-  RESTART=''
-  changes_before=$CHANGES
   if [ -n "$program" ]; then
     make_dir "$SBINDIR" 755 r
     put "$program" "$SBINDIR/telemetryd" 755 r
@@ -209,9 +209,10 @@ install_telemetryd() {
   done
   put_conf "$WORK/front-end.conf" "$ETC/telemetry.conf" 640 g
   put "$SAMPLE" "$ETC/telemetry.conf.sample" 644 g
-  [ "$CHANGES" = "$changes_before" ] || RESTART=yes
+  # A package may have brought it.
   doctor=$(find_program "$NATIVE_DIR" one-telemetry)
-  if [ -n "$doctor" ]; then
+  packaged=$(command -v one-telemetry)
+  if [ -n "$doctor" ] && [ "${packaged:-$BINDIR/one-telemetry}" = "$BINDIR/one-telemetry" ]; then
     make_dir "$BINDIR" 755 r
     put "$doctor" "$BINDIR/one-telemetry" 755 r
   fi
@@ -228,9 +229,11 @@ start_telemetryd() {
     enlist unit one-telemetryd.service
     systemctl daemon-reload
     systemctl enable --now one-telemetryd >"$WORK/said" 2>&1 || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
-  elif [ -n "$RESTART" ] && step "restart telemetryd"; then
+    enlist pending restart no
+  elif [ "$(listed_value pending restart)" = yes ] && step "restart telemetryd"; then
     systemctl daemon-reload
     systemctl restart one-telemetryd || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
+    enlist pending restart no
   fi
 }
 
@@ -248,10 +251,12 @@ sync_hosts() {
   number=0
   tree_sums >"$WORK/tree.sums"
   : >"$WORK/synced"
+  tree_stays=yes
+  [ -z "$DRY_RUN" ] || [ "$CHANGES" = 0 ] || tree_stays=''
   while read -r host <&8; do
     number=$((number + 1))
-    if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -z "$DRY_RUN" ]; then
-      enlist host "$host"
+    if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -n "$tree_stays" ]; then
+      enlist_if_real host "$host"
       continue
     fi
     step "sync $number/$total $host" || continue

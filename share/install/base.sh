@@ -52,37 +52,52 @@ listed_value() { # KIND PATH: the last word that it has there
 }
 enlist() { # KIND PATH [VALUE]
   if [ $# -gt 2 ]; then
-    [ "$(listed_value "$1" "$2")" = "$3" ] || printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$LIST"
+    [ "$(listed_value "$1" "$2")" != "$3" ] || return 0
+    enlist_line=$1$TAB$2$TAB$3
   else
-    listed "$1" "$2" || printf '%s\t%s\n' "$1" "$2" >>"$LIST"
+    ! listed "$1" "$2" || return 0
+    enlist_line=$1$TAB$2
   fi
+  # shellcheck disable=SC2016 # for the inner shell
+  printf '%s\n' "$enlist_line" | at "$LIST" sh -c 'cat >>"$1"' sh "$LIST" || die 1 "cannot write $LIST"
 }
 # A line that a killed run did not end must not swallow the next. Made before anything else.
 open_list() {
   [ -z "$DRY_RUN" ] || return 0
-  [ -d "$STATE" ] || mkdir -p "$STATE" || die 1 "cannot make $STATE"
-  chmod 700 "$STATE" && give "$STATE" o
-  [ ! -s "$LIST" ] || [ -z "$(tail -c 1 "$LIST")" ] || echo >>"$LIST"
-  [ -e "$LIST" ] || : >"$LIST"
-  give "$LIST" o
-  exec 9>"$STATE/lock"
-  if command -v flock >/dev/null 2>&1 && ! flock -n 9; then die 1 "another install.sh is at work ($STATE/lock)"; fi
-  give "$STATE/lock" o
+  # shellcheck disable=SC2016
+  at "$STATE" sh -c 'mkdir -p -m 700 "$1" && : >>"$2" && { [ -z "$(tail -c 1 "$2")" ] || echo >>"$2"; }' sh "$STATE" "$LIST" ||
+    die 1 "cannot write $LIST"
+  exec 9<"$STATE"
+  if command -v flock >/dev/null 2>&1 && ! flock -n 9; then die 1 "another install.sh is at work ($STATE)"; fi
 }
 
 # --- users ---
 
 run_limited() { timeout -k 5 "$COMMAND_SECONDS" "$@"; }
 
-# Runs a command as oneadmin, with its home and not ours.
+# Runs a command as oneadmin, with its home and not ours. setpriv leaves no line in the log of logins for each.
 as_oneadmin() {
   if [ "$(id -u)" != 0 ]; then
     run_limited "$@"
+  elif command -v setpriv >/dev/null 2>&1; then
+    run_limited setpriv --reuid "$ONEADMIN_ID" --regid "$ONEADMIN_GROUP_ID" --init-groups \
+      env HOME="$ONEADMIN_HOME" USER="$ONEADMIN" LOGNAME="$ONEADMIN" "$@"
   elif command -v runuser >/dev/null 2>&1; then
     run_limited runuser -u "$ONEADMIN" -- env HOME="$ONEADMIN_HOME" USER="$ONEADMIN" LOGNAME="$ONEADMIN" "$@"
   else
     run_limited sudo -n -u "$ONEADMIN" -- env HOME="$ONEADMIN_HOME" "$@"
   fi
+}
+
+# Runs a command as the user whose place PATH is in: root that writes where oneadmin may put links would write where they
+# lead to.
+at() { # PATH COMMAND...
+  at_path=$1
+  shift
+  case $at_path in
+  "$VAR"/* | "$ETC"/telemetry-secrets/*) if [ -n "$DESTDIR" ]; then "$@"; else as_oneadmin "$@"; fi ;;
+  *) "$@" ;;
+  esac
 }
 
 owner_of() { # LETTER: o is oneadmin, r is root, g is root with oneadmin's group
@@ -96,7 +111,7 @@ owner_of() { # LETTER: o is oneadmin, r is root, g is root with oneadmin's group
 give() { # PATH LETTER
   [ "$(id -u)" = 0 ] || return 0
   [ -n "$ONEADMIN_HOME" ] || return 0
-  chown "$(owner_of "$2")" "$1"
+  chown -h "$(owner_of "$2")" "$1"
 }
 
 # --- files ---
@@ -110,13 +125,17 @@ is_owned() { # PATH LETTER
 }
 
 make_dir() { # PATH MODE LETTER: with those above it
+  # One that was made by a run which was killed then, or by make install as root.
+  if [ -d "$1" ] && [ -z "$DRY_RUN" ] && ! is_owned "$1" "$3" && { listed dir "$1" || [ "$1" = "$REMOTES/hooks/telemetry" ]; }; then
+    step "give $1 to its owner" && give "$1" "$3"
+  fi
   if [ -d "$1" ] || { [ -n "$DRY_RUN" ] && grep -q -F -x -e "$1" "$WORK/planned" 2>/dev/null; }; then return 0; fi
   make_dir "${1%/*}" "${4:-$2}" "${5:-$3}"
   echo "$1" >>"$WORK/planned"
   step "make $1" || return 0
   enlist dir "$1"
   moment
-  if ! mkdir -m "$2" "$1" || ! give "$1" "$3"; then die 1 "cannot make $1"; fi
+  if ! at "$1" mkdir -m "$2" "$1" || ! own "$1" "$3"; then die 1 "cannot make $1"; fi
 }
 
 # OpenNebula runs every executable that it finds in a directory of probes, whatever it is called: what is not whole yet
@@ -132,12 +151,20 @@ replace() { # FILE PATH MODE LETTER
   replace_new=$(new_name "$2")
   enlist file "$replace_new"
   moment
-  if ! { rm -f "$replace_new" && (umask 077 && cat "$1" >"$replace_new") && give "$replace_new" "$4" && chmod "$3" "$replace_new"; }; then
-    rm -f "$replace_new"
+  # shellcheck disable=SC2016
+  if ! at "$2" sh -c 'rm -f "$1" && (umask 077 && cat >"$1") && chmod "$2" "$1"' sh "$replace_new" "$3" <"$1" || ! own "$replace_new" "$4"; then
+    at "$2" rm -f "$replace_new"
     die 1 "cannot write $replace_new; what was installed so far stays: mend it and run this again, or --uninstall"
   fi
   moment
-  mv -f "$replace_new" "$2" || die 1 "cannot rename $replace_new to $2"
+  case $2 in
+  "$SBINDIR"/* | "$UNITDIR"/* | "$ETC"/*) enlist pending restart yes ;;
+  esac
+  at "$2" mv -f "$replace_new" "$2" || die 1 "cannot rename $replace_new to $2"
+}
+# What was made by its owner is its owner's already.
+own() { # PATH LETTER
+  is_owned "$@" || give "$@"
 }
 
 is_same() { # FILE PATH MODE LETTER
@@ -160,7 +187,7 @@ is_edited() { # PATH: since we wrote it, in whichever run
 }
 
 put_conf() { # FILE PATH MODE LETTER: likewise a file that people edit, of which FILE already has what they wrote
-  if is_same "$@"; then
+  if [ -f "$2" ] && cmp -s "$1" "$2"; then
     [ -n "$DRY_RUN" ] || [ -n "$(listed_value conf "$2")" ] || enlist conf "$2" "$(sum_of "$1")"
     return 0
   fi
@@ -176,7 +203,7 @@ put_conf() { # FILE PATH MODE LETTER: likewise a file that people edit, of which
 take_out() { # PATH
   [ -e "$1" ] || [ -L "$1" ] || return 0
   step "remove $1" || return 0
-  rm -f "$1" || warn "cannot remove $1"
+  at "$1" rm -f "$1" || warn "cannot remove $1"
 }
 
 # --- configuration ---

@@ -93,7 +93,7 @@ find_program() { # BUILD NAME
   vm_monitor) set -- "$1/$2" "$1/probes/$2" "$1/im/kvm-probes.d/vm/monitor/telemetry" ;;
   telemetryd) set -- "$1/$2" "$1/serve/$2" ;;
   forward | vm_event) set -- "$1/$2" "$1/hooks/$2" "$1/hooks/telemetry/$2" ;;
-  *) set -- "$1/$2" "$1/tools/$2" "$1/doctor/$2" ;;
+  *) set -- "$1/$2" "$1/commands/$2" "$1/hooks/telemetry/$2" ;;
   esac
   for found; do
     if [ -f "$found" ] && [ -x "$found" ]; then
@@ -123,7 +123,7 @@ look_at_builds() {
       continue
     fi
     mkdir "$to"
-    for program in vm_monitor forward vm_event; do
+    for program in vm_monitor forward vm_event one-telemetry; do
       found=$(find_program "$build" "$program")
       [ -z "$found" ] || ln -s "$(cd "${found%/*}" && pwd)/${found##*/}" "$to/$program"
     done
@@ -139,6 +139,10 @@ look_at_builds() {
 
 check_builds() {
   look_at_builds
+  if [ -z "$BUILDS" ]; then
+    bad "there are no programs to install" "build them: make; or name where they are: --build"
+    return
+  fi
   if [ -z "$NATIVE" ]; then
     probe=$(find_program "${BUILDS%% *}" vm_monitor)
     [ -z "$probe" ] || bad "no build runs on this front-end: $("$probe" --version 2>&1 </dev/null | head -n 1)" \

@@ -42,14 +42,15 @@ template_for_update() { # FILE
 }
 
 is_registered_so() { # ID FILE: the hook is as the template says; FILE as made by template_for_update
-  as_oneadmin onehook show -x "$1" >"$WORK/hook.xml" 2>/dev/null &&
-    xml_flat <"$WORK/hook.xml" | sed -n 's/^\/HOOK\/TEMPLATE\/\([A-Z_]*\)\t\(.*\)$/\1="\2"/p' >"$WORK/hook.has" &&
-    ! grep -v -F -x -f "$WORK/hook.has" "$2" | grep -q .
+  awk -F '\t' -v wanted="$1" '$1 ~ /\/HOOK\/ID$/ { id = $2 }
+    id == wanted && sub(/.*\/HOOK\/TEMPLATE\//, "", $1) { print $1 "=\"" $2 "\"" }' "$WORK/hooks" >"$WORK/hook.has"
+  ! grep -v -F -x -f "$WORK/hook.has" "$2" | grep -q .
 }
 
 # onehook reads a file as oneadmin.
 hook_file() { # FILE: prints where a copy is that oneadmin can read
-  cp "$1" "$STATE/hook.tmpl" && chmod 600 "$STATE/hook.tmpl" && give "$STATE/hook.tmpl" o
+  # shellcheck disable=SC2016
+  at "$STATE/hook.tmpl" sh -c 'umask 077; cat >"$1"' sh "$STATE/hook.tmpl" <"$1"
 }
 
 register_hook() { # FILE
@@ -61,7 +62,7 @@ register_hook() { # FILE
     hook_file "$1"
     moment
     as_oneadmin onehook create "$STATE/hook.tmpl" >"$WORK/said" 2>&1 || trouble "hook $hook" "$(cat "$WORK/said")"
-    rm -f "$STATE/hook.tmpl"
+    at "$STATE/hook.tmpl" rm -f "$STATE/hook.tmpl"
     return 0
   fi
   # shellcheck disable=SC2086 # numbers
@@ -71,14 +72,21 @@ register_hook() { # FILE
   if ! is_registered_so "$2" "$WORK/hook.wanted"; then
     if step "update hook $hook (number $2)"; then
       hook_file "$WORK/hook.wanted"
-      as_oneadmin onehook update "$2" "$STATE/hook.tmpl" >"$WORK/said" 2>&1 || trouble "hook $hook" "$(cat "$WORK/said")"
-      rm -f "$STATE/hook.tmpl"
+      if ! as_oneadmin onehook update "$2" "$STATE/hook.tmpl" >"$WORK/said" 2>&1; then replace_hook "$1" "$2"; fi
+      at "$STATE/hook.tmpl" rm -f "$STATE/hook.tmpl"
     fi
   fi
   shift 2
   for id; do
     if step "remove the second hook $hook (number $id)"; then as_oneadmin onehook delete "$id"; fi
   done
+}
+# Where a version of OpenNebula wants something else for an update.
+replace_hook() { # FILE ID
+  hook_file "$1"
+  if ! as_oneadmin onehook delete "$2" >"$WORK/said" 2>&1 || ! as_oneadmin onehook create "$STATE/hook.tmpl" >"$WORK/said" 2>&1; then
+    trouble "hook $hook" "$(cat "$WORK/said")"
+  fi
 }
 enlist_if_real() { [ -n "$DRY_RUN" ] || enlist "$@"; }
 

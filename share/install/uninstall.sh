@@ -9,6 +9,7 @@ uninstall() {
   say "Taking out"
   [ ! -d "$STATE" ] || open_list
   if [ -z "$DESTDIR" ]; then
+    hosts_with_ours
     remove_hooks
     delete_keys
   fi
@@ -27,6 +28,15 @@ uninstall() {
   [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; exit 3; }
 }
 
+# $WORK/good: the hosts that have something of ours. Where the list is lost, or was never there (make install), all may.
+hosts_with_ours() {
+  if [ -f "$LIST" ]; then listed_of host; else awk '$4 == "kvm" || $4 == "qemu" { print $2 }' "$WORK/hosts"; fi | sort >"$WORK/listed"
+  : >"$WORK/good"
+  while read -r host <&8; do
+    if [ -n "$(host_field "$host" 1)" ]; then echo "$host" >>"$WORK/good"; else note "OpenNebula has no host $host any more"; fi
+  done 8<"$WORK/listed"
+}
+
 check_uninstall() {
   TELEMETRYD=$(listed_of unit; listed_of file | grep -F -x -e "$SBINDIR/telemetryd")
   check_user
@@ -41,17 +51,17 @@ ours_in_tree() { [ -e "$REMOTES/im/kvm-probes.d/vm/monitor/telemetry" ] || [ -e 
 # and only when they are gone is it taken away. An edited configuration is put aside meanwhile.
 delete_keys() {
   ours_in_tree || return 0
-  listed_of host | sort >"$WORK/good"
   for tree in kvm qemu; do
     conf=$REMOTES/etc/im/$tree-probes.d/telemetry.conf
     give_bit_back "$REMOTES/im/$tree-probes.d/vm/monitor/poll.rb"
     [ "$(conf_get "$conf" probe mode)" != leave ] || continue
-    if [ -f "$conf" ]; then cat "$conf" >"$WORK/leave.conf"; else : >"$WORK/leave.conf"; fi
+    if [ -f "$conf" ]; then at "$conf" cat "$conf" >"$WORK/leave.conf"; else : >"$WORK/leave.conf"; fi
     conf_set "$WORK/leave.conf" probe mode leave
     step "tell the probe to delete its keys ($conf)" || continue
     if [ -f "$conf" ] && is_edited "$conf" && [ -z "$PURGE" ]; then
+      at "$conf" cat "$conf" >"$WORK/aside"
       enlist file "$STATE/$tree.conf"
-      replace "$conf" "$STATE/$tree.conf" 600 o
+      replace "$WORK/aside" "$STATE/$tree.conf" 600 o
     fi
     enlist file "$conf"
     replace "$WORK/leave.conf" "$conf" 640 o
@@ -82,7 +92,9 @@ remove_files() {
   remove_telemetryd
   UNITS=$(listed_of unit)
   for bit_of in $(listed_of bit); do give_bit_back "$bit_of"; done
-  listed_of file >"$WORK/ours"
+  { listed_of file
+    printf '%s\n' "$REMOTES/hooks/telemetry/forward" "$REMOTES/hooks/telemetry/vm_event" "$REMOTES/hooks/telemetry/one-telemetry"
+    for tree in kvm qemu; do printf '%s\n' "$REMOTES/etc/im/$tree-probes.d/telemetry.conf.sample"; done; } >"$WORK/ours"
   grep -v -F -e "$STATE/" "$WORK/ours" >"$WORK/ours.files"
   while IFS= read -r file <&8; do
     case $file in
@@ -93,12 +105,11 @@ remove_files() {
   if [ -n "$UNITS" ] && [ -z "$DRY_RUN" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
   for tree in kvm qemu; do remove_conf "$REMOTES/etc/im/$tree-probes.d/telemetry.conf" "$STATE/$tree.conf"; done
   remove_conf "$ETC/telemetry.conf" "$STATE/front-end.conf"
-  listed_of dir >"$WORK/ours"
+  { listed_of dir; listed dir "$REMOTES/hooks/telemetry" || echo "$REMOTES/hooks/telemetry"; } >"$WORK/ours"
   while IFS= read -r directory <&8; do
     [ -d "$directory" ] || continue
-    rm -f "$directory/.one-telemetry.new" 2>/dev/null
     if [ -n "$DRY_RUN" ] || [ -z "$(ls -A "$directory")" ]; then
-      if step "remove $directory"; then rmdir "$directory"; fi
+      if step "remove $directory"; then at "$directory" rmdir "$directory"; fi
     else
       say "  kept, as something is in it: $directory"
     fi
@@ -108,9 +119,10 @@ remove_files() {
 remove_conf() { # PATH ASIDE: an edited one stays, as it was before we told the probe to leave
   if [ -f "$2" ] && [ -z "$PURGE" ]; then
     if step "put $1 back, which was edited"; then
-      replace "$2" "$1" 640 "$(case $1 in "$ETC"/*) echo g ;; *) echo o ;; esac)"
+      at "$2" cat "$2" >"$WORK/aside"
+      replace "$WORK/aside" "$1" 640 "$(case $1 in "$ETC"/*) echo g ;; *) echo o ;; esac)"
       enlist conf "$1" edited
-      rm -f "$2"
+      at "$2" rm -f "$2"
     fi
     say "  kept, as it was edited: $1"
   elif [ -f "$1" ] && [ -z "$PURGE" ] && is_edited "$1" && [ "$(conf_get "$1" probe mode)" != leave ]; then
@@ -131,7 +143,6 @@ remove_telemetryd() {
 # --- hosts ---
 
 sync_without() { # PATTERNS: of what a host must not have any more
-  listed_of host | sort >"$WORK/good"
   while read -r host <&8; do
     if on_host "$host" "cd $REMOTE_DIR && for f in $1; do [ -e \$f ] && exit 9; done; exit 0" </dev/null 2>"$WORK/said"; then
       continue
@@ -151,6 +162,8 @@ clean_script() {
 }
 clean_hosts() {
   while read -r host <&8; do
+    # shellcheck disable=SC2016 # for the host's shell
+    on_host "$host" '[ ! -d /var/tmp/one-telemetry-$(id -u) ]' </dev/null >/dev/null 2>&1 && continue
     step "remove what the probe keeps on $host" || continue
     if on_host "$host" "$(clean_script)" </dev/null >"$WORK/said" 2>&1; then
       [ ! -s "$WORK/said" ] || say "    $(cat "$WORK/said"); --purge removes them"
@@ -176,5 +189,5 @@ remove_list() {
   [ -d "$STATE" ] || return 0
   [ "$TROUBLES" = 0 ] || return 0
   step "remove $STATE" || return 0
-  rm -rf "$STATE"
+  at "$STATE" rm -rf "$STATE"
 }

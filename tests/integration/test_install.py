@@ -40,7 +40,11 @@ class Install(Case):
         programs |= {"usr/local/sbin/telemetryd", "usr/local/bin/one-telemetry", f"{REMOTES}/hooks/telemetry/one-telemetry"}
         dashboard = {"usr/local/share/one-telemetry/grafana/one-telemetry.json", "usr/local/share/one-telemetry/openapi.json",
                      UNIT, *(f"usr/local/share/one-telemetry/hooks/{path.name}" for path in (ROOT / "hooks" / "templates").iterdir())}
-        self.assertEqual(self.found(), confs | programs | pages | docs | dashboard)
+        data = "usr/local/share/one-telemetry"
+        programs |= {f"{data}/install.sh", f"{data}/install/chooser.sh", "usr/local/sbin/one-telemetry-install"}
+        installer = {f"{data}/telemetry.conf", f"{data}/systemd/one-telemetryd.service",
+                     *(f"{data}/install/{path.name}" for path in (ROOT / "share" / "install").iterdir())}
+        self.assertEqual(self.found(), confs | programs | pages | docs | dashboard | installer)
         self.assertTrue(all(os.access(self.dest / path, os.X_OK) for path in programs))
         for path in pages:
             for named in re.findall(r"share/doc/one-telemetry/\S+\.md", (self.dest / path).read_text()):
