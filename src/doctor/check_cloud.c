@@ -127,8 +127,10 @@ static void check_programs(const Facts *facts, const GPtrArray *hooks, Report *t
                                                       : g_build_filename(facts->tree, "hooks", hook->command, NULL);
         g_autofree char *word = finding_shell_word(path), *mode = g_strdup_printf("sudo chmod 755 %s", word);
         if (!g_file_test(path, G_FILE_TEST_IS_REGULAR))
-            report(to, finding_new(VERDICT_ERROR, "# install one-telemetry (again): make install, or install.sh",
-                                   "the hooks call %s, which is not there", path));
+            report(to,
+                   finding_new(VERDICT_ERROR,
+                               "# install one-telemetry again: install.sh, which a package calls one-telemetry-install",
+                               "the hooks call %s, which is not there", path));
         else if (!g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
             report(to, finding_new(VERDICT_ERROR, mode, "the hooks call %s, which may not be executed", path));
     }

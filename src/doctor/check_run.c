@@ -155,7 +155,11 @@ static void check_version(const Facts *facts, const char *probe, Report *to)
     const Command command = {words, NULL, NULL, facts_limit_ms(facts, VERSION_MS), STATE_HEAD};
     g_autoptr(CommandResult) result = command_run(&command);
     const char *version = command_succeeded(result) ? strrchr(g_strchomp(result->out->str), ' ') : NULL;
-    g_autofree char *sync = facts_sync(facts);
+    g_autofree char *sync = facts_sync(facts), *problem = command_problem(&command, result);
+    if (!command_succeeded(result)) /* OpenNebula is told nothing of that, and gets nothing */
+        report(to, finding_new(VERDICT_ERROR,
+                               "# install.sh --build brings builds for other hosts; or install the libraries it needs",
+                               "the probe does not run here: %s", problem));
     if (version && strcmp(version + 1, ONE_TELEMETRY_VERSION) != 0)
         report(to, finding_new(VERDICT_WARNING, sync, "the probe has version %s, this program " ONE_TELEMETRY_VERSION,
                                version + 1));

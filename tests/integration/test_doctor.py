@@ -5,6 +5,7 @@ to be so; each thing that is broken on purpose is found, with what mends it; not
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import signal
@@ -284,6 +285,8 @@ class Broken(Doctor):
                 ("echo 'no lib' >&2; exit 127", "error", "the probe failed: exit status 127: no lib", "telemetry --dry-run"),
                 ("sleep 60", "error", "the probe failed: not done within 1.6 s", "telemetry --dry-run"),
                 ("kill -SEGV $$", "error", "the probe failed: ended by signal 11", "telemetry --dry-run"),
+                ("[ $1 != --version ] || { echo 'no build runs on this host' >&2; exit 1; }", "error", "does not run here: .*no build runs",
+                 "--build"),
                 ("[ $1 != --version ] || echo 'vm_monitor (one-telemetry) 0.0.9'", "warning", "has version 0.0.9, this program",
                  "onehost sync"),
                 ("echo 'one-telemetry: Unknown option --dry-run; see --help' >&2", "warning", "older than this program", "onehost sync")):
@@ -340,6 +343,19 @@ class CommandLine(Doctor):
         self.assertEqual(quiet.stdout, "\n".join(lines[3:]) + "\n")
         self.assertEqual(place.start("--front-end", "--check", "opennebula", "--quiet").stdout, "")
         self.assertEqual(place.start("--check", "opennebula").returncode, 0)
+
+    def test_colours(self):
+        """on a terminal there are colours, unless NO_COLOR is set"""
+        place = self.place()
+        for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+            ours, theirs = pty.openpty()
+            with place.begin("--check", "opennebula", env=env, stdout=theirs) as run:
+                run.wait(20)
+            os.close(theirs)
+            said = os.read(ours, 4096).decode()
+            os.close(ours)
+            self.assertIn("OpenNebula 7.4.0", said)
+            self.assertEqual("\033[32mok" in said, coloured, said)
 
     def test_usage(self):
         """wrong arguments: exit status 2, one line; --help, --list, version"""
