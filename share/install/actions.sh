@@ -251,10 +251,12 @@ sync_hosts() {
   number=0
   tree_sums >"$WORK/tree.sums"
   : >"$WORK/synced"
+  tree_stays=yes
+  [ -z "$DRY_RUN" ] || [ "$CHANGES" = 0 ] || tree_stays=''
   while read -r host <&8; do
     number=$((number + 1))
-    if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -z "$DRY_RUN" ]; then
-      enlist host "$host"
+    if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -n "$tree_stays" ]; then
+      enlist_if_real host "$host"
       continue
     fi
     step "sync $number/$total $host" || continue

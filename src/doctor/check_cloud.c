@@ -2,7 +2,7 @@
  * OpenNebula's side, on the front-end: its hooks, its hosts. */
 #include "base/file.h"
 #include "doctor/checks.h"
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "doctor/command.h"
 #include "doctor/opennebula_conf.h"
 
@@ -127,8 +127,10 @@ static void check_programs(const Facts *facts, const GPtrArray *hooks, Report *t
                                                       : g_build_filename(facts->tree, "hooks", hook->command, NULL);
         g_autofree char *word = finding_shell_word(path), *mode = g_strdup_printf("sudo chmod 755 %s", word);
         if (!g_file_test(path, G_FILE_TEST_IS_REGULAR))
-            report(to, finding_new(VERDICT_ERROR, "# install one-telemetry (again): make install, or install.sh",
-                                   "the hooks call %s, which is not there", path));
+            report(to,
+                   finding_new(VERDICT_ERROR,
+                               "# install one-telemetry again: install.sh, which a package calls one-telemetry-install",
+                               "the hooks call %s, which is not there", path));
         else if (!g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
             report(to, finding_new(VERDICT_ERROR, mode, "the hooks call %s, which may not be executed", path));
     }
@@ -237,10 +239,11 @@ typedef const char *SshWords[9];
 
 static GPtrArray *ask_hosts(const Facts *facts, const GPtrArray *hosts, guint n, SshWords *words, Command *commands)
 {
+    g_autofree char *tree = facts_remote_dir(facts), *question = host_question(tree);
     for (guint i = 0; i < n; i++) {
         const CloudHost *host = g_ptr_array_index(hosts, i);
         const char *const line[] = {"ssh", "-o",       "BatchMode=yes", "-o", "ConnectTimeout=5",
-                                    "--",  host->name, host_question,   NULL};
+                                    "--",  host->name, question,        NULL};
         memcpy(words[i], line, sizeof line);
         commands[i] = (Command){words[i], NULL, NULL, facts_limit_ms(facts, SSH_MS), ANSWER_MAX};
     }
@@ -284,7 +287,8 @@ void examine_hosts(const Facts *facts, Report *to)
     g_autofree Command *commands = g_new0(Command, MAX(asked, 1));
     report_doing(to, NULL, "the hosts do not answer");
     g_autoptr(GPtrArray) results = ask_hosts(facts, hosts, asked, words, commands);
-    HostFacts host = {.version = version, .sudo = sudo};
+    g_autofree char *tree = facts_remote_dir(facts);
+    HostFacts host = {.version = version, .sudo = sudo, .tree = tree};
     judge_answers(hosts, asked, commands, results, &host, to);
     if (hosts->len == 0)
         report(to, finding_ok("OpenNebula has no KVM host"));

@@ -14,6 +14,8 @@ PROBES = [f"{REMOTES}/im/{tree}-probes.d/vm/monitor" for tree in ("kvm", "qemu")
 CONFS = [f"{REMOTES}/etc/im/{tree}-probes.d/telemetry.conf" for tree in ("kvm", "qemu")]
 STATE = "/var/lib/one/one-telemetry"
 TOKEN = "s3cret-t0ken"
+GOES_ON = (r"/var/tmp/one_db|/var/log|/run|/var/lib/one-telemetry/|/var/lib/one/remotes/\.update|"
+           r"/etc/systemd/system/[^/]*\.wants$")
 
 # The real probe, of VMs that libvirt's test driver knows, with figures that it does not have: those are replayed. It does
 # not stand in the tree itself, so it is told where things are.
@@ -24,7 +26,8 @@ root=$(cd "${{0%/*}}/../../../.." && pwd)
 conf=$root/etc/im/kvm-probes.d/telemetry.conf
 mkdir -p /tmp/replay && chmod 700 /tmp/replay
 sed -n "s/.*<name>\\(one-[0-9]*\\)<.*/\\1/p" /var/tmp/one_db/node.xml | sed "s/<.*//" | while read -r name; do
-  printf "Domain: '%s'\\n  state.state=1\\n  cpu.time=%s\\n  balloon.current=32768\\n  balloon.maximum=32768\\n  vcpu.current=1\\n" "$name" "$(date +%s%N)"
+  printf "Domain: '%s'\\n state.state=1\\n cpu.time=%s\\n vcpu.current=1\\n" "$name" "$(date +%s%N)"
+  printf " balloon.current=32768\\n balloon.maximum=32768\\n"
 done >/tmp/replay/$$
 "$real" --config "$conf" --replay /tmp/replay/$$ "$@"
 if grep -q "^.sink " "$conf"; then
@@ -68,7 +71,8 @@ class Installing(Case):
         real = directory.with_name(f"{name}-real")
         (directory / "vm_monitor").write_text(PROBE.format(real=real, forward=forward, mark=mark))
         for program, to in (("probes/vm_monitor", real), ("hooks/forward", directory / "forward"),
-                            ("hooks/vm_event", directory / "vm_event"), ("serve/telemetryd", directory / "telemetryd")):
+                            ("hooks/vm_event", directory / "vm_event"), ("serve/telemetryd", directory / "telemetryd"),
+                            ("commands/one-telemetry", directory / "one-telemetry")):
             to.unlink(missing_ok=True)  # the old one may run
             shutil.copy(args.build / program, to)
             if machine not in (None, os.uname().machine):
@@ -123,8 +127,7 @@ class Installing(Case):
     def pictures(self):
         """What differs on each machine from a fresh one, but for what goes on there anyhow."""
         def quiet(changes):
-            return {path: text for path, text in changes.items() if not re.match(
-                r"/var/tmp/one_db|/var/log|/run|/var/lib/one-telemetry/|/var/lib/one/remotes/\.update|/etc/systemd/system/[^/]*\.wants$", path)}
+            return {path: text for path, text in changes.items() if not re.match(GOES_ON, path)}
         machines = {"front": self.front, **{name: host.machine for name, host in self.cloud.hosts.items()}}
         return {name: quiet(machine.changes()) for name, machine in machines.items()}
 

@@ -18,7 +18,7 @@ class Whole(Installing):
     hosts_of_cloud = ("kvm1", "kvm2")
 
     def test_life(self):
-        """root: installed with a sink and the endpoint, which all get figures; again: nothing changes; replace and back; out"""
+        """root: installed with a sink and the endpoint, which get figures; again: nothing changes; instead of poll.rb; out"""
         self.monitor()
         sink, options = self.sink()
         before = self.pictures()
@@ -44,13 +44,15 @@ class Whole(Installing):
                   f"{REMOTES}/hooks/telemetry/forward": "755 9869:9869", "/etc/one/telemetry.conf": "640 0:9869",
                   f"{REMOTES}/etc/im/kvm-probes.d/secrets": "700 9869:9869", STATE: "700 9869:9869",
                   f"{REMOTES}/etc/im/kvm-probes.d/secrets/influx.token": "600 9869:9869",
-                  "/etc/one/telemetry-secrets/write.token": "600 9869:9869", "/usr/local/sbin/telemetryd": "755 0:0"}
+                  "/etc/one/telemetry-secrets/write.token": "600 9869:9869", "/usr/local/sbin/telemetryd": "755 0:0",
+                  "/usr/local/bin/one-telemetry": "755 0:0"}
         self.assertEqual({path: self.mode(path) for path in wanted}, wanted)
         kvm1 = self.cloud.hosts["kvm1"].machine
         self.assertEqual(self.mode("/var/tmp/one/etc/im/qemu-probes.d/secrets/influx.token", kvm1), "600 9869:9869")
 
     def check_again(self, options):
         first = self.pictures()
+        self.assertEqual(self.actions(self.install(*options, "--dry-run")), [])
         text = self.install(*options)
         self.assertIn("  nothing to change: all of it is there already\n", text)
         self.assertEqual(self.actions(text), [])
@@ -61,7 +63,8 @@ class Whole(Installing):
         polls = [f"{probes}/poll.rb" for probes in PROBES]
         self.install("--replace")
         self.assertEqual([self.mode(path)[:3] for path in polls], ["644", "644"])
-        self.assertIn("\nmode = replace\n", self.cloud.hosts["kvm2"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text())
+        conf = self.cloud.hosts["kvm2"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text()
+        self.assertIn("\nmode = replace\n", conf)
         self.assertEqual([name for name, *_ in self.cloud.hosts["kvm1"].cycle().ran], ["telemetry"])
 
     def check_out(self, before):
@@ -135,7 +138,7 @@ class One(Installing):
             done["TEMPLATE"]["TIMEOUT"] = "5"
 
     def test_interrupted(self):
-        """killed again and again: at no moment is anything half there that OpenNebula would run; in the end all is there, or gone"""
+        """killed again and again: nothing is ever half there where OpenNebula runs it; in the end all is there, or gone"""
         before = self.pictures()
         self.install()
         whole = self.pictures()
@@ -170,7 +173,8 @@ class One(Installing):
         bad.write_text("wrong\n")
         before = self.pictures()
         for words, wanted in (([*options, "--token-file", bad], r"FAILED  sink influx .*\n +401.*look at token_file"),
-                              (["--influx-url", "http://127.0.0.1:9", "--influx-database", "one"], r"FAILED  sink influx .*\n.*does it run")):
+                              (["--influx-url", "http://127.0.0.1:9", "--influx-database", "one"],
+                               r"FAILED  sink influx .*\n.*does it run")):
             self.assert_refused(before, wanted, *words)
         self.cloud.oned(False)
         self.assert_refused(before, r"FAILED  onehost list fails.*\n.*does OpenNebula run")
@@ -214,7 +218,7 @@ class Prepared(Case):
                 for path in self.dest.rglob("*") if path.name not in ("installed", "lock")}
 
     def test_killed_at_every_moment(self):
-        """DESTDIR: killed at every single moment, and run again: the same tree; likewise taken out"""
+        """DESTDIR: killed at every single moment, and run again: the same tree; likewise taken out, also what is not whole"""
         self.dest = self.scratch / "whole"
         for path in ("im/kvm-probes.d/vm/monitor", "im/qemu-probes.d/vm/monitor", "hooks", "etc/im"):
             (self.dest / f"var/lib/one/remotes/{path}").mkdir(parents=True)
@@ -224,6 +228,11 @@ class Prepared(Case):
         self.assertGreater(len(whole), 20)
         self.assertEqual(self.until_done("--uninstall"), empty)
         self.assertEqual(self.until_done(), whole)
+        self.run_in("--uninstall")
+        for kill_at in range(4, 60, 5):  # taken out instead
+            self.assertEqual(self.run_in(kill_at=kill_at).returncode, -9)
+            self.assertEqual(self.run_in("--uninstall").returncode, 0)
+            self.assertEqual(self.found(), empty, kill_at)
 
     def until_done(self, *words):
         """Killed at the first, then at the second moment, and so on: what is done already is passed over, so the third

@@ -35,10 +35,11 @@ typedef struct {
     gint64 begin_ns, end_ns; /* of the asking, our realtime */
     const char *version;     /* that the front-end's probe has */
     const char *sudo;
+    const char *tree; /* on hosts */
 } HostFacts;
 
-/* What is asked of a host's shell. */
-extern const char host_question[];
+/* What is asked of a host's shell, where its tree is there. Owned by the caller. */
+char *host_question(const char *tree);
 /* Hosts that are out of use on purpose are not asked. */
 bool host_is_to_be_asked(const CloudHost *host);
 GPtrArray *judge_host(const HostFacts *facts);
