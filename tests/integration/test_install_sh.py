@@ -209,7 +209,8 @@ class Prepared(Case):
     """A tree in a directory."""
 
     def run_in(self, *words, kill_at=0):
-        build = [] if "--uninstall" in words else ["--build", args.build, "--no-hooks", "--no-telemetryd"]
+        build = [] if "--uninstall" in words else [
+            "--build", args.build, "--no-hooks", "--no-telemetryd", "--influx-url", "http://x", "--token-file", "/etc/hostname"]
         return subprocess.run([ROOT / "install.sh", *build, *words], capture_output=True, text=True, timeout=60, check=False,
                               env={"PATH": os.environ["PATH"], "DESTDIR": str(self.dest), "ONE_TELEMETRY_KILL_AT": str(kill_at)})
 
@@ -229,10 +230,12 @@ class Prepared(Case):
         self.assertEqual(self.until_done("--uninstall"), empty)
         self.assertEqual(self.until_done(), whole)
         self.run_in("--uninstall")
-        for kill_at in range(4, 60, 5):  # taken out instead
-            self.assertEqual(self.run_in(kill_at=kill_at).returncode, -9)
+        for kill_at in range(4, 100, 5):  # taken out instead
+            if self.run_in(kill_at=kill_at).returncode == 0:
+                break
             self.assertEqual(self.run_in("--uninstall").returncode, 0)
             self.assertEqual(self.found(), empty, kill_at)
+        self.assertGreater(kill_at, 20)
 
     def until_done(self, *words):
         """Killed at the first, then at the second moment, and so on: what is done already is passed over, so the third
