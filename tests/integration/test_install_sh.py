@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 
-from harness import ROOT, Case, args, main
+from cloud import KVMRC
+from harness import ROOT, Case, Rig, args, main
 from install_case import CONFS, PROBES, REMOTES, STATE, Installing, templates
 
 SHORT = ["--no-telemetryd"]
@@ -137,6 +138,10 @@ class One(Installing):
                 state["hooks"][str(number)] = {**done, "ID": number, "NAME": name}
             done["TEMPLATE"]["TIMEOUT"] = "5"
 
+class Empty(Installing):
+    """On a host without VMs, of which nothing can be seen in OpenNebula."""
+    vms = {}
+
     def test_interrupted(self):
         """killed again and again: nothing is ever half there where OpenNebula runs it; in the end all is there, or gone"""
         before = self.pictures()
@@ -165,6 +170,9 @@ class One(Installing):
             return {path: text for path, text in paths.items() if not path.startswith(STATE)}
         after = self.pictures()
         self.assert_same({"front": without_list(whole["front"])}, {"front": without_list(after["front"])})
+
+class Refused(Installing):
+    """Not at all."""
 
     def test_failing_checks(self):
         """whatever check fails, nothing is changed and the line says how to mend it"""
@@ -203,6 +211,32 @@ class One(Installing):
         text = self.install("--help")
         for option in set(re.findall(r"^    (--[a-z-]+)\)", (ROOT / "install.sh").read_text(), re.M)):
             self.assertIn(option, text)
+
+
+class Guests(Installing):
+    """With a real guest, and the programs as make leaves them."""
+    vms = {82: "kvm1"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        rig = Rig(cls.scratch / "rig")
+        cls.cleanup(rig.down)
+        rig.up((("disk", "one-82", {}),))
+        cls.options = {"kvmrc": KVMRC.format(rig.uri())}
+
+    def test_real(self):
+        """the probe itself, instead of poll.rb: OpenNebula has the guest's figures, and none of ours afterwards"""
+        self.cloud.hosts["kvm1"].cycle()
+        stock = set(self.cloud.vm(82).monitoring())
+        self.monitor()
+        text = self.install(*SHORT, "--replace", builds=[args.build])
+        self.assertIn("ok      host kvm1: OpenNebula has our figures of VM 82\n", text)
+        held = self.cloud.vm(82).monitoring()
+        self.assertGreater(int(held["CPU_TIME"]), 0)
+        self.assertGreater(int(held["DISKRDBYTES"]), 0)
+        self.install("--uninstall", builds=[args.build])
+        self.assertEqual(set(self.cloud.vm(82).monitoring()), stock)
 
 
 class Prepared(Case):
