@@ -198,10 +198,10 @@ settle() {
   trap 'exit 130' INT TERM HUP
 }
 
-# Of the package, and those of other packages that were unpacked beside it.
+# Of the package, and those of other kinds that were put beside it; a link leads to one of them.
 find_packaged_builds() {
   for build in /usr/lib/one-telemetry/* /usr/local/lib/one-telemetry/*; do
-    [ ! -e "$build/hooks/telemetry/forward" ] || BUILDS="$BUILDS${BUILDS:+ }$build"
+    [ -h "$build" ] || [ ! -e "$build/hooks/telemetry/forward" ] || BUILDS="$BUILDS${BUILDS:+ }$build"
   done
 }
 
