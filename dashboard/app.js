@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: which view the address asks for, how often, and whether the endpoint is there.
 import {setToken} from "./api.js";
-import {setText} from "./dom.js";
+import {setAttr, setText, toggle} from "./dom.js";
 import {Fleet} from "./fleet.js";
+import * as format from "./format.js";
 import {Live} from "./live.js";
 import {FleetView} from "./view_fleet.js";
 import {HealthView} from "./view_health.js";
@@ -12,6 +13,7 @@ const STATES = {
     connecting: "◔ connecting", live: "● live", polling: "● polling", offline: "◆ no answer, trying again", token: "■ token needed",
     paused: "‖ paused",
 };
+const CONNECT_MOST_MS = 5000; // who connects and hears nothing for so long is told
 const INTERVAL_KEY = "one-telemetry-interval";
 
 /** "#/vm/83?range=1h" → {path: ["vm", "83"], query: {range: "1h"}} */
@@ -26,6 +28,7 @@ class App {
         this.stateElement = document.querySelector("#connection");
         this.fleet = new Fleet();
         this.state = "connecting";
+        this.stateAt = Date.now();
         this.paused = false;
         this.fleetHref = "#/";
         this.live = new Live(this.fleet, () => this.#news(), (state, detail) => this.#setState(state, detail));
@@ -36,6 +39,7 @@ class App {
         this.#route();
         this.#attend();
         this.#tick();
+        setInterval(() => this.#second(), 1000);
     }
 
     // --- controls ---
@@ -53,6 +57,7 @@ class App {
         });
         this.pauseButton = document.querySelector("#pause");
         this.pauseButton.addEventListener("click", () => this.#pause(!this.paused));
+        document.querySelector("#banner button").addEventListener("click", () => this.askToken());
         this.dialog = document.querySelector("#token");
         this.dialog.addEventListener("close", () => this.#takeToken());
     }
@@ -132,17 +137,51 @@ class App {
         if (state === this.state && detail === this.detail)
             return;
         this.state = state;
+        this.stateAt = Date.now();
         this.detail = detail;
         this.#showState();
         if (state === "offline" || state === "token")
             this.#render();
     }
 
+    /** Nothing comes any more: what is shown is of the past. */
+    get #isCut() {
+        return this.state === "offline" || this.state === "token" ||
+            (this.state === "connecting" && Date.now() - Math.max(this.stateAt, this.live.heardAt ?? 0) > CONNECT_MOST_MS);
+    }
+
     #showState() {
-        const shown = this.paused ? "paused" : this.state;
+        const shown = this.#isCut ? (this.state === "token" ? "token" : "offline") : this.paused ? "paused" : this.state;
         document.body.dataset.state = shown;
         setText(this.stateElement, STATES[shown]);
         this.stateElement.title = this.detail ?? "";
+        this.#showBanner(shown);
+    }
+
+    /** What is the matter, in every view and wherever it is scrolled to. */
+    #showBanner(shown) {
+        const banner = document.querySelector("#banner"), [what, since, age, todo, enter] = banner.children;
+        const {heardAt} = this.live, iso = heardAt === null ? null : new Date(heardAt).toISOString();
+        toggle(banner, !this.#isCut);
+        if (banner.hidden) {
+            setText(what, "");
+            return;
+        }
+        setText(what, shown === "token" ? "■ A token is needed" : "◆ No answer from telemetryd");
+        setText(since, iso ? `since ${format.clock(iso)};` : "");
+        setAttr(since, "datetime", iso);
+        setAttr(since, "title", iso);
+        setText(age, iso ? `what is shown is ${format.span((Date.now() - heardAt) / 1000)} old.` : "");
+        setText(todo, shown === "token" ? "" : "This page asks again until it answers. On its machine: systemctl status one-telemetryd");
+        toggle(enter, shown !== "token");
+    }
+
+    /** Ages go on while nothing comes. */
+    #second() {
+        if (!this.#isCut || document.hidden)
+            return;
+        this.#showState();
+        this.#render();
     }
 
     #news() {

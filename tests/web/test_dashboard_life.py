@@ -1,19 +1,29 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard, in Chromium, while things change: VMs come and go, telemetryd dies and comes back, a token is wanted."""
+import datetime
 import re
 import signal
+import time
 
 import web  # noqa: F401 (where the modules are)
 from web import CARD_FIGURES, WebCase
 from databases import Server, find
 from harness import args, main
-from telemetryd import now_ns, totals
+from telemetryd import SECOND, now_ns, totals
 
 FIGURE = "return document.querySelector(`[data-vm-id='${arguments[0]}'] [data-figure=${arguments[1]}]`)?.textContent"
 IS = f"return (() => {{ {FIGURE} }}).apply(null, arguments) === arguments[2]"
 STOP = "return [...document.querySelectorAll('.health button')].find((b) => b.textContent === 'Stop' && !b.disabled)"
+COLOUR = "((css) => getComputedStyle(document.querySelector(css)).color)"
+STALE = """(() => { const n = document.body.appendChild(document.createElement("p")); n.style.color = "var(--stale)";
+    const colour = getComputedStyle(n).color; n.remove(); return colour; })()"""
 READ, WRITE = "reading-token-1", "writing-token-1"
+
+
+def parse_time(iso):
+    """Nanoseconds since 1970 of 2026-01-31T12:00:00.000Z."""
+    return round(datetime.datetime.fromisoformat(iso).timestamp() * SECOND)
 
 
 def usage(vm_id, percent):
@@ -51,6 +61,30 @@ class Prefixed:
 
 
 class Life(WebCase):
+    def banner(self):
+        return "".join(self.texts("#banner:not([hidden])"))
+
+    def says_old(self):
+        """That no answer comes: at the window's top however far one scrolls, with the age, which goes on, and what to do;
+        the figures are marked, by more than a colour."""
+        browser = self.browser
+        browser.size(1280, 300)
+        browser.js("scrollTo(0, 9999)")
+        self.assertGreater(browser.js("return scrollY"), 100)
+        box = browser.js("const b = document.querySelector('#banner').getBoundingClientRect(); return [b.top, b.bottom]")
+        self.assertTrue(box[0] >= 0 and box[1] <= 300, box)
+        text = self.banner()
+        self.assertRegex(text, r"^◆ No answer from telemetryd since .+; what is shown is \d+ s old\.")
+        self.assertIn("systemctl status one-telemetryd", text)
+        heard = browser.js("return document.querySelector('#banner time').title")
+        self.assertLess(abs(now_ns() - parse_time(heard)), 60 * SECOND)
+        browser.wait("return !document.querySelector('#banner').innerText.startsWith(arguments[0])", text, seconds=5)
+        stale = browser.js(f"return {STALE}")
+        for css in (".badge", ".card [data-figure=cpu]", ".lists .number"):
+            self.assertEqual(browser.js(f"return {COLOUR}(arguments[0])", css), stale, css)
+        self.assertEqual(browser.js("return getComputedStyle(document.querySelector('.card')).borderLeftStyle"), "dashed")
+        browser.size(*web.DESKTOP)
+
     def test_behind_nginx(self):
         """dashboard: behind nginx, below a prefix, as docs/endpoint.md has it: cards, the stream, start and stop"""
         daemon = self.daemon(collector={"enabled": "yes", "uris": "test:///default"})
@@ -92,6 +126,11 @@ class Life(WebCase):
         self.state("offline", seconds=10)
         self.assertEqual(self.texts("#connection"), ["◆ no answer, trying again"])
         self.assert_accessible()
+        self.says_old()
+        for address, shown in (("#/vm/83", ".vm"), ("#/health", ".health"), ("#/", ".fleet")):
+            browser.js("location.hash = arguments[0]", address)
+            browser.wait("return document.querySelector(arguments[0])", shown)
+            self.assertRegex(self.banner(), "^◆ No answer from telemetryd since ", address)
         daemon.start()
         self.fill(daemon)
         self.state("live", seconds=30)
@@ -101,6 +140,24 @@ class Life(WebCase):
         daemon.restart(signal.SIGTERM)
         daemon.write(usage(83, 22))
         browser.wait(IS, 83, "cpu", "22.0 %", seconds=30)
+
+    def test_silent(self):
+        """dashboard: telemetryd hangs: after 20 s without a word the page says so; it goes on: the page does too"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        self.shows(1)
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            self.state("offline", seconds=40)
+            self.assertLess(time.monotonic() - begun, 28)
+            self.says_old()
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        browser.wait("return ['polling', 'live'].includes(document.body.dataset.state)")
+        self.assertFalse(self.banner())
+        self.assertNotEqual(browser.js(f"return {COLOUR}('.badge')"), browser.js(f"return {STALE}"))
 
     def test_polling(self):
         """dashboard: where the stream does not get through, it asks"""
