@@ -9,7 +9,7 @@ import time
 import web  # noqa: F401 (where the modules are)
 from web import CARD_FIGURES, WebCase
 from databases import Server, find
-from harness import args, main
+from harness import main
 from telemetryd import SECOND, now_ns, totals
 
 FIGURE = "return document.querySelector(`[data-vm-id='${arguments[0]}'] [data-figure=${arguments[1]}]`)?.textContent"
@@ -234,57 +234,6 @@ class Life(WebCase):
         browser.wait(STOP)
         browser.js(f"{STOP}.click()")
         self.settles(lambda: not daemon.json("status")["running"], "it does not stop")
-
-
-class Health(WebCase):
-    def cells(self, title):
-        return self.browser.js("""return [...document.querySelectorAll(`[data-health="${arguments[0]}"] tbody tr`)]
-            .map((row) => [...row.cells].map((cell) => cell.innerText))""", title)
-
-    def ready(self):
-        self.browser.wait("return document.querySelector('[data-health=Sinks]')")
-
-    def test_equals_diagnostic(self):
-        """dashboard: health: hosts, sinks and what came in are as diagnostic has them; what a sink refuses, in its words"""
-        daemon = self.daemon(sink__down={"url": "http://127.0.0.1:1", "database": "one"},
-                             spool={"dir": self.scratch / "spool"},
-                             forward={"program": args.build / "hooks" / "forward", "linger": 1})
-        self.fill(daemon)
-        self.settles(lambda: daemon.json("diagnostic")["forwarding"]["sinks"][0]["failures"] > 0, "the sink is not down")
-        self.page(daemon, "#/health")
-        self.ready()
-        told = daemon.json("diagnostic")
-        sink, host = told["forwarding"]["sinks"][0], told["hosts"][0]
-        row = self.cells("Sinks")[0]
-        self.assertEqual((row[0], row[1], row[2], row[6]), ("down", sink["type"], "◆ error", "never"))
-        self.assertEqual(int(row[3]), sink["queued_batches"])
-        self.assertIn(sink["error"] or sink["last_error"], row[8])
-        row = self.cells("Hosts")[0]
-        self.assertEqual((row[0], row[1], int(row[3])), (host["host"], host["source"], host["vms"]))
-        facts = dict(zip(self.texts('[data-health="Feed"] dt'), self.texts('[data-health="Feed"] dd')))
-        self.assertEqual(int(facts["Lines"].replace(",", "")), told["feed"]["lines"])
-        self.assertEqual(int(facts["Lines passed on"].replace(",", "")), told["feed"]["relayed_lines"])
-        for scheme in ("light", "dark"):
-            self.browser.media(color_scheme=scheme)
-            for size in (web.DESKTOP, web.PHONE):
-                self.browser.size(*size)
-                with self.subTest(scheme=scheme, size=size):
-                    self.assert_accessible()
-                    self.assertLessEqual(self.browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
-
-    def test_start_and_stop(self):
-        """dashboard: health: the collector is stopped and started, and it says what came of it"""
-        daemon = self.daemon(collector={"enabled": "yes", "uris": "test:///default"})
-        browser = self.page(daemon, "#/health")
-        self.ready()
-        for button, running in (("Stop", False), ("Start", True)):
-            browser.wait("window.button = [...document.querySelectorAll('.health button')].find((b) => b.textContent === "
-                         "arguments[0]); return !button.disabled", button)
-            browser.js("button.click()")
-            self.settles(lambda running=running: daemon.json("status")["running"] is running, button)
-            browser.wait("return document.querySelector('[data-health=Collector] dd').textContent === arguments[0]",
-                         "running" if running else "stopped")
-            self.assertTrue(self.texts(".health [role=status]")[0])
 
 
 if __name__ == "__main__":
