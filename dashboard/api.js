@@ -25,8 +25,16 @@ export function setToken(token, keep) {
         (keep ? localStorage : sessionStorage).setItem(TOKEN_KEY, token);
 }
 
+function getToken() {
+    return sessionStorage.getItem(TOKEN_KEY) ?? localStorage.getItem(TOKEN_KEY);
+}
+
+export function hasToken() {
+    return Boolean(getToken());
+}
+
 function headers() {
-    const token = sessionStorage.getItem(TOKEN_KEY) ?? localStorage.getItem(TOKEN_KEY);
+    const token = getToken();
     return token ? {Authorization: `Bearer ${token}`} : {};
 }
 

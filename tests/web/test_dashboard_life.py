@@ -200,6 +200,52 @@ class Life(WebCase):
         self.choose("#interval", "1000")
         self.state("live")
 
+    def test_addresses(self):
+        """dashboard: an address that is none shows all VMs and says so; the view that is shown is marked in the menu"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.browser
+        current = "return [...document.querySelectorAll('#views [aria-current=page]')].map((n) => n.textContent)"
+        for wrong in ("#/vm/%zz", "#/vm/abc", "#/vm/", "#/vm/83/x", "#/nowhere", "#/health/x?range=1h", "#%"):
+            self.page(daemon, wrong)
+            self.shows(1)
+            self.assertEqual(self.address(), "#/", wrong)
+            self.assertEqual(self.texts("#said"), [f"There is no page {wrong}: these are all VMs."])
+        self.assertEqual(browser.js(current), ["Fleet"])
+        browser.js("location.hash = '#/health?what=ever'")
+        browser.wait("return document.querySelector('.health')")
+        self.assertEqual((browser.js(current), self.texts("#said:not([hidden])")), (["Health"], []))
+        browser.js("location.hash = '#/vm/%zz'")
+        self.shows(1)
+        self.assertEqual(self.address(), "#/")
+        for known in ("#/vm/one-83", "#/vm/83?range=nonsense"):
+            browser.js("location.hash = arguments[0]", known)
+            browser.wait("return document.querySelector('.vm h2')?.textContent.includes('83')")
+            self.assertEqual((self.address(), browser.js(current)), (known, []))
+
+    def test_keys_off(self):
+        """dashboard: keys of a single character can be switched off, for good"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        self.shows(1)
+        browser.keys("p")
+        self.state("paused")
+        browser.keys("p")
+        self.state("live")
+        browser.click("#keys")
+        for _ in range(2):
+            browser.js("document.activeElement.blur()")
+            browser.keys("p", "t", "/")
+            self.assertEqual(browser.js("return [document.body.dataset.state, document.activeElement.tagName]"), ["live", "BODY"])
+            self.assertEqual(self.texts("[role=table]"), [])
+            self.page(daemon)
+            self.shows(1)
+        browser.click("#keys")
+        browser.js("document.activeElement.blur()")
+        browser.keys("p")
+        self.state("paused")
+
     def test_token(self):
         """dashboard: where a token is needed it asks for one, in words; a wrong one is no use, the right one is"""
         self.allowed = ["401", "403"]
@@ -209,6 +255,8 @@ class Life(WebCase):
         daemon.write(usage(83, 10))
         browser = self.page(daemon, state="token")
         browser.wait("return document.querySelector('#token').open")
+        self.assertIn("only to those that have its read or write token", self.texts("#token-why")[0])
+        self.assertNotRegex(self.texts("#token-why")[0], "Bearer|none of this endpoint's")
         self.assert_accessible()
         browser.keys("Escape")
         browser.wait("return !document.querySelector('#token').open")
@@ -218,6 +266,7 @@ class Life(WebCase):
         browser.type("#token-text", "wrong")
         browser.keys("Enter")
         browser.wait("return document.body.dataset.state === 'token' && document.querySelector('#token').open")
+        self.assertRegex(self.texts("#token-why")[0], "^The token that was given is none of this endpoint's")
         browser.type("#token-text", READ)
         browser.keys("Enter")
         self.state("live")
