@@ -146,6 +146,21 @@ class VmView(WebCase):
         self.assertEqual(self.texts(".vm > .trouble"), ["It runs, but no figures of it have come."])
         self.assertEqual(browser.js("return document.querySelector('[data-chart=Memory] .scale').textContent"), "")
 
+    def test_no_history(self):
+        """dashboard: without a history there are no charts but the events, and nothing asks for what is not there"""
+        daemon, now = self.daemon(history={"enabled": "no"}), now_ns()
+        daemon.write("".join(totals(i, now) for i in (91, 92, 93, 94)))
+        daemon.write(f'vm_events,VMID=91,host=kvm1,state=ACTIVE,lcm_state=MIGRATE seq=1i,reason="user" {now - 60 * SECOND}\n')
+        browser = self.page(daemon, "#/vm/91")
+        browser.wait("return [...document.querySelectorAll('.events strong')].some((n) => n.textContent === 'MIGRATE')")
+        browser.wait("return document.querySelector('.ranges .count').textContent.includes('no history is kept')")
+        self.assertEqual(browser.js("return [...document.querySelectorAll('.chart')].filter((n) => !n.hidden).length"), 0)
+        browser.js("location.hash = '#/'")
+        self.shows(4)
+        browser.evaluate("new Promise((done) => setTimeout(done, 1500))")
+        self.take_network()
+        self.assertEqual([url for url in self.requested() if "/history/" in url], [])
+
     def test_json(self):
         """dashboard: one VM: the link to its JSON leads there, also where a token is needed"""
         daemon, now = self.daemon(), now_ns()
