@@ -4,7 +4,7 @@
 const BASE = new URL(".", document.baseURI);
 const TOKEN_KEY = "one-telemetry-token";
 const TIMEOUT_MS = 20000;
-const SILENCE_MS = 40000; // the stream says something every 15 s
+const SILENCE_MS = 20000; // the stream says something every 15 s
 
 /** What the endpoint answered, or that it did not: status 0. */
 export class ApiError extends Error {
@@ -25,8 +25,16 @@ export function setToken(token, keep) {
         (keep ? localStorage : sessionStorage).setItem(TOKEN_KEY, token);
 }
 
+function getToken() {
+    return sessionStorage.getItem(TOKEN_KEY) ?? localStorage.getItem(TOKEN_KEY);
+}
+
+export function hasToken() {
+    return Boolean(getToken());
+}
+
 function headers() {
-    const token = sessionStorage.getItem(TOKEN_KEY) ?? localStorage.getItem(TOKEN_KEY);
+    const token = getToken();
     return token ? {Authorization: `Bearer ${token}`} : {};
 }
 
@@ -50,8 +58,8 @@ async function ask(path, options) {
     return response;
 }
 
-async function request(path, method = "GET") {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
+async function request(path, {method = "GET", timeout = TIMEOUT_MS} = {}) {
+    const signal = AbortSignal.timeout(timeout);
     try {
         return await ask(path, {method, headers: headers(), signal});
     } catch (error) {
@@ -59,16 +67,13 @@ async function request(path, method = "GET") {
     }
 }
 
-export async function getJson(path) {
-    return (await request(path)).json();
+/** options: timeout in ms. */
+export async function getJson(path, options) {
+    return (await request(path, options)).json();
 }
 
 export async function getText(path) {
     return (await request(path)).text();
-}
-
-export function hasToken() {
-    return Boolean(headers().Authorization);
 }
 
 let historyKept = null; // a promise: asked once
@@ -97,7 +102,7 @@ export async function getHistory(id, query) {
 }
 
 export async function post(path) {
-    return (await request(path, "POST")).json();
+    return (await request(path, {method: "POST"})).json();
 }
 
 function parseEvent(text) {
@@ -110,10 +115,12 @@ function parseEvent(text) {
     return event;
 }
 
-/** Events as they come, {id, event, data}. EventSource can't send a token, so the stream is read by hand. Ends when the
- * connection does; throws ApiError where there is none, or when it has gone silent. */
-export async function* events(path, lastEventId, signal) {
+/** Events as they come, {id, event, data}; onheard() whenever anything has come. EventSource can't send a token, so the
+ * stream is read by hand. Ends when the connection does; throws ApiError where there is none, or when it has gone silent:
+ * `silent` is true where it has said something before. */
+export async function* events(path, lastEventId, signal, onheard) {
     const silence = new AbortController();
+    let heard = false;
     const extra = lastEventId ? {"Last-Event-ID": lastEventId} : {};
     let timer = setTimeout(() => silence.abort(), SILENCE_MS);
     try {
@@ -127,6 +134,8 @@ export async function* events(path, lastEventId, signal) {
                 return;
             clearTimeout(timer);
             timer = setTimeout(() => silence.abort(), SILENCE_MS);
+            heard = true;
+            onheard();
             parts.push(value);
             if (!(last + value).includes("\n\n")) {
                 last = value.slice(-1);
@@ -141,7 +150,10 @@ export async function* events(path, lastEventId, signal) {
             }
         }
     } catch (error) {
-        throw error instanceof ApiError || signal.aborted ? error : new ApiError(0, "the stream has broken off");
+        if (error instanceof ApiError || signal.aborted)
+            throw error;
+        const silent = heard && silence.signal.aborted;
+        throw Object.assign(new ApiError(0, silent ? "telemetryd has gone silent" : "the stream has broken off"), {silent});
     } finally {
         clearTimeout(timer);
         silence.abort(); // also where whoever reads has left

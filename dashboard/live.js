@@ -8,11 +8,13 @@ const STREAM = "api/telemetry/stream";
 const STREAM_MOST_MS = 2000;   // who looks more seldom than this is served better by asking
 const STREAM_AGAIN_MS = 10000; // after it has failed
 const RESYNC_MS = 60000;       // names and hosts may change without a new sample
+const POLL_MOST_MS = 10000;    // what is answered from memory takes no longer
 
 export class Live {
-    /** onchange(): there is news. onstate(state, detail): connecting, live, polling, offline, token. */
+    /** onchange(): there is news. onstate(state, detail): connecting, live, polling, offline, token.
+     * heardAt: when telemetryd last said anything, ms since 1970; null: never. */
     constructor(fleet, onchange, onstate) {
-        Object.assign(this, {fleet, onchange, onstate, interval: 1000, abort: null, lastId: null});
+        Object.assign(this, {fleet, onchange, onstate, interval: 1000, abort: null, lastId: null, heardAt: null});
     }
 
     /** Begins, or begins anew: another interval, another token. */
@@ -44,7 +46,7 @@ export class Live {
                 }
                 if (!(error instanceof ApiError))
                     console.error(error);
-                if (!streams)
+                if (!streams || error.silent) // else it may be that the stream does not get through
                     this.onstate("offline", error.message);
             }
             if (streams)
@@ -64,7 +66,7 @@ export class Live {
 
     async #fetchAll(signal) {
         try {
-            const answer = await getJson(VM_TELEMETRY);
+            const answer = await getJson(VM_TELEMETRY, {timeout: POLL_MOST_MS});
             if (!signal.aborted)
                 this.fleet.replace(answer.vms);
         } catch (error) {
@@ -72,11 +74,12 @@ export class Live {
                 throw error;
             this.fleet.replace([], error.message);
         }
+        this.heardAt = Date.now();
     }
 
     async #stream(signal) {
         let synced = performance.now();
-        for await (const {id, event, data} of events(STREAM, this.lastId, signal)) {
+        for await (const {id, event, data} of events(STREAM, this.lastId, signal, () => { this.heardAt = Date.now(); })) {
             this.lastId = id ?? this.lastId;
             this.#take(event, JSON.parse(data));
             this.onstate("live");

@@ -1,41 +1,166 @@
 // SPDX-License-Identifier: Apache-2.0
 // What /diagnostic knows: who feeds the endpoint, where it sends, and what is wrong.
 import {getJson, post} from "./api.js";
-import {el, setText, timeElement} from "./dom.js";
+import {el, setText, toggle} from "./dom.js";
 import * as format from "./format.js";
+import {LiveFacts, LiveTable} from "./live_table.js";
 
 const MARKS = {ok: "● ok", connected: "● connected", error: "◆ error", warning: "▲ warning", unknown: "○ unknown", stopped: "○ stopped"};
 
+// --- values, see live_table.js ---
+
 function status(value) {
-    return el("span", {class: "status", "data-status": value}, MARKS[value] ?? value);
+    return value === undefined ? "" : {text: MARKS[value] ?? value, status: value};
 }
 
-/** The time, and how long ago that was by the endpoint's clock. */
+/** How long ago by the endpoint's clock. */
 function since(iso, now) {
-    return iso ? timeElement(iso, `${format.span((Date.parse(now) - Date.parse(iso)) / 1000)} ago`) : "never";
+    return iso ? {text: `${format.span((Date.parse(now) - Date.parse(iso)) / 1000)} ago`, time: iso} : "never";
 }
 
-function facts(...rows) {
-    return el("dl", {class: "identity"}, ...rows.filter(Boolean).map(([label, value]) =>
-        el("div", {}, el("dt", {}, label), el("dd", {}, ...(Array.isArray(value) ? value : [value ?? format.UNKNOWN])))));
+function moment(iso) {
+    return iso ? {text: format.clock(iso), time: iso} : "never";
 }
 
-function table(title, heads, rows, none) {
-    const scroll = () => el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": title}, el("table", {},
-        el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", {scope: "col"}, head)))),
-        el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell) => el("td", {}, cell ?? format.UNKNOWN)))))));
-    return el("section", {class: "devices", "data-health": title}, el("h3", {}, title), rows.length ? scroll() : el("p", {class: "none"}, none));
+function count(value) {
+    return {text: format.count(value), title: Number.isFinite(value) ? String(value) : "not known"};
 }
 
-/** Domains that run there and are not ours to tell of. */
-function leftOut(n) {
-    return n > 0 ? el("span", {title: "domains whose name is not one-<ID>"}, format.count(n)) : "0";
+function bytes(value) {
+    return {text: format.bytes(value), title: format.exact(value, "bytes")};
 }
 
-/** What is wrong, and what to do about it. */
-function trouble(part) {
-    return [part.error, part.advice].filter(Boolean).join(" – ") || "";
+function milliseconds(value) {
+    return {text: format.milliseconds(value), title: format.exact(value, "ms")};
 }
+
+function seconds(value, text = format.span(value)) {
+    return {text, title: format.exact(value, "s")};
+}
+
+/** Signed, as a clock may be ahead. */
+function skew(value) {
+    return seconds(value, `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)} s`);
+}
+
+/** What is wrong, and what to do about it; "" where nothing is. */
+function trouble({error, advice}) {
+    return [error, error && advice].filter(Boolean).join(" – ");
+}
+
+// --- tables ---
+
+function text(label, get, about) {
+    return {label, get, about};
+}
+
+function number(label, get, about) {
+    return {label, get, about, kind: "number"};
+}
+
+const STATUS = text("Status", (part) => status(part.status));
+const WRONG = {label: "What is wrong", kind: "wrong", get: trouble};
+
+const CONNECTIONS = [
+    text("Connection", ({uri}) => uri), STATUS, WRONG,
+    number("VMs", ({vms}) => count(vms)), text("Last collection", (uri, {now}) => since(uri.last_collection, now)),
+    number("Took", (uri) => milliseconds(uri.collect_ms)), number("Collections", (uri) => count(uri.collections)),
+    number("Errors", (uri) => count(uri.errors)),
+    number("Left out", (uri) => count(uri.left_out), "domains whose name is not one-<ID>"),
+];
+
+const HOSTS = [
+    text("Host", ({host}) => host), text("Source", ({source}) => source), STATUS, WRONG,
+    number("VMs", ({vms}) => count(vms)), text("Last sample", (host, {now}) => since(host.last_sample, now)),
+    number("Every", (host) => host.interval_seconds > 0 ? seconds(host.interval_seconds) : format.UNKNOWN),
+    number("Clock skew", (host) => skew(host.clock_skew_seconds), "how old its figures are when they come; below 0: its clock is ahead of the endpoint's"),
+    number("Took", ({figures}) => milliseconds(figures.collect_ms), "how long its collection took"),
+    number("Locked", ({figures}) => count(figures.locked), "VMs held by a job"),
+    number("Without figures", ({figures}) => count(figures.missing), "VMs that libvirt lists and no call gave figures for"),
+    number("Keys left out", ({figures}) => count(figures.dropped_keys), "of the message to OpenNebula, to keep it in its limit"),
+    number("Batches waiting", ({figures}) => count(figures.spool_batches), "in the host's own spool"),
+    number("Bytes waiting", ({figures}) => bytes(figures.spool_bytes), "in the host's own spool"),
+    text("Version", ({figures}) => figures.version ?? format.UNKNOWN),
+];
+
+const SINKS = [
+    {label: "Sink", get: (sink) => ({text: sink.name, title: sink.url})}, text("Type", ({type}) => type), STATUS,
+    {...WRONG, get: wrongOfSink},
+    number("Batches waiting", (sink) => count(sink.queued_batches)), number("Bytes waiting", (sink) => bytes(sink.queued_bytes)),
+    number("Oldest", (sink) => sink.oldest_age_seconds === null ? "nothing waits" : seconds(sink.oldest_age_seconds)),
+    text("Last success", (sink) => sink.last_success === undefined ? "" : moment(sink.last_success)),
+    number("Lines sent", (sink) => count(sink.sent_lines)), number("Lines refused", (sink) => count(sink.rejected_lines)),
+    number("Sent again", (sink) => count(sink.retried), "requests that had to be made again"),
+    number("Batches dropped", (sink) => count(sink.dropped_batches), "by the queue's limits"),
+    number("Batches damaged", (sink) => count(sink.bad_batches)),
+];
+
+const TIERS = [
+    text("Tier", ({name}) => name), number("Rows", ({rows}) => count(rows), "of the file"),
+    text("Oldest", ({oldest, rows}) => oldest ? moment(oldest) : rows > 0 ? "not looked up yet" : "none"),
+];
+
+function wrongOfSink(sink) {
+    if (!(sink.failures > 0))
+        return trouble(sink);
+    const next = sink.next_attempt_seconds === null ? "" : `, next attempt in ${format.span(sink.next_attempt_seconds)}`;
+    return `${trouble(sink) || sink.last_error}, ${format.count(sink.failures)} failed in a row${next}`;
+}
+
+/** Sinks, and what waits for those that there are no more. */
+function sinksOf({forwarding}) {
+    const strange = (queue) => ({...queue, type: "", status: "warning",
+        error: queue.dropped_at_age_seconds === null ? "not configured any more: what waits stays"
+            : `not configured any more: what waits goes when it is ${format.span(queue.dropped_at_age_seconds)} old`});
+    return [...(forwarding?.sinks ?? []), ...(forwarding?.not_configured ?? []).map(strange)];
+}
+
+// --- facts ---
+
+const COLLECTOR = [
+    ["State", ({state}) => state.running ? "running" : "stopped"], ["Since", ({state, now}) => since(state.started_at, now)],
+    ["Collections", ({state}) => count(state.total_collections)], ["Errors", ({state}) => count(state.total_errors)],
+    ["Last", ({state, now}) => since(state.last_collection_time, now)],
+    ["VMs it sees", ({state, told}) => count(state.running ? told.libvirt.reduce((sum, {vms}) => sum + vms, 0) : 0)],
+];
+
+const SPOOL = [
+    ["Spool", ({told}) => told.spool ? status(told.spool.status) : undefined],
+    ["Spool: what is wrong", ({told}) => told.spool && trouble(told.spool) || undefined],
+    ["Spool's place", ({told}) => told.forwarding?.spool ?? undefined],
+    ["Forwarder", ({told}) => told.forwarder ? status(told.forwarder.status) : undefined],
+    ["Forwarder: what is wrong", ({told}) => told.forwarder && trouble(told.forwarder) || undefined],
+];
+
+const FEED = [
+    ["Last sample", ({told, now}) => since(told.feed.last_sample, now)],
+    ...Object.entries({
+        samples: "Samples", vm_samples: "Samples of VMs", events: "Events", lines: "Lines", refused_lines: "Lines refused",
+        foreign_lines: "Lines of other series", relayed_lines: "Lines passed on", returned_lines: "Lines that came back",
+        relay_failures: "Failures to pass on", late: "Late", doubled: "Doubled", refused_vms: "VMs refused",
+    }).map(([key, label]) => [label, ({told}) => count(told.feed[key])]),
+];
+
+/** Of the history's status, where there is a history. */
+function kept(get) {
+    return ({told}) => told.history ? get(told.history) : undefined;
+}
+
+const HISTORY = [
+    ["History", ({told}) => told.history ? status(told.history.status) : "off"], ["What is wrong", kept((history) => trouble(history) || undefined)],
+    ["Size", kept((history) => bytes(history.bytes))], ["Written", kept((history) => count(history.written))],
+    ["Waiting", kept((history) => count(history.queued))], ["Dropped", kept((history) => count(history.dropped))],
+    ["Not yet in a tier", kept((history) => history.pending === undefined ? undefined : count(history.pending))],
+    ["Damaged file set aside", kept((history) => history.set_aside ?? undefined)],
+];
+
+const SELF = [
+    ["Version", ({state}) => state.version], ["Up since", ({state}) => moment(state.up_since)],
+    ["Configuration", ({told}) => told.config.file ?? "none, all is by default"], ["State directory", ({told}) => told.config.state_dir],
+    ["Clock", ({told}) => status(told.clock.status)], ["Its time", ({now}) => moment(now)],
+    ["What is wrong", ({told}) => trouble(told.clock) || undefined],
+    ["This page's clock", ({now, asked}) => skew((asked - Date.parse(now)) / 1000)],
+];
 
 export class HealthView {
     constructor(app) {
@@ -44,12 +169,25 @@ export class HealthView {
         this.stopButton = el("button", {type: "button", onclick: () => this.#control("stop")}, "Stop");
         this.said = el("p", {role: "status"});
         this.trouble = el("p", {class: "trouble", role: "alert", hidden: true});
-        this.collector = el("div", {});
+        this.#makeParts();
+        this.collector.element.append(el("p", {class: "actions"}, this.startButton, this.stopButton), this.said);
+        this.sinks.element.append(this.spool.list);
+        this.history.element.append(this.tiers.scroll);
         this.parts = el("div", {class: "parts"}, el("p", {class: "loading"}, "Loading…"));
-        this.element = el("div", {class: "health"}, el("h2", {}, "Health"), this.trouble,
-            el("section", {class: "devices", "data-health": "Collector"}, el("h3", {}, "Built-in collector"), this.collector,
-                el("p", {class: "actions"}, this.startButton, this.stopButton), this.said), this.parts);
+        this.element = el("div", {class: "health"}, el("h2", {}, "Health"), this.trouble, this.parts);
         this.#keepUp();
+    }
+
+    #makeParts() {
+        this.collector = new LiveFacts("Collector", COLLECTOR, "Built-in collector");
+        this.connections = new LiveTable("libvirt", CONNECTIONS, {key: ({uri}) => uri, none: "no connection is configured"});
+        this.hosts = new LiveTable("Hosts", HOSTS, {key: ({host, source}) => `${host}\n${source}`, none: "no host has sent anything yet"});
+        this.sinks = new LiveTable("Sinks", SINKS, {key: ({name}) => name, none: "none is configured: nothing is passed on"});
+        this.spool = new LiveFacts("Spool", SPOOL);
+        this.feed = new LiveFacts("Feed", FEED, "What came in");
+        this.history = new LiveFacts("History", HISTORY);
+        this.tiers = new LiveTable("Tiers", TIERS, {key: ({name}) => name, none: ""});
+        this.self = new LiveFacts("telemetryd", SELF);
     }
 
     end() {
@@ -62,7 +200,7 @@ export class HealthView {
     key() {}
 
     async #keepUp() {
-        if (!this.app.paused && !document.hidden)
+        if (!this.shown || (!this.app.paused && !document.hidden))
             await this.#load();
         if (!this.ended)
             this.timer = setTimeout(() => this.#keepUp(), Math.max(this.app.interval, 2000));
@@ -70,9 +208,9 @@ export class HealthView {
 
     async #load() {
         try {
-            const [diagnostic, state] = await Promise.all([getJson("api/telemetry/diagnostic"), getJson("api/telemetry/status")]);
+            const [told, state] = await Promise.all([getJson("api/telemetry/diagnostic"), getJson("api/telemetry/status")]);
             if (!this.ended)
-                this.#show(diagnostic, state);
+                this.#show({told, state, now: told.clock.now, asked: Date.now()});
             this.trouble.hidden = true;
         } catch (error) {
             setText(this.trouble, error.message);
@@ -80,54 +218,35 @@ export class HealthView {
         }
     }
 
-    #show(diagnostic, state) {
-        const now = diagnostic.clock.now;
-        this.startButton.disabled = state.running;
-        this.stopButton.disabled = !state.running;
-        this.collector.replaceChildren(facts(
-            ["State", state.running ? "running" : "stopped"], ["Since", since(state.started_at, now)],
-            ["Collections", format.count(state.total_collections)], ["Errors", format.count(state.total_errors)],
-            ["Last", since(state.last_collection_time, now)], ["VMs", format.count(state.vms_monitored)]));
-        this.parts.replaceChildren(
-            table("libvirt", ["Connection", "Status", "VMs", "Last collection", "Took", "Errors", "Left out", "What is wrong"], diagnostic.libvirt.map((uri) =>
-                [uri.uri, status(uri.status), format.count(uri.vms), since(uri.last_collection, now), format.milliseconds(uri.collect_ms),
-                 format.count(uri.errors), leftOut(uri.left_out), trouble(uri)]), "no connection is configured"),
-            table("Hosts", ["Host", "Source", "Status", "VMs", "Last sample", "Every", "Clock skew", "What is wrong"], diagnostic.hosts.map((host) =>
-                [host.host, host.source, status(host.status), format.count(host.vms), since(host.last_sample, now),
-                 format.span(host.interval_seconds), `${host.clock_skew_seconds.toFixed(1)} s`, trouble(host)]), "no host has sent anything yet"),
-            this.#sinks(diagnostic), this.#feed(diagnostic, now), this.#history(diagnostic, state, now));
+    /** context: both answers, the endpoint's time and this page's. */
+    #show(context) {
+        const {told, state} = context;
+        this.#enable(state.running);
+        this.collector.set(context);
+        this.connections.set(told.libvirt, context);
+        this.hosts.set(told.hosts, context);
+        this.sinks.set(sinksOf(told), context);
+        this.spool.set(context);
+        toggle(this.spool.list, !told.spool && !told.forwarder);
+        this.feed.set(context);
+        this.history.set(context);
+        this.tiers.set(Object.entries(told.history?.tiers ?? {}).map(([name, tier]) => ({name, ...tier})), context);
+        this.self.set(context);
+        if (!this.shown)
+            this.parts.replaceChildren(...[this.collector, this.connections, this.hosts, this.sinks, this.feed, this.history,
+                                           this.self].map(({element}) => element));
+        this.shown = true;
     }
 
-    #sinks({forwarding, spool, forwarder}) {
-        const rows = (forwarding?.sinks ?? []).map((sink) => [
-            sink.name, sink.type, status(sink.status ?? (sink.failures > 0 ? "error" : "ok")), format.count(sink.queued_batches),
-            format.bytes(sink.queued_bytes), sink.oldest_age_seconds === null ? "nothing waits" : format.span(sink.oldest_age_seconds),
-            sink.last_success ? timeElement(sink.last_success, format.clock(sink.last_success)) : "never",
-            format.count(sink.rejected_lines), sink.failures > 0 ? `${trouble(sink) || sink.last_error}${sink.next_attempt_seconds === null
-                ? "" : `, next attempt in ${format.span(sink.next_attempt_seconds)}`}` : trouble(sink)]);
-        const sinks = table("Sinks", ["Sink", "Type", "Status", "Batches waiting", "Bytes waiting", "Oldest", "Last success", "Lines refused", "What is wrong"],
-                            rows, "none is configured: nothing is passed on");
-        if (spool)
-            sinks.append(facts(["Spool", [status(spool.status), ` ${forwarding?.spool ?? ""}`]], spool.error && ["What is wrong", trouble(spool)],
-                ["Forwarder", [status(forwarder.status)]], forwarder.error && ["What is wrong", trouble(forwarder)]));
-        return sinks;
-    }
-
-    #feed({feed}, now) {
-        return el("section", {class: "devices", "data-health": "Feed"}, el("h3", {}, "What came in"), facts(
-            ["Last sample", since(feed.last_sample, now)], ["Samples", format.count(feed.samples)], ["Lines", format.count(feed.lines)],
-            ["Lines refused", format.count(feed.refused_lines)], ["Lines passed on", format.count(feed.relayed_lines)], ["Lines that came back", format.count(feed.returned_lines)],
-            ["Failures to pass on", format.count(feed.relay_failures)], ["VMs refused", format.count(feed.refused_vms)]));
-    }
-
-    #history({history, clock}, state, now) {
-        return el("section", {class: "devices", "data-health": "History"}, el("h3", {}, "History and clock"), facts(
-            ["History", history ? [status(history.status)] : "off"], history?.error && ["What is wrong", trouble(history)],
-            history && ["Bytes", format.bytes(history.bytes)], history && ["Waiting", format.count(history.queued)], history && ["Dropped", format.count(history.dropped)],
-            history?.set_aside && ["Damaged file set aside", history.set_aside],
-            ["Clock", [status(clock.status), " ", timeElement(clock.now, format.clock(clock.now)), ` ${trouble(clock)}`]],
-            ["This page's clock", `${((Date.now() - Date.parse(clock.now)) / 1000).toFixed(1)} s off`],
-            ["Version", state.version], ["Up since", since(state.up_since, now)]));
+    /** The button that is left takes the focus of the one that is not. */
+    #enable(running) {
+        const focused = document.activeElement;
+        this.startButton.disabled = running;
+        this.stopButton.disabled = !running;
+        if (focused === this.startButton && running)
+            this.stopButton.focus();
+        else if (focused === this.stopButton && !running)
+            this.startButton.focus();
     }
 
     async #control(what) {

@@ -1,19 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard, in Chromium, while things change: VMs come and go, telemetryd dies and comes back, a token is wanted."""
+import datetime
 import re
 import signal
 
 import web  # noqa: F401 (where the modules are)
 from web import CARD_FIGURES, WebCase
 from databases import Server, find
-from harness import args, main
-from telemetryd import now_ns, totals
+from harness import main
+from telemetryd import SECOND, now_ns, totals
 
 FIGURE = "return document.querySelector(`[data-vm-id='${arguments[0]}'] [data-figure=${arguments[1]}]`)?.textContent"
 IS = f"return (() => {{ {FIGURE} }}).apply(null, arguments) === arguments[2]"
 STOP = "return [...document.querySelectorAll('.health button')].find((b) => b.textContent === 'Stop' && !b.disabled)"
+COLOUR = "((css) => getComputedStyle(document.querySelector(css)).color)"
+STALE = """(() => { const n = document.body.appendChild(document.createElement("p")); n.style.color = "var(--stale)";
+    const colour = getComputedStyle(n).color; n.remove(); return colour; })()"""
 READ, WRITE = "reading-token-1", "writing-token-1"
+
+
+def parse_time(iso):
+    """Nanoseconds since 1970 of 2026-01-31T12:00:00.000Z."""
+    return round(datetime.datetime.fromisoformat(iso).timestamp() * SECOND)
 
 
 def usage(vm_id, percent):
@@ -51,6 +60,30 @@ class Prefixed:
 
 
 class Life(WebCase):
+    def banner(self):
+        return "".join(self.texts("#banner:not([hidden])"))
+
+    def says_old(self):
+        """That no answer comes: at the window's top however far one scrolls, with the age, which goes on, and what to do;
+        the figures are marked, by more than a colour."""
+        browser = self.browser
+        browser.size(1280, 300)
+        browser.js("scrollTo(0, 9999)")
+        self.assertGreater(browser.js("return scrollY"), 100)
+        box = browser.js("const b = document.querySelector('#banner').getBoundingClientRect(); return [b.top, b.bottom]")
+        self.assertTrue(box[0] >= 0 and box[1] <= 300, box)
+        text = self.banner()
+        self.assertRegex(text, r"^◆ No answer from telemetryd since .+; what is shown is \d+ s old\.")
+        self.assertIn("systemctl status one-telemetryd", text)
+        heard = browser.js("return document.querySelector('#banner time').title")
+        self.assertLess(abs(now_ns() - parse_time(heard)), 60 * SECOND)
+        browser.wait("return !document.querySelector('#banner').innerText.startsWith(arguments[0])", text, seconds=5)
+        stale = browser.js(f"return {STALE}")
+        for css in (".badge", ".card [data-figure=cpu]", ".lists .number"):
+            self.assertEqual(browser.js(f"return {COLOUR}(arguments[0])", css), stale, css)
+        self.assertEqual(browser.js("return getComputedStyle(document.querySelector('.card')).borderLeftStyle"), "dashed")
+        browser.size(*web.DESKTOP)
+
     def test_behind_nginx(self):
         """dashboard: behind nginx, below a prefix, as docs/endpoint.md has it: cards, the stream, start and stop"""
         daemon = self.daemon(collector={"enabled": "yes", "uris": "test:///default"})
@@ -92,6 +125,11 @@ class Life(WebCase):
         self.state("offline", seconds=10)
         self.assertEqual(self.texts("#connection"), ["◆ no answer, trying again"])
         self.assert_accessible()
+        self.says_old()
+        for address, shown in (("#/vm/83", ".vm"), ("#/health", ".health"), ("#/", ".fleet")):
+            browser.js("location.hash = arguments[0]", address)
+            browser.wait("return document.querySelector(arguments[0])", shown)
+            self.assertRegex(self.banner(), "^◆ No answer from telemetryd since ", address)
         daemon.start()
         self.fill(daemon)
         self.state("live", seconds=30)
@@ -101,6 +139,22 @@ class Life(WebCase):
         daemon.restart(signal.SIGTERM)
         daemon.write(usage(83, 22))
         browser.wait(IS, 83, "cpu", "22.0 %", seconds=30)
+
+    def test_silent(self):
+        """dashboard: telemetryd hangs: after 20 s without a word the page says so; it goes on: the page does too"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        self.shows(1)
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            self.state("offline", seconds=35)
+            self.says_old()
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        browser.wait("return ['polling', 'live'].includes(document.body.dataset.state)")
+        self.assertFalse(self.banner())
+        self.assertNotEqual(browser.js(f"return {COLOUR}('.badge')"), browser.js(f"return {STALE}"))
 
     def test_polling(self):
         """dashboard: where the stream does not get through, it asks"""
@@ -143,6 +197,69 @@ class Life(WebCase):
         self.choose("#interval", "1000")
         self.state("live")
 
+    def test_addresses(self):
+        """dashboard: an address that is none shows all VMs and says so; the view that is shown is marked in the menu"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.browser
+        current = "return [...document.querySelectorAll('#views [aria-current=page]')].map((n) => n.textContent)"
+        for wrong in ("#/vm/%zz", "#/vm/abc", "#/vm/", "#/vm/83/x", "#/nowhere", "#/health/x?range=1h", "#%"):
+            self.page(daemon, wrong)
+            self.shows(1)
+            self.assertEqual(self.address(), "#/", wrong)
+            self.assertEqual(self.texts("#said"), [f"There is no page {wrong}: these are all VMs."])
+        self.assertEqual(browser.js(current), ["Fleet"])
+        browser.js("location.hash = '#/health?what=ever'")
+        browser.wait("return document.querySelector('.health')")
+        self.assertEqual((browser.js(current), self.texts("#said:not([hidden])")), (["Health"], []))
+        browser.js("location.hash = '#/vm/%zz'")
+        self.shows(1)
+        self.assertEqual(self.address(), "#/")
+        for known in ("#/vm/one-83", "#/vm/83?range=nonsense"):
+            browser.js("location.hash = arguments[0]", known)
+            browser.wait("return document.querySelector('.vm h2')?.textContent.includes('83')")
+            self.assertEqual((self.address(), browser.js(current)), (known, []))
+
+    def test_documented(self):
+        """dashboard: addresses and thresholds are those that docs/endpoint.md has"""
+        text = (web.ROOT / "docs" / "endpoint.md").read_text()
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        addresses = re.findall(r"`(#/[^`]*)`", text)
+        self.assertGreater(len(addresses), 5)
+        for address in addresses:
+            browser.js("location.hash = arguments[0]", address)
+            browser.wait("return document.querySelector('main').childElementCount")
+            self.assertEqual((self.address(), self.texts("#said:not([hidden])")), (address, []))
+        marked = browser.evaluate("import('./dashboard/fleet.js').then(({FIGURES}) => Object.values(FIGURES).filter((f) => f.high)"
+                                  ".map((f) => [f.label, f.high, f.critical]))")
+        rows = re.findall(r"^\| ([A-Z][A-Za-z ]+)(?:,[^|]*)? \| (\d+)(?: %| ms|/s) \| (\d+)(?: %| ms|/s) \|$", text, re.M)
+        self.assertEqual(rows, [tuple(map(str, one)) for one in marked])
+
+    def test_keys_off(self):
+        """dashboard: keys of a single character can be switched off, for good"""
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon)
+        self.shows(1)
+        browser.keys("p")
+        self.state("paused")
+        browser.keys("p")
+        self.state("live")
+        browser.click("#keys")
+        for _ in range(2):
+            browser.js("document.activeElement.blur()")
+            browser.keys("p", "t", "/")
+            self.assertEqual(browser.js("return [document.body.dataset.state, document.activeElement.tagName]"), ["live", "BODY"])
+            self.assertEqual(self.texts("[role=table]"), [])
+            self.page(daemon)
+            self.shows(1)
+        browser.click("#keys")
+        browser.js("document.activeElement.blur()")
+        browser.keys("p")
+        self.state("paused")
+
     def test_token(self):
         """dashboard: where a token is needed it asks for one, in words; a wrong one is no use, the right one is"""
         self.allowed = ["401", "403"]
@@ -152,6 +269,8 @@ class Life(WebCase):
         daemon.write(usage(83, 10))
         browser = self.page(daemon, state="token")
         browser.wait("return document.querySelector('#token').open")
+        self.assertIn("only to those that have its read or write token", self.texts("#token-why")[0])
+        self.assertNotRegex(self.texts("#token-why")[0], "Bearer|none of this endpoint's")
         self.assert_accessible()
         browser.keys("Escape")
         browser.wait("return !document.querySelector('#token').open")
@@ -161,6 +280,7 @@ class Life(WebCase):
         browser.type("#token-text", "wrong")
         browser.keys("Enter")
         browser.wait("return document.body.dataset.state === 'token' && document.querySelector('#token').open")
+        self.assertRegex(self.texts("#token-why")[0], "^The token that was given is none of this endpoint's")
         browser.type("#token-text", READ)
         browser.keys("Enter")
         self.state("live")
@@ -177,57 +297,6 @@ class Life(WebCase):
         browser.wait(STOP)
         browser.js(f"{STOP}.click()")
         self.settles(lambda: not daemon.json("status")["running"], "it does not stop")
-
-
-class Health(WebCase):
-    def cells(self, title):
-        return self.browser.js("""return [...document.querySelectorAll(`[data-health="${arguments[0]}"] tbody tr`)]
-            .map((row) => [...row.cells].map((cell) => cell.innerText))""", title)
-
-    def ready(self):
-        self.browser.wait("return document.querySelector('[data-health=Sinks]')")
-
-    def test_equals_diagnostic(self):
-        """dashboard: health: hosts, sinks and what came in are as diagnostic has them; what a sink refuses, in its words"""
-        daemon = self.daemon(sink__down={"url": "http://127.0.0.1:1", "database": "one"},
-                             spool={"dir": self.scratch / "spool"},
-                             forward={"program": args.build / "hooks" / "forward", "linger": 1})
-        self.fill(daemon)
-        self.settles(lambda: daemon.json("diagnostic")["forwarding"]["sinks"][0]["failures"] > 0, "the sink is not down")
-        self.page(daemon, "#/health")
-        self.ready()
-        told = daemon.json("diagnostic")
-        sink, host = told["forwarding"]["sinks"][0], told["hosts"][0]
-        row = self.cells("Sinks")[0]
-        self.assertEqual((row[0], row[1], row[2], row[6]), ("down", sink["type"], "◆ error", "never"))
-        self.assertEqual(int(row[3]), sink["queued_batches"])
-        self.assertIn(sink["error"] or sink["last_error"], row[8])
-        row = self.cells("Hosts")[0]
-        self.assertEqual((row[0], row[1], int(row[3])), (host["host"], host["source"], host["vms"]))
-        facts = dict(zip(self.texts('[data-health="Feed"] dt'), self.texts('[data-health="Feed"] dd')))
-        self.assertEqual(int(facts["Lines"].replace(",", "")), told["feed"]["lines"])
-        self.assertEqual(int(facts["Lines passed on"].replace(",", "")), told["feed"]["relayed_lines"])
-        for scheme in ("light", "dark"):
-            self.browser.media(color_scheme=scheme)
-            for size in (web.DESKTOP, web.PHONE):
-                self.browser.size(*size)
-                with self.subTest(scheme=scheme, size=size):
-                    self.assert_accessible()
-                    self.assertLessEqual(self.browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
-
-    def test_start_and_stop(self):
-        """dashboard: health: the collector is stopped and started, and it says what came of it"""
-        daemon = self.daemon(collector={"enabled": "yes", "uris": "test:///default"})
-        browser = self.page(daemon, "#/health")
-        self.ready()
-        for button, running in (("Stop", False), ("Start", True)):
-            browser.wait("window.button = [...document.querySelectorAll('.health button')].find((b) => b.textContent === "
-                         "arguments[0]); return !button.disabled", button)
-            browser.js("button.click()")
-            self.settles(lambda running=running: daemon.json("status")["running"] is running, button)
-            browser.wait("return document.querySelector('[data-health=Collector] dd').textContent === arguments[0]",
-                         "running" if running else "stopped")
-            self.assertTrue(self.texts(".health [role=status]")[0])
 
 
 if __name__ == "__main__":
