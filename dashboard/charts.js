@@ -10,8 +10,6 @@ const COLOURS = ["--series-1", "--series-2"];
 const NEAR = 8;       // pixels from the mark of an event at which its name is shown
 const DRAGGED = 5;    // pixels that make a drag of a click
 const DAY = 86400;
-/** All charts have the crosshair where one has it, but what is dragged in one is of that one. */
-const CROSSHAIR = {key: "vm", filters: {pub: (type) => type !== "mousedown" && type !== "mouseup"}};
 
 /** What is drawn. range: fixed; binary: bytes; source: where the figure comes from is said beside the title. */
 export const CHARTS = [
@@ -31,7 +29,7 @@ function colour(name) {
 
 /** Times along the axis as the viewer's language has them; the day below the first of each day. */
 function axisTimes(ticks, step) {
-    const hour = {hour: "2-digit", minute: "2-digit", ...(step < 60 ? {second: "2-digit"} : {})};
+    const hour = {hour: "numeric", minute: "2-digit", ...(step < 60 ? {second: "2-digit"} : {})};
     const clock = new Intl.DateTimeFormat(undefined, hour), day = new Intl.DateTimeFormat(undefined, {month: "short", day: "numeric"});
     const days = ticks.map((tick) => day.format(tick * 1000));
     if (step >= DAY)
@@ -135,10 +133,10 @@ export class Chart {
         const axis = {stroke: colour("--text-dim"), grid: {stroke: line, width: 1}, ticks: {stroke: line}};
         const plot = new uPlot({
             width: this.host.clientWidth, height: HEIGHT,
-            cursor: {sync: CROSSHAIR, drag: {x: true, y: false, setScale: false}, points: {size: 6}},
+            cursor: {sync: {key: "vm"}, drag: {x: true, y: false, setScale: false}, points: {size: 6}},
             legend: {live: true},
             scales: {x: {time: true}, y: {range: () => this.#yRange()}},
-            axes: [{...axis, values: (_plot, ticks, _axis, _space, step) => axisTimes(ticks, step)},
+            axes: [{...axis, space: 76, values: (_plot, ticks, _axis, _space, step) => axisTimes(ticks, step)},
                    {...axis, size: 84, incrs: spec.binary ? BINARY_STEPS : undefined, values: (_plot, ticks) => ticks.map(spec.text)}],
             series: [{value: (_plot, time) => crosshairTime(time)}, ...spec.series.map(([, label], i) => this.#series(label, i))],
             hooks: {drawAxes: [(on) => this.#drawBands(on)], draw: [(on) => this.#drawEvents(on)],
