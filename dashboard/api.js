@@ -76,6 +76,31 @@ export async function getText(path) {
     return (await request(path)).text();
 }
 
+let historyKept = null; // a promise: asked once
+
+async function askHistoryKept() {
+    if ((await getJson("api/telemetry/status")).history)
+        return true;
+    const {config} = await getJson("api/telemetry/config");
+    return Boolean(config.options.history.influx.value); // a database has it
+}
+
+/** Whether there is any history to ask for: [history] enabled or influx. */
+export async function isHistoryKept() {
+    historyKept ??= askHistoryKept();
+    try {
+        return await historyKept;
+    } catch (error) {
+        historyKept = null;
+        throw error;
+    }
+}
+
+/** The history of a VM: query as docs/endpoint.md has it. */
+export async function getHistory(id, query) {
+    return getJson(`api/telemetry/history/${id}?${query}`);
+}
+
 export async function post(path) {
     return (await request(path, {method: "POST"})).json();
 }

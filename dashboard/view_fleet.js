@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // All VMs: cards or a table, search, filters, order, and who is at the top.
-import {getJson} from "./api.js";
+import {getHistory, isHistoryKept} from "./api.js";
 import {Card, COLUMNS, Line} from "./cards.js";
 import {el, notice, setAttr, setText, toggle} from "./dom.js";
 import {FIGURES, STANDINGS} from "./fleet.js";
@@ -263,8 +263,10 @@ export class FleetView {
         this.wanted.delete(vm);
         this.trails++;
         try {
-            const {series} = await getJson(`api/telemetry/history/${vm.id}?metric=cpu_usage_percent&from=${TRAIL_FROM}`);
-            vm.addPast(series[0]?.points ?? []);
+            if (await isHistoryKept()) {
+                const {series} = await getHistory(vm.id, `metric=cpu_usage_percent&from=${TRAIL_FROM}`);
+                vm.addPast(series[0]?.points ?? []);
+            }
         } catch (error) {
             console.debug(`no history of VM ${vm.id}: ${error.message}`); // it begins with now
             this.wanted.clear(); // nor is there one of the others, or only after a while

@@ -1,57 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // One VM in depth: what it is, its figures over time, its devices, what happened to it.
-import {getJson, getText, url} from "./api.js";
+import {getHistory, getJson, getText, hasToken, isHistoryKept, url} from "./api.js";
 import {Chart, CHARTS} from "./charts.js";
-import {el, notice, setText, timeElement} from "./dom.js";
+import {DeviceTable, Identity, memorySource, TABLES} from "./devices.js";
+import {el, notice, setText, timeElement, toggle} from "./dom.js";
 import * as format from "./format.js";
 import {STANDINGS} from "./fleet.js";
+import {canMove, fixed, MOVES, RANGES, spanOf} from "./timespan.js";
 import {Badge} from "./widgets.js";
 
-const RANGES = {"15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000};
-const STANDARD_RANGE = "1h";
 const POINTS = 600;
 const EVENTS_MOST = 200;
 const STATS_MS = 2000;
-
-const TABLES = {
-    disks: {title: "Disks", columns: [
-        ["name", "Disk"], ["rd_bytes_per_sec", "Read", format.byteRate], ["wr_bytes_per_sec", "Write", format.byteRate],
-        ["rd_req_per_sec", "Reads", format.perSecond], ["wr_reqs_per_sec", "Writes", format.perSecond],
-        ["rd_latency_ms", "Read latency", format.milliseconds], ["wr_latency_ms", "Write latency", format.milliseconds],
-        ["capacity", "Capacity", format.bytes], ["allocation", "Allocated", format.bytes], ["path", "Path"]]},
-    nics: {title: "Network interfaces", columns: [
-        ["name", "Interface"], ["mac", "MAC"], ["rxbytes_per_sec", "RX", format.byteRate], ["txbytes_per_sec", "TX", format.byteRate],
-        ["rxpackets_per_sec", "RX packets", format.perSecond], ["txpackets_per_sec", "TX packets", format.perSecond],
-        ["rxdrops", "RX dropped", format.count], ["txdrops", "TX dropped", format.count], ["rxerrors", "RX errors", format.count],
-        ["txerrors", "TX errors", format.count]]},
-    vcpus: {title: "vCPUs", columns: [
-        ["vcpu", "vCPU"], ["usage_percent", "Used", format.percent], ["steal_percent", "Steal", format.percent],
-        ["time", "Time run", (ns) => format.span(ns / 1e9)], ["delay", "Time waited", (ns) => format.span(ns / 1e9)]]},
+const HISTORY_MS = [5000, 60000]; // a point more seldom than that changes no picture
+const MOVE_LABELS = {earlier: "← Earlier", later: "Later →", closer: "+ Zoom in", wider: "− Zoom out"};
+/** The history keeps the figure only: of a line's older points nobody knows. */
+const MEMORY_SOURCES = {
+    guest: "now the guest's own; of earlier points the balloon's is possible",
+    balloon: "now the balloon's, what it was given; of earlier points the guest's own is possible",
 };
-
-const IDENTITY = [
-    ["ID", (vm) => String(vm.vm_id)], ["Name", (vm) => vm.name], ["Host", (vm) => vm.host],
-    ["Owner", (vm) => join(vm.metrics.uname, vm.metrics.uid)], ["Group", (vm) => join(vm.metrics.gname, vm.metrics.gid)],
-    ["Template", (vm) => vm.metrics.template_id], ["Labels", (vm) => vm.metrics.labels], ["Locked", (vm) => vm.metrics.lock],
-    ["Requested", (vm) => requested(vm.metrics)], ["UUID", (vm) => vm.uuid],
-    ["vCPUs", (vm) => String(vm.metrics.cpus)], ["Memory", (vm) => `${format.kib(vm.metrics.memory_used)} of ${format.kib(vm.metrics.memory_max)}`],
-    ["Memory figure", (vm) => vm.metrics.memory_source === "guest" ? "the guest's own" : "the balloon's: what it was given"],
-    ["Seen since", (vm) => vm.first_seen], ["Source", (vm) => vm.source],
-];
-const TIMES = new Set(["Seen since"]);
-
-function join(name, id) {
-    return name ? `${name}${id ? ` (${id})` : ""}` : id;
-}
 
 /** OpenNebula's state of the life cycle says more than ACTIVE, and nothing of another state. */
 function stateWord(state, lcm) {
     return state === "ACTIVE" && lcm ? lcm : state;
 }
 
-/** What was asked for in OpenNebula: its CPU is a share of the host, in cores; its memory in MiB. */
-function requested({cpu_requested: cpu, memory_requested: memory}) {
-    return [cpu && `${cpu} CPU`, memory && format.kib(1024 * memory)].filter(Boolean).join(" · ");
+/** What is said of an event besides its state. */
+function circumstances({previous_state: state, previous_lcm_state: lcm, reason, host}) {
+    return [state && `before: ${stateWord(state, lcm)}`, reason, host && `on ${host}`].filter(Boolean).join(", ");
+}
+
+function describe(event) {
+    return `${format.clock(event.time)} ${stateWord(event.state, event.lcm_state)} ${circumstances(event)}`;
 }
 
 /** Browsers keep the clipboard from pages of plain HTTP, but for what is selected in them. */
@@ -69,107 +49,184 @@ async function copy(text) {
     return copied;
 }
 
-/** {from, to} in seconds since 1970, and whether that moves on with the clock. */
-function spanOf(query) {
-    const from = Number(query.from), to = Number(query.to);
-    if (from > 0 && to > from)
-        return {from, to, moves: false};
-    const now = Date.now() / 1000;
-    return {from: now - (RANGES[query.range] ?? RANGES[STANDARD_RANGE]), to: now, moves: true};
-}
-
 export class VmView {
     constructor(app, query, id) {
-        Object.assign(this, {app, query, id, timers: [], generation: 0});
+        Object.assign(this, {app, query, id, generation: 0});
         this.badge = new Badge();
         this.title = el("h2", {}, `VM ${id}`);
-        this.identity = el("dl", {class: "identity"});
         this.message = el("div", {});
-        this.copied = el("span", {role: "status"});
-        this.tables = Object.fromEntries(Object.keys(TABLES).map((name) => [name, el("section", {class: "devices", "data-table": name})]));
+        this.age = el("p", {class: "trouble", hidden: true});
+        this.identity = new Identity();
+        this.said = el("span", {role: "status"});
+        this.tables = Object.entries(TABLES).map(([name, spec]) => ({name, table: new DeviceTable(name, spec)}));
+        this.now = el("div", {hidden: true}, this.identity.element, this.#makeActions());
+        this.devices = el("div", {hidden: true}, ...this.tables.map(({table}) => table.element));
+        this.past = el("div", {}, this.#makeRanges(), this.#makeCharts());
         this.eventList = el("section", {class: "events"});
         this.element = el("div", {class: "vm"},
             el("nav", {class: "back"}, el("a", {href: app.fleetHref}, "← all VMs")),
-            el("header", {}, this.title, this.badge.element), this.message, this.identity,
-            el("p", {class: "actions"}, el("a", {href: url(`api/telemetry/vm-stats/${id}`)}, "JSON"),
-                el("button", {type: "button", onclick: () => this.#copy()}, "Copy as line protocol"), this.copied),
-            this.#makeRanges(), this.#makeCharts(), ...Object.values(this.tables), this.eventList);
+            el("header", {}, this.title, this.badge.element), this.message, this.age, this.now, this.past, this.devices, this.eventList);
         this.dark = matchMedia("(prefers-color-scheme: dark)");
         this.ondark = () => this.charts.forEach(({chart}) => chart.restyle());
         this.dark.addEventListener("change", this.ondark);
-        requestAnimationFrame(() => this.setQuery(query)); // once it has a width
+        requestAnimationFrame(() => this.generation === 0 && this.setQuery(this.query)); // once it has a width
     }
 
     end() {
-        this.generation++;
+        this.generation = Infinity;
         this.dark.removeEventListener("change", this.ondark);
         for (const {chart} of this.charts)
             chart.end();
     }
 
+    // --- what the page consists of ---
+
+    #makeActions() {
+        const href = url(`api/telemetry/vm-stats/${this.id}`);
+        return el("p", {class: "actions"}, el("a", {href, onclick: (event) => this.#openJson(event)}, "JSON"),
+            el("button", {type: "button", onclick: () => this.#copy()}, "Copy as line protocol"), this.said);
+    }
+
     #makeRanges() {
         this.ranges = Object.keys(RANGES).map((range) => el("button", {type: "button", "data-range": range,
-            onclick: () => this.app.setQuery({range})}, range));
+            onclick: () => this.#go({range})}, range));
+        this.moves = Object.keys(MOVES).map((move) => el("button", {type: "button", "data-move": move,
+            onclick: () => this.#move(move)}, MOVE_LABELS[move]));
         this.spanText = el("span", {class: "count"});
-        return el("div", {class: "toolbar ranges", role: "group", "aria-label": "Time shown"}, ...this.ranges, this.spanText);
+        return el("div", {class: "toolbar ranges", role: "group", "aria-label": "Time shown"}, ...this.ranges, ...this.moves, this.spanText);
     }
 
     #makeCharts() {
+        const asked = {onzoom: (from, to) => this.#go(fixed(from, to)), describe};
         this.charts = CHARTS.map((spec) => {
-            const host = el("div", {class: "plot"}), source = el("span", {class: "scale"}), empty = el("p", {class: "none"});
-            const element = el("section", {class: "chart", "data-chart": spec.title}, el("h3", {}, spec.title, " ", source), host, empty);
-            const summary = el("p", {class: "summary"});
-            element.insertBefore(summary, host);
-            return {spec, element, source, empty, summary, chart: new Chart(spec, host, (from, to) => this.#zoom(from, to))};
+            const host = el("div", {class: "plot", tabindex: 0, role: "group",
+                "aria-label": `${spec.title} over time. Left and right move the crosshair, plus and minus zoom.`,
+                onkeydown: (event) => this.#chartKey(event)});
+            const source = el("span", {class: "scale"}), empty = el("p", {class: "none"}), summary = el("p", {class: "summary"});
+            const element = el("section", {class: "chart", "data-chart": spec.title}, el("h3", {}, spec.title, " ", source), summary, host, empty);
+            return {spec, element, source, empty, summary, chart: new Chart(spec, host, asked)};
         });
         return el("div", {class: "charts"}, ...this.charts.map(({element}) => element));
     }
 
-    #zoom(from, to) {
-        this.app.setQuery({from: String(Math.floor(from)), to: String(Math.max(Math.ceil(to), Math.floor(from) + 2))});
+    // --- which time is looked at ---
+
+    /** Goes there, so that the browser's Back leads back. */
+    #go(query) {
+        location.hash = `${location.hash.split("?")[0]}?${new URLSearchParams(query)}`;
+    }
+
+    #move(name) {
+        if (canMove(name, this.query))
+            this.#go(MOVES[name](this.query));
+    }
+
+    #chartKey(event) {
+        const move = {"+": "closer", "-": "wider"}[event.key];
+        if (!move || event.ctrlKey || event.metaKey || event.altKey)
+            return;
+        this.#move(move);
+        event.preventDefault();
     }
 
     setQuery(query) {
         this.query = query;
         this.generation++;
-        const {moves} = spanOf(query);
-        for (const button of this.ranges)
-            button.setAttribute("aria-pressed", String(moves && button.dataset.range === (query.range ?? STANDARD_RANGE)));
-        this.#keepUp(this.generation, () => this.#loadHistory(), () => Math.min(Math.max(this.length / POINTS * 1000, 5000), 60000));
+        this.#showSpan();
+        this.unknown = false;
+        this.#keepUp(this.generation, () => this.#loadPast(), () => Math.min(Math.max(this.length / POINTS * 1000, HISTORY_MS[0]), HISTORY_MS[1]));
         this.#keepUp(this.generation, () => this.#loadStats(), () => Math.max(this.app.interval, STATS_MS));
     }
 
-    /** Again and again, as long as this is what is looked at. */
+    #showSpan() {
+        const {from, to, range} = spanOf(this.query);
+        this.length = to - from;
+        for (const button of this.ranges)
+            button.setAttribute("aria-pressed", String(button.dataset.range === range));
+        for (const button of this.moves)
+            button.setAttribute("aria-disabled", String(!canMove(button.dataset.move, this.query)));
+    }
+
+    /** Again and again, as long as this is what is looked at and the VM is known. */
     async #keepUp(generation, load, pause) {
-        for (let first = true; generation === this.generation; first = false) {
+        for (let first = true; generation === this.generation && !this.unknown; first = false) {
             if (first || (!this.app.paused && !document.hidden))
                 await load();
             await new Promise((resolve) => setTimeout(resolve, pause()));
         }
     }
 
-    async #loadHistory() {
-        const generation = this.generation, {from, to, moves} = spanOf(this.query);
-        this.length = to - from;
+    // --- its past ---
+
+    async #loadPast() {
+        const generation = this.generation, {from, to} = spanOf(this.query);
+        const time = `from=${Math.floor(from)}&to=${Math.ceil(to)}`;
+        await Promise.all([this.#loadEvents(generation, time), this.#loadHistory(generation, time, [from, to])]);
+    }
+
+    async #loadEvents(generation, time) {
+        try {
+            const {events} = await getJson(`api/telemetry/events?vm_id=${this.id}&${time}&limit=${EVENTS_MOST}`);
+            if (generation === this.generation)
+                this.#showEvents(events);
+        } catch (error) {
+            if (generation === this.generation)
+                this.eventList.replaceChildren(el("h3", {}, "Events"), el("p", {class: "trouble"}, `not known: ${error.message}`));
+        }
+    }
+
+    async #loadHistory(generation, time, span) {
         const metrics = CHARTS.flatMap(({series}) => series.map(([name]) => name)).join(",");
         const step = this.length > 3600 ? `&step=${Math.ceil(this.length / POINTS)}s` : "";
         try {
-            const [answer, happened] = await Promise.all([
-                getJson(`api/telemetry/history/${this.id}?metric=${metrics}&from=${Math.floor(from)}&to=${Math.ceil(to)}${step}`),
-                getJson(`api/telemetry/events?vm_id=${this.id}&from=${Math.floor(from)}&to=${Math.ceil(to)}&limit=${EVENTS_MOST}`)]);
+            const kept = await isHistoryKept();
+            const answer = kept && await getHistory(this.id, `metric=${metrics}&${time}${step}`);
             if (generation !== this.generation)
                 return;
-            setText(this.spanText, `${moves ? "the last " : ""}${format.span(this.length)}, ${answer.tier ?? answer.source}; drag to zoom`);
-            for (const {chart, empty, summary} of this.charts) {
-                chart.set(answer, happened.events, [from, to]);
-                setText(summary, chart.summary());
-                setText(empty, chart.isEmpty ? "nothing kept of this time" : "");
-            }
-            this.#showEvents(happened.events);
+            this.#showKept(kept);
+            if (kept)
+                this.#showHistory(answer, span);
         } catch (error) {
-            setText(this.spanText, `no history: ${error.message}`);
+            if (generation === this.generation)
+                setText(this.spanText, `no history: ${error.message}`);
         }
     }
+
+    /** Without a history there is no chart; of which time events are listed is still to be chosen. */
+    #showKept(kept) {
+        for (const {element} of this.charts)
+            toggle(element, !kept);
+        if (!kept)
+            setText(this.spanText, "no history is kept ([history] enabled = no): there are no charts");
+    }
+
+    #showHistory(answer, span) {
+        const {range} = spanOf(this.query), step = answer.step_seconds;
+        const points = step > 0 ? `, a point every ${format.span(step)}: mean, lowest and highest` : "";
+        const until = range ? "" : ` until ${format.clock(new Date(span[1] * 1000).toISOString())}`;
+        setText(this.spanText, `${range ? "the last " : ""}${format.span(this.length)}${until}, ${answer.tier ?? answer.source}${points}; `
+            + "drag to zoom");
+        for (const {chart, empty, summary} of this.charts) {
+            chart.set(answer, span);
+            setText(summary, chart.summary());
+            setText(empty, chart.isEmpty ? "nothing kept of this time" : "");
+        }
+    }
+
+    #showEvents(events) {
+        const text = JSON.stringify(events);
+        if (text === this.shownEvents)
+            return;
+        this.shownEvents = text;
+        for (const {chart} of this.charts)
+            chart.setEvents(events);
+        const line = (event) => el("li", {}, timeElement(event.time, format.clock(event.time)), " ",
+            el("strong", {}, stateWord(event.state, event.lcm_state)), ` ${circumstances(event)}`);
+        this.eventList.replaceChildren(el("h3", {}, "Events"), events.length === 0
+            ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line)));
+    }
+
+    // --- how it is now ---
 
     async #loadStats() {
         const generation = this.generation;
@@ -180,59 +237,80 @@ export class VmView {
         } catch (error) {
             if (generation !== this.generation)
                 return;
-            this.message.replaceChildren(error.status === 404
-                ? notice("There is no such VM", error.message, el("a", {href: "#/"}, "All VMs"))
-                : el("p", {class: "trouble", role: "alert"}, error.message));
+            if (error.status === 404)
+                this.#showUnknown(error.message);
+            else
+                this.message.replaceChildren(el("p", {class: "trouble", role: "alert"}, error.message));
         }
+    }
+
+    #showUnknown(why) {
+        this.unknown = true;
+        this.message.replaceChildren(notice("There is no such VM", why, el("a", {href: this.app.fleetHref}, "All VMs")));
+        this.wasInFleet = this.app.fleet.vms.has(Number(this.id));
+        for (const part of [this.age, this.now, this.past, this.devices, this.eventList])
+            part.hidden = true;
     }
 
     #show(vm) {
         const standing = vm.ended ? "ended" : vm.telemetry === "ok" && vm.metrics.locked ? "locked" : vm.telemetry;
-        setText(this.title, vm.metrics.vm_name || vm.name);
-        document.title = `${vm.metrics.vm_name || vm.name} – one-telemetry`;
+        const name = vm.metrics.vm_name || vm.name;
+        setText(this.title, name);
+        document.title = `${name} – one-telemetry`;
         this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing]);
-        this.message.replaceChildren(...(standing === "ok" ? [] : [el("p", {class: "trouble"},
-            `Figures are ${format.span(vm.sample_age_seconds)} old: ${standing === "ended" ? "the VM has ended" : STANDINGS[standing]}.`)]));
-        this.identity.replaceChildren(...IDENTITY.flatMap(([label, get]) => {
-            const value = get(vm);
-            return value ? [el("div", {}, el("dt", {}, label), el("dd", {}, TIMES.has(label) ? timeElement(value, format.clock(value)) : value))] : [];
-        }));
+        this.message.replaceChildren();
+        this.#showAge(vm, standing);
+        for (const part of [this.now, this.past, this.devices, this.eventList])
+            toggle(part, false);
+        this.identity.set(vm, standing);
         for (const {spec, source} of this.charts)
-            setText(source, spec.source ? (vm.metrics.memory_source === "guest" ? "guest's own" : "balloon") : "");
-        for (const [name, spec] of Object.entries(TABLES))
-            this.#showTable(this.tables[name], spec, vm[name]);
+            setText(source, spec.source ? MEMORY_SOURCES[memorySource(vm)] ?? "" : "");
+        for (const {name: table, table: shown} of this.tables)
+            shown.set(vm[table], standing);
     }
 
-    #showTable(section, {title, columns}, rows) {
-        const cell = (row, [key, , text]) => {
-            const value = row[key];
-            return el("td", {class: text ? "number" : null, title: text ? format.exact(value, "") : value ?? null},
-                text ? text(value ?? NaN) : String(value ?? format.UNKNOWN));
-        };
-        section.replaceChildren(el("h3", {}, title), rows.length === 0 ? el("p", {class: "none"}, "none known") : el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": title},
-            el("table", {}, el("thead", {}, el("tr", {}, ...columns.map(([, label, text]) => el("th", {scope: "col", class: text ? "number" : null}, label)))),
-                el("tbody", {}, ...rows.map((row) => el("tr", {}, ...columns.map((column) => cell(row, column))))))));
+    /** What the figures are worth, where they are not just those of now. That it has ended is no alarm. */
+    #showAge(vm, standing) {
+        const age = `Figures are ${format.span(vm.sample_age_seconds)} old`;
+        setText(this.age, {
+            ok: "", warming_up: "The first sample since it began to run: rates come with the next.",
+            locked: "A job holds the VM: what is known of its disks and memory is from before it.",
+            stale: `${age}: stale.`, missing: "It runs, but no figures of it have come.",
+            ended: `The VM has ended${vm.timestamp ? `; ${age.toLowerCase()}` : ""}.`,
+        }[standing] ?? standing);
+        this.age.className = standing === "stale" || standing === "missing" ? "trouble" : "hint";
+        toggle(this.age, standing === "ok");
     }
 
-    #showEvents(events) {
-        const line = (event) => el("li", {}, timeElement(event.time, format.clock(event.time)), " ",
-            el("strong", {}, stateWord(event.state, event.lcm_state)),
-            ` ${[event.previous_state && `before: ${stateWord(event.previous_state, event.previous_lcm_state)}`, event.reason,
-            event.host && `on ${event.host}`].filter(Boolean).join(", ")}`);
-        this.eventList.replaceChildren(el("h3", {}, "Events"), events.length === 0
-            ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line)));
+    // --- what one may take along ---
+
+    /** The browser sends no token along when it follows a link, so the answer is fetched, and shown as that would be. */
+    async #openJson(event) {
+        if (!hasToken() || event.ctrlKey || event.metaKey || event.shiftKey)
+            return;
+        event.preventDefault();
+        try {
+            const text = await getText(`api/telemetry/vm-stats/${this.id}`);
+            location.assign(URL.createObjectURL(new Blob([text], {type: "application/json"})));
+        } catch (error) {
+            setText(this.said, `not fetched: ${error.message}`);
+        }
     }
 
     async #copy() {
         try {
             const text = await getText(`api/telemetry/vm-stats/${this.id}?format=line`);
-            setText(this.copied, await copy(text) ? "copied" : "this browser lets no page copy");
+            setText(this.said, await copy(text) ? "copied" : "this browser lets no page copy");
         } catch (error) {
-            setText(this.copied, `not copied: ${error.message}`);
+            setText(this.said, `not copied: ${error.message}`);
         }
     }
 
-    update() {}
+    /** News of the fleet: perhaps a VM that was not known is there now. */
+    update() {
+        if (this.unknown && !this.wasInFleet && this.app.fleet.vms.has(Number(this.id)))
+            this.setQuery(this.query);
+    }
 
     key(event) {
         if (event.key === "Escape")

@@ -13,7 +13,8 @@ import time
 from databases import Server, find
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-KEYS = {"Escape": "\ue00c", "Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Down": "\ue015"}
+KEYS = {"Escape": "\ue00c", "Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Down": "\ue015", "Left": "\ue012",
+        "Right": "\ue014"}
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--lang=en-US",
          "--force-device-scale-factor=1", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--hide-scrollbars", "--no-proxy-server")
@@ -120,6 +121,23 @@ class Browser(Server):
                  for x, y in points]
         actions = [moves[0], {"type": "pointerDown", "button": 0}, *moves[1:], {"type": "pointerUp", "button": 0}]
         self.ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
+
+    def _at(self, css, x, y):
+        """Where that part of an element's width and height is in the window, once it is in sight."""
+        box = self.js("const b = document.querySelector(arguments[0]); b.scrollIntoView({block: 'center'});"
+                      "const r = b.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]", css)
+        return {"x": round(box[0] + x * box[2]), "y": round(box[1] + y * box[3])}
+
+    def hover(self, css, x, y):
+        """The mouse comes to rest on that part of an element's width and height."""
+        self.ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": [
+            {"type": "pointerMove", "duration": 20, **self._at(css, x, y)}]}]})
+
+    def swipe(self, css, *points):
+        """As drag, by a finger."""
+        for kind, (x, y) in zip(("touchStart", *["touchMove"] * (len(points) - 1)), points):
+            self.cdp("Input.dispatchTouchEvent", type=kind, touchPoints=[self._at(css, x, y)])
+        self.cdp("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def screenshot(self, path):
         pathlib.Path(path).write_bytes(base64.b64decode(self.ask("GET", "/screenshot")))

@@ -1,39 +1,60 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard's view of one VM, in Chromium: its figures, its devices, its past."""
+import json
 import re
 
 import web  # also where the modules are
-from web import PHONE, STEP_S, WebCase, byte_rate, milliseconds, past, per_second, percent
+from web import PHONE, UNKNOWN, WebCase, byte_rate, milliseconds, per_second, percent, size
 from harness import main
 from telemetryd import API, SECOND, now_ns
 
-HOUR = 3600
-# how many pixels of a chart have the colour of its first series
-INKED = """const at = document.querySelector(`[data-chart="${arguments[0]}"] canvas`);
-const probe = document.createElement("canvas").getContext("2d");
-probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--series-1").trim();
-probe.fillRect(0, 0, 1, 1);
-const [r, g, b] = probe.getImageData(0, 0, 1, 1).data, {data} = at.getContext("2d").getImageData(0, 0, at.width, at.height);
-let count = 0;
-for (let i = 0; i < data.length; i += 4)
-    count += data[i + 3] > 200 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 60;
-return count;"""
-CHARTS = {"CPU and steal": ("cpu_usage_percent", percent), "Memory": ("memory_usage_percent", percent),
-          "Disk throughput": ("disk_rd_bytes_per_sec", byte_rate), "Disk requests": ("disk_rd_req_per_sec", per_second),
-          "Disk latency": ("disk_rd_latency_ms", milliseconds), "Network": ("net_rxbytes_per_sec", byte_rate),
-          "Packets dropped": ("net_rxdrops_per_sec", per_second)}
+# columns of the tables: the member of the JSON, and how it is written
+COLUMNS = {
+    "disks": [("name", str), ("rd_bytes_per_sec", byte_rate), ("wr_bytes_per_sec", byte_rate), ("rd_req_per_sec", per_second),
+              ("wr_reqs_per_sec", per_second), ("rd_latency_ms", milliseconds), ("wr_latency_ms", milliseconds), ("capacity", size),
+              ("allocation", size), ("physical", size), ("path", str)],
+    "nics": [("name", str), ("mac", str), ("rxbytes_per_sec", byte_rate), ("txbytes_per_sec", byte_rate), ("rxpackets_per_sec", per_second),
+             ("txpackets_per_sec", per_second), ("rxdrops", "{:,}".format), ("txdrops", "{:,}".format), ("rxerrors", "{:,}".format),
+             ("txerrors", "{:,}".format)],
+    "vcpus": [("vcpu", str), ("usage_percent", percent), ("steal_percent", percent), ("time", None), ("delay", None)],
+}
+SERIES = {"disks": ("vm_devices", "disk"), "nics": ("vm_devices", "nic"), "vcpus": ("vm_vcpus", None)}
+ROWS = """return Object.fromEntries([...document.querySelectorAll("[data-table]")].map((table) => [table.dataset.table,
+    [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => [cell.textContent, cell.title]))]));"""
+
+
+def devices(vm_id, time_ns, first=1):
+    """Lines of a VM's disks, interfaces and vCPUs, each figure another number."""
+    number, text = first, ""
+    for table, (series, kind) in SERIES.items():
+        for i in range(2):
+            fields = []
+            for key, write in COLUMNS[table]:
+                if write is str:
+                    continue
+                number += 1
+                key = {"time": "cputime"}.get(key, key)
+                whole = key in ("capacity", "allocation", "physical", "delay", "cputime") or key.endswith(("drops", "errors"))
+                fields.append(f"{key}={number * 1000003}i" if whole else f"{key}={number}.25")
+            device = f"device=dev{i},devtype={kind}," if kind else f"vcpu={i},"
+            more = {"disk": f",path=/var/disk{i}", "nic": f",mac=02:00:00:00:00:0{i}", None: ""}[kind]
+            text += (f"{series},VMID={vm_id},{device}host=kvm1{more},name=one-{vm_id},uuid=u-{vm_id} "
+                     f"{',' .join(fields)} {time_ns}\n")
+    return text
+
+
+def totals(vm_id, time_ns, more=""):
+    return (f"vm_totals,VMID={vm_id},host=kvm1,name=one-{vm_id},uuid=u-{vm_id} state=1i,cpus=2i,cputime=1i,memory_max=4194304i,"
+            f"memory_used=2097152i,cpu_usage_percent=12.5{more} {time_ns}\n")
 
 
 class VmView(WebCase):
-    def with_past(self, seconds=HOUR):
-        daemon, end = self.daemon(), now_ns() // SECOND
-        daemon.write("".join(past(90, end, seconds)))
-        self.settles(lambda: daemon.json("status")["history"]["written"] >= seconds // STEP_S, "not written")
-        return daemon, end
+    def rows(self):
+        return self.browser.js(ROWS)
 
-    def drawn(self):
-        self.browser.wait("return [...document.querySelectorAll('.chart .summary')].every((n) => n.textContent)")
+    def facts(self):
+        return dict(zip(self.texts(".identity dt"), self.texts(".identity dd")))
 
     def test_figures(self):
         """dashboard: one VM: its name, devices and vCPUs are those of the JSON"""
@@ -48,20 +69,124 @@ class VmView(WebCase):
         for label, value in (("ID", "84"), ("Name", "one-84"), ("Host", "kvm1"), ("Owner", "carol (4165)"), ("UUID", vm["uuid"]),
                              ("vCPUs", "4"), ("Memory", "32.0 MiB of 32.0 MiB")):
             self.assertEqual(facts[label], value)
-        rows = browser.js("""return ["disks", "nics", "vcpus"].map((name) =>
-            [...document.querySelectorAll(`[data-table=${name}] tbody tr`)].map((row) =>
-                [...row.cells].map((cell) => [cell.textContent, cell.title])))""")
-        disks, nics, vcpus = rows
+        disks, nics, vcpus = (self.rows()[name] for name in ("disks", "nics", "vcpus"))
         self.assertEqual([row[0][0] for row in disks], [disk["name"] for disk in vm["disks"]])
         self.assertEqual([row[1][0] for row in nics], [nic["mac"] for nic in vm["nics"]])
         self.assertEqual((len(disks), len(nics), len(vcpus)), (3, 2, 4))
-        for row, nic in zip(nics, vm["nics"]):
-            self.assertEqual((row[2][0], float(row[2][1])), (byte_rate(nic["rxbytes_per_sec"]), nic["rxbytes_per_sec"]))
-        for row, disk in zip(disks, vm["disks"]):
-            self.assertEqual(row[1][0], byte_rate(disk["rd_bytes_per_sec"]))
-        for row, vcpu in zip(vcpus, vm["vcpus"]):
-            self.assertEqual(row[1][0], percent(vcpu["usage_percent"]))
+        self.assertEqual(disks[2][5], [UNKNOWN, "not known"], "no latency of what reads nothing")
+        self.assertEqual(browser.js("return [...document.querySelectorAll('.identity dd > *')].map((n) => n.title)."
+                                    "filter((t) => t.includes('KiB'))"), ["32768 KiB of 32768 KiB"])
         self.assert_accessible()
+
+    def test_tables(self):
+        """dashboard: one VM: each column of its disks, interfaces and vCPUs has its figure, all digits on hover"""
+        daemon, now = self.daemon(), now_ns()
+        daemon.write(totals(91, now) + devices(91, now))
+        browser = self.page(daemon, "#/vm/91")
+        browser.wait("return document.querySelector('[data-table=disks] td')")
+        vm, rows = daemon.json("vm-stats/91"), self.rows()
+        for table, columns in COLUMNS.items():
+            self.assertEqual((len(rows[table]), len(vm[table])), (2, 2))
+            for row, device in zip(rows[table], vm[table]):
+                self.assertEqual(len(row), len(columns))
+                for (text, title), (key, write) in zip(row, columns):
+                    self.assertEqual(title, str(device[key]), f"{table} {key}")
+                    if write:
+                        self.assertEqual(text, write(device[key]), f"{table} {key}")
+        self.assertEqual([row[3][0] for row in rows["vcpus"]], [f"{vcpu['time'] / 1e9:.0f} s" for vcpu in vm["vcpus"]])
+
+    def test_stays(self):
+        """dashboard: one VM: news leave the focus, what was scrolled and what was selected as they are"""
+        daemon, now = self.daemon(), now_ns()
+        daemon.write(totals(91, now) + devices(91, now))
+        self.browser.size(*PHONE)
+        browser = self.page(daemon, "#/vm/91")
+        browser.wait("return document.querySelector('[data-table=disks] td')")
+        browser.js("""const scroll = document.querySelector("[data-table=disks] .scroll"), range = document.createRange();
+            scroll.focus({preventScroll: true});
+            scroll.scrollLeft = 100;
+            range.selectNodeContents(document.querySelector("[data-table=nics] td:nth-child(2)"));
+            getSelection().removeAllRanges();
+            getSelection().addRange(range);""")
+        state = """const scroll = document.querySelector("[data-table=disks] .scroll");
+            return [document.activeElement === scroll, scroll.scrollLeft, String(getSelection())]"""
+        self.assertEqual(browser.js(state), [True, 100, "02:00:00:00:00:00"])
+        for first in (1000, 2000):
+            before = self.rows()["disks"][0][1]
+            now = now_ns()
+            daemon.write(totals(91, now) + devices(91, now, first))
+            browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2)').title !== arguments[0]", before[1])
+            self.assertEqual(browser.js(state), [True, 100, "02:00:00:00:00:00"])
+
+    def test_not_now(self):
+        """dashboard: one VM: words stand in place of figures that are not known, stale, or held by a job"""
+        daemon, now = self.daemon(), now_ns()
+        daemon.write(totals(91, now - 600 * SECOND) + devices(91, now - 600 * SECOND))
+        browser = self.page(daemon, "#/vm/91")
+        browser.wait("return document.querySelector('[data-table=disks] td')")
+        rows = self.rows()
+        self.assertEqual({row[i][0] for row in rows["disks"] for i in range(1, 7)}, {"stale"})
+        self.assertEqual({row[i][0] for row in rows["vcpus"] for i in (1, 2)}, {"stale"})
+        self.assertRegex(rows["disks"][0][1][1], r"^last known: \d+\.25$")
+        self.assertEqual(self.facts()["Memory"], "stale of 4.00 GiB")
+        self.assertRegex(self.texts(".vm > .trouble")[0], r"^Figures are 10 min( \d+ s)? old: stale\.$")
+        now = now_ns()
+        daemon.write(totals(91, now, ",locked=1i") + devices(91, now))
+        browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2)').textContent === 'locked'")
+        vm, rows = daemon.json("vm-stats/91"), self.rows()
+        self.assertEqual([row[1][0] for row in rows["vcpus"]], [percent(vcpu["usage_percent"]) for vcpu in vm["vcpus"]])
+        self.assertEqual(self.facts()["Memory"], "locked of 4.00 GiB")
+        self.assertEqual(self.texts(".vm > .trouble"), [], "a lock is no alarm")
+        self.assert_accessible()
+        daemon.write(f'vm_events,VMID=92,host=kvm1,state=ACTIVE,lcm_state=RUNNING vm_name="new" {now_ns()}\n')
+        browser = self.page(daemon, "#/vm/92")
+        browser.wait("return document.querySelector('.identity dd') && document.querySelector('.badge').textContent.includes('no data')")
+        facts = self.facts()
+        self.assertEqual((facts["vCPUs"], facts["Memory"], facts["Memory figure"]), (UNKNOWN, UNKNOWN, ""))
+        self.assertEqual(self.texts(".vm > .trouble"), ["It runs, but no figures of it have come."])
+        self.assertEqual(browser.js("return document.querySelector('[data-chart=Memory] .scale').textContent"), "")
+
+    def test_no_history(self):
+        """dashboard: without a history there are no charts but the events, and nothing asks for what is not there"""
+        daemon, now = self.daemon(history={"enabled": "no"}), now_ns()
+        daemon.write("".join(totals(i, now) for i in (91, 92, 93, 94)))
+        daemon.write(f'vm_events,VMID=91,host=kvm1,state=ACTIVE,lcm_state=MIGRATE seq=1i,reason="user" {now - 60 * SECOND}\n')
+        browser = self.page(daemon, "#/vm/91")
+        browser.wait("return [...document.querySelectorAll('.events strong')].some((n) => n.textContent === 'MIGRATE')")
+        browser.wait("return document.querySelector('.ranges .count').textContent.includes('no history is kept')")
+        self.assertEqual(browser.js("return [...document.querySelectorAll('.chart')].filter((n) => !n.hidden).length"), 0)
+        browser.js("location.hash = '#/'")
+        self.shows(4)
+        browser.evaluate("new Promise((done) => setTimeout(done, 1500))")
+        self.take_network()
+        self.assertEqual([url for url in self.requested() if "/history/" in url], [])
+
+    def test_json(self):
+        """dashboard: one VM: the link to its JSON leads there, also where a token is needed"""
+        daemon, now = self.daemon(), now_ns()
+        daemon.write(totals(91, now))
+        secret = self.scratch / "read-token"
+        secret.write_text("so-secret\n")
+        secret.chmod(0o600)
+        guarded = self.daemon(server={"read_token_file": secret})
+        guarded.token = "so-secret"
+        guarded.write(totals(91, now))
+        for asked in (daemon, guarded):
+            browser = self.page(asked, "#/vm/91", state=None)
+            if asked is guarded:
+                self.allowed = ["401"]
+                browser.wait("return document.querySelector('dialog').open")
+                browser.type("#token-text", "so-secret")
+                browser.keys("Enter")
+            browser.wait("return document.querySelector('.identity dd')?.textContent === '91'")
+            browser.click(".actions a")
+            browser.wait("return document.contentType === 'application/json' && document.body.innerText.includes('}')")
+            shown = json.loads(browser.js("return document.querySelector('pre').innerText"))
+            self.assertEqual((shown["vm_id"], shown["metrics"]), (91, asked.json("vm-stats/91")["metrics"]))
+            browser.js("history.back()")
+            browser.wait("return document.querySelector('.identity dd')?.textContent === '91'")
+            self.assert_clean()
+            self.network = []
 
     def test_told(self):
         """dashboard: one VM: what OpenNebula's hook tells of it, and its events in OpenNebula's words"""
@@ -84,51 +209,6 @@ class VmView(WebCase):
         self.assertTrue(any("RUNNING before: BOOT, on kvm1" in each for each in events), events)
         self.assertTrue(any("POWEROFF before: SHUTDOWN_POWEROFF, poweroff, on kvm1" in each for each in events), events)
         self.assert_accessible()
-
-    def test_charts(self):
-        """dashboard: one VM: charts are drawn of what the history has"""
-        self.allowed = ["willReadFrequently"]  # of what INKED does
-        daemon, end = self.with_past()
-        browser = self.page(daemon, f"#/vm/90?from={end - HOUR}&to={end}")
-        self.drawn()
-        for title, (metric, write) in CHARTS.items():
-            points = daemon.json(f"history/90?metric={metric}&from={end - HOUR}&to={end}")["series"][0]["points"]
-            self.assertGreater(len(points), 300)
-            means = [point[1] for point in points]
-            words = browser.js('return document.querySelector(`[data-chart="${arguments[0]}"] .summary`).textContent', title)
-            self.assertIn(f"{write(means[-1])}, at most {write(max(means))}", words, title)
-            self.assertGreater(browser.js(INKED, title), 300, title)
-        for scheme, size in (("dark", (1280, 900)), ("dark", PHONE), ("light", PHONE)):
-            browser.media(color_scheme=scheme)
-            browser.size(*size)
-            browser.wait("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
-            with self.subTest(scheme=scheme, size=size):
-                self.assertGreater(browser.js(INKED, "CPU and steal"), 200, "drawn anew")
-                self.assertLessEqual(browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
-                self.assert_accessible()
-
-    def test_zoom(self):
-        """dashboard: one VM: a range chosen, or dragged in a chart, stands in the address, and Back to all VMs leads back"""
-        daemon, end = self.with_past()
-        browser = self.page(daemon, "#/?q=90")
-        self.shows(1)
-        browser.js("document.querySelector('.card a').click()")
-        self.drawn()
-        self.assertEqual(self.texts('[aria-pressed="true"]'), ["1h"])
-        browser.click('[data-range="15m"]')
-        self.assertEqual(self.address(), "#/vm/90?range=15m")
-        self.assertEqual(self.texts('.ranges [aria-pressed="true"]'), ["15m"])
-        browser.js("location.hash = arguments[0]", f"#/vm/90?from={end - HOUR}&to={end}")
-        self.drawn()
-        browser.drag('[data-chart="CPU and steal"] .u-over', (0.25, 0.5), (0.4, 0.5), (0.5, 0.5))
-        browser.wait("return !location.hash.includes(arguments[0])", f"to={end}")
-        query = dict(pair.split("=") for pair in self.address().partition("?")[2].split("&"))
-        self.assertAlmostEqual(int(query["from"]), end - HOUR * 3 // 4, delta=30)
-        self.assertAlmostEqual(int(query["to"]), end - HOUR // 2, delta=30)
-        browser.wait("return document.querySelector('.ranges .count').textContent.startsWith('15 min')")
-        browser.click(".back a")
-        self.shows(1)
-        self.assertEqual(self.address(), "#/?q=90")
 
     def test_copy(self):
         """dashboard: one VM: its figures can be copied as line protocol"""
@@ -167,18 +247,34 @@ class VmView(WebCase):
             self.assertEqual(pressed, chosen[1] if chosen else "1h", address)
 
     def test_none(self):
-        """dashboard: one VM: that there is none, or that it has ended, is said"""
+        """dashboard: one VM: that there is none is said, and asked once; there it is once it comes"""
         self.allowed = ["404"]
         daemon = self.daemon()
         browser = self.page(daemon, "#/vm/4711")
         browser.wait("return document.querySelector('.notice h2')")
-        self.assertEqual(self.texts(".notice h2"), ["There is no such VM"])
+        self.assertEqual(self.texts(".vm .notice p"), ["VM 4711 was never seen"])
+        self.assertEqual(browser.js("return [...document.querySelectorAll('.vm > :not(.back, header)')]."
+                                    "filter((n) => n.offsetHeight).map((n) => n.innerText.split('\\n')[0])"), ["There is no such VM"])
         self.assert_accessible()
+        browser = self.page(daemon, "#/vm/83")
+        browser.wait("return document.querySelector('.notice h2')")
+        browser.evaluate("new Promise((done) => setTimeout(done, 5000))")
+        self.take_network()
+        self.assertEqual(len([url for url in self.requested() if "vm-stats/83" in url]), 1)
+        self.fill(daemon)
+        browser.wait("return document.querySelector('.badge').textContent === '● running' && !document.querySelector('.notice')")
+        browser.wait("return !document.querySelector('[data-table=disks]').parentElement.hidden")
+
+    def test_ended(self):
+        """dashboard: one VM: that it has ended is said, as no alarm, and its events stay"""
+        daemon = self.daemon()
         self.fill(daemon)
         browser = self.page(daemon, "#/vm/83")
         browser.wait("return document.querySelector('.badge').textContent === '● running'")
         daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n')
         browser.wait("return document.querySelector('.badge').textContent.includes('ended')")
+        self.assertEqual(self.texts(".trouble:not([hidden])"), [])
+        self.assertRegex(self.texts(".hint")[0], r"^The VM has ended; figures are \d+ s old\.$")
         browser.js("location.hash = '#/vm/83?range=15m'")
         browser.wait("return [...document.querySelectorAll('.events strong')].some((n) => n.textContent === 'DONE')")
         self.page(daemon, "#/nowhere/at/all")

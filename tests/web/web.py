@@ -187,7 +187,7 @@ class WebCase(EndpointCase):
                       not any(re.search(pattern, entry["message"]) for pattern in self.allowed)]
         self.assertEqual(complaints, [], "console")
         self.take_network()
-        foreign = {url for url in self.requested() if not url.startswith((self.daemon_url + "/", "about:", "data:"))}
+        foreign = {url for url in self.requested() if not url.startswith((self.daemon_url + "/", f"blob:{self.daemon_url}/", "about:", "data:"))}
         self.assertEqual(foreign, set(), "requests to others")
 
     def take_network(self):
