@@ -188,7 +188,7 @@ settle() {
   CHOOSER=$HERE/probes/chooser.sh
   [ -f "$CHOOSER" ] || CHOOSER=$PARTS/chooser.sh
   SAMPLE=$SHARE/telemetry.conf
-  UNIT=$SHARE/systemd/one-telemetryd.service
+  SERVICES=$SHARE/systemd
   if [ -z "$BUILDS" ]; then
     if [ -d "$HERE/build" ]; then BUILDS=$HERE/build; else find_packaged_builds; fi
   fi
@@ -237,12 +237,14 @@ install_all() {
   install_tree
   install_configuration
   [ -z "$TELEMETRYD" ] || install_telemetryd
+  [ -z "$HOOKS" ] || install_timer
   if [ -n "$DESTDIR" ]; then
     say "Prepared in $DESTDIR. Hooks, hosts and services are for the front-end itself."
     exit 0
   fi
   [ -z "$HOOKS" ] || register_hooks
   start_telemetryd
+  [ -z "$HOOKS" ] || start_timer
   sync_hosts
   [ "$CHANGES" != 0 ] || say "  nothing to change: all of it is there already"
   [ -z "$DRY_RUN" ] || { say "Nothing was done (--dry-run)."; exit 0; }

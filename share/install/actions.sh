@@ -105,6 +105,8 @@ host_answers() {
 # Given; or made, for a telemetryd of ours that others reach.
 has_endpoint_token() { [ -n "$ENDPOINT_TOKEN" ] || { [ -n "$TELEMETRYD" ] && ! is_loopback "$ENDPOINT"; }; }
 server_answers() {
+  # Not the hooks' spool: telemetryd's forwarder would hold up theirs.
+  [ -n "$(conf_get "$WORK/front-end.conf" spool dir)" ] || answer spool dir /var/lib/one-telemetry/spool
   [ -n "$ENDPOINT" ] && [ -z "$ENDPOINT_TOKEN" ] || return 0
   case $ENDPOINT in
   http:*) [ -z "$(port_of "$ENDPOINT")" ] || answer server port "$(port_of "$ENDPOINT")" ;;
@@ -123,12 +125,12 @@ begin_conf() { # PATH COPY
 }
 prepare_configuration() {
   host_answers >"$WORK/answers"
-  server_answers >"$WORK/server.answers"
   for tree in kvm qemu; do
     begin_conf "$REMOTES/etc/im/$tree-probes.d/telemetry.conf" "$WORK/$tree.conf"
     conf_apply "$WORK/$tree.conf" "$WORK/answers"
   done
   begin_conf "$ETC/telemetry.conf" "$WORK/front-end.conf"
+  server_answers >"$WORK/server.answers"
   conf_apply "$WORK/front-end.conf" "$WORK/server.answers"
   prepare_secrets
   mkdir "$WORK/check"
@@ -195,14 +197,18 @@ give_bit_back() { # PATH
 
 # --- telemetryd ---
 
+put_unit() { # NAME
+  sed "s|/usr/local/sbin|${SBINDIR#"$DESTDIR"}|; s|/var/lib/one/remotes|${REMOTES#"$DESTDIR"}|" "$SERVICES/$1" >"$WORK/unit"
+  make_dir "$UNITDIR" 755 r
+  put "$WORK/unit" "$UNITDIR/$1" 644 r
+}
+
 install_telemetryd() {
   program=$(find_program "$NATIVE_DIR" telemetryd)
   if [ -n "$program" ]; then
     make_dir "$SBINDIR" 755 r
     put "$program" "$SBINDIR/telemetryd" 755 r
-    sed "s|/usr/local/sbin|${SBINDIR#"$DESTDIR"}|" "$UNIT" >"$WORK/unit"
-    make_dir "$UNITDIR" 755 r
-    put "$WORK/unit" "$UNITDIR/one-telemetryd.service" 644 r
+    put_unit one-telemetryd.service
   fi
   make_dir "$ETC" 750 g
   for secret in "$WORK/server.secrets"/*; do
@@ -237,6 +243,31 @@ start_telemetryd() {
     systemctl daemon-reload
     systemctl restart one-telemetryd || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
     enlist pending restart no
+  fi
+}
+
+# --- the timer: what the state hook could not send ---
+
+TIMER=one-telemetry-forward
+install_timer() {
+  if [ -n "$DESTDIR" ] || [ "$(id -u)" = 0 ]; then
+    # A package may have brought them.
+    for unit in service timer; do
+      [ -f "/lib/systemd/system/$TIMER.$unit" ] && [ -z "$DESTDIR" ] || put_unit "$TIMER.$unit"
+    done
+  fi
+}
+start_timer() {
+  if [ "$(id -u)" != 0 ] || [ ! -d /run/systemd/system ]; then
+    say "  no timer of systemd's: so that events which a sink was down for are sent later, have $ONEADMIN's crontab start"
+    say "    */2 * * * * ${REMOTES#"$DESTDIR"}/hooks/telemetry/forward --once"
+    return 0
+  fi
+  if ! systemctl is-enabled --quiet $TIMER.timer 2>/dev/null || ! systemctl is-active --quiet $TIMER.timer; then
+    step "start $TIMER.timer now and whenever this machine starts" || return 0
+    enlist unit $TIMER.timer
+    systemctl daemon-reload
+    systemctl enable --now $TIMER.timer >"$WORK/said" 2>&1 || trouble "$TIMER.timer" "systemctl status $TIMER.timer says why it did not start"
   fi
 }
 

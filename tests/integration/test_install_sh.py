@@ -36,6 +36,7 @@ class Whole(Installing):
         self.assertTrue(sink.store.points)
         self.assertEqual(self.hooks(), templates())
         self.check_modes()
+        self.check_timer(sink)
         self.check_again(options)
         self.check_replace()
         self.check_out(before)
@@ -50,6 +51,19 @@ class Whole(Installing):
         self.assertEqual({path: self.mode(path) for path in wanted}, wanted)
         kvm1 = self.cloud.hosts["kvm1"].machine
         self.assertEqual(self.mode("/var/tmp/one/etc/im/qemu-probes.d/secrets/influx.token", kvm1), "600 9869:9869")
+
+    def check_timer(self, sink):
+        """What the hook has queued, and no forwarder has sent, the timer's does; telemetryd's spool is another."""
+        forward = self.front.path(f"{REMOTES}/hooks/telemetry/forward")
+        forward.rename(forward.with_name("away"))
+        got = self.front.run(f"{REMOTES}/hooks/telemetry/vm_event", user="oneadmin", cwd="/var/lib/one",
+                             input=(ROOT / "tests/golden/recorded/vm-hook-stdin.b64").read_text())
+        forward.with_name("away").rename(forward)
+        self.assertEqual(got.returncode, 2, got)
+        self.assertFalse([point for point in sink.store.points if point[0] == "vm_events"])
+        self.assertEqual(self.cloud.services.elapse(self.front, "one-telemetry-forward.timer"), 0)
+        self.assertTrue([point for point in sink.store.points if point[0] == "vm_events"])
+        self.assertIn("\ndir = /var/lib/one-telemetry/spool\n", self.front.read("/etc/one/telemetry.conf"))
 
     def check_again(self, options):
         first = self.pictures()

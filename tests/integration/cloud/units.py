@@ -23,6 +23,7 @@ class _Unit:
     def __init__(self, machine, name, path):
         self.machine, self.name, self.path = machine, name, path
         self.process = self.log = None
+        self.waits = False  # a timer that was started
         self.settings = {}
         self.read()
 
@@ -41,7 +42,7 @@ class _Unit:
         return (self.settings.get(f"[Service]{name}") or [default])[-1]
 
     def is_active(self):
-        return self.process is not None and self.process.poll() is None
+        return self.waits or self.process is not None and self.process.poll() is None
 
 
 def _links(machine, name):
@@ -148,7 +149,7 @@ class Units:
     @staticmethod
     def _show(unit, request):
         values = {"ActiveState": "active" if unit.is_active() else "inactive", "LoadState": "loaded", "FragmentPath": unit.path,
-                  "MainPID": str(unit.process.pid) if unit.is_active() else "0", "User": unit.get("User")}
+                  "MainPID": str(unit.process.pid) if unit.is_active() and unit.process else "0", "User": unit.get("User")}
         names = request["property"].split(",") if request["property"] else list(values)
         return "\n".join(values.get(name, "") if request["value"] else f"{name}={values.get(name, '')}" for name in names)
 
@@ -161,6 +162,9 @@ class Units:
 
     def _start(self, unit):
         if unit.is_active():
+            return 0, "", ""
+        if unit.name.endswith(".timer"):
+            unit.waits = True
             return 0, "", ""
         machine, user = unit.machine, unit.get("User", "root")
         if user not in ("root", "oneadmin"):
@@ -180,6 +184,15 @@ class Units:
                 return 1, "", (f"Job for {unit.name} failed because the control process exited with error code.\n"
                                f"See \"systemctl status {unit.name}\" and \"journalctl -xeu {unit.name}\" for details.")
         return 0, "", ""
+
+    def elapse(self, machine, name):
+        """What systemd does whenever a timer's time has come, to its end: the exit status of its service."""
+        timer = self.unit(machine, name)
+        if not (timer and timer.waits):
+            raise ValueError(f"{name} does not wait for anything")
+        unit = self.unit(machine, name.replace(".timer", ".service"))
+        self._start(unit)
+        return unit.process.wait(START_SECONDS)
 
     @staticmethod
     def _command(unit):
@@ -219,7 +232,9 @@ class Units:
 
     @staticmethod
     def _stop(unit):
-        if unit.is_active():
+        if unit.waits:
+            unit.waits = False
+        elif unit.is_active():
             unit.process.terminate()
             try:
                 unit.process.wait(20)
