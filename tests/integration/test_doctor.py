@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 
+from certificates import Authority
 from doctor_case import HOOKS, Doctor, run_record
 from harness import ROOT, RigCase, args, main
 from standin import Behaviour
@@ -317,6 +318,27 @@ class Broken(Doctor):
         (place.etc / "telemetry.conf").write_text(f"[server]\nport = {url.rpartition(':')[2]}\n")
         self.assert_found(place.findings("--check", "telemetryd"), "warning", "telemetryd", "that runs is 0.0.1, this is",
                           "systemctl restart one-telemetryd")
+
+    def test_telemetryd_guarded(self):
+        """a telemetryd with TLS and tokens is asked with the token of its configuration; what it complains of is repeated"""
+        place, (cert, key) = self.place(), Authority(self.scratch / "ca").server()
+        for name in ("read", "write"):
+            (self.scratch / name).write_text(f"{name}-t0ken-of-ours\n")
+            (self.scratch / name).chmod(0o600)
+        endpoint = Telemetryd(place.dir / "telemetryd", args.build / "serve" / "telemetryd", "https",
+                              server={"cert_file": cert, "key_file": key, "read_token_file": self.scratch / "read",
+                                      "write_token_file": self.scratch / "write"},
+                              collector={"enabled": "yes", "uris": "qemu:///system?socket=/nonexistent", "interval": "1"})
+        self.addCleanup(endpoint.stop)
+        endpoint.start()
+        shutil.copy(endpoint.conf, place.etc / "telemetry.conf")
+        self.wait_for(lambda: "nonexistent" in str(endpoint.json("diagnostic", token="read-t0ken-of-ours")["libvirt"]), 20, "no error")
+        findings = place.findings("--check", "telemetryd", "--check", "secrets", "--front-end")
+        self.assert_found(findings, "ok", "telemetryd", "answers at https://127.0.0.1:")
+        self.assert_found(findings, "warning", "telemetryd", "it says of libvirt qemu:///system.*/nonexistent", "virsh -c URI list")
+        self.assert_found(findings, "ok", "secrets", "^3 secrets can be read by root")
+        (self.scratch / "read").write_text("an0ther-t0ken\n")
+        self.assert_found(place.findings("--check", "telemetryd"), "warning", "telemetryd", "diagnostic can't be had", "read_token_file")
 
     def test_user(self):
         """called by another user than OpenNebula's, and with none of that name"""
