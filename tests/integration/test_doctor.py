@@ -133,7 +133,10 @@ class Broken(Doctor):
         self.assert_found(findings, "error", "installed", "vm/monitor may be written by everybody", "chmod go-w .*vm/monitor", "host")
         self.assert_found(findings, "warning", "installed", "differ", "onehost sync --force", "host")
         self.assert_found(findings, "warning", "mode", "mode is beside, but .*poll.rb may not be executed", place="host")
-        place.append("[probe]\nmode = replace\n")
+        place.append("[probe]\nmode = leave\n")
+        self.assert_found(place.findings("--check", "mode", "--front-end"), "warning", "mode", "mode is leave", "mode = beside")
+        for conf in place.both("etc/im/kvm-probes.d/telemetry.conf"):
+            conf.write_text(conf.read_text().replace("mode = leave", "mode = replace"))
         self.assert_found(place.findings("--check", "mode", "--front-end"), "warning", "mode",
                           "mode is replace.* kvm-probes.d.* is executed".replace(" kvm", ".*kvm"), "chmod a-x .*kvm-probes.d")
 
