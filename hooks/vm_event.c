@@ -81,7 +81,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
     return true;
 }
 
-/* Loads one file, and what of it concerns us. *ret_found: it has a sink. */
+/* One file, or NULL: all defaults. Called once more it begins anew. */
 static bool load_file(Hook *hook, const char *path, GError **error)
 {
     config_free(hook->config);
@@ -149,25 +149,31 @@ static GString *take_input(const Arguments *arguments, GError **error)
     return input;
 }
 
-static gint64 time_of(const Hook *hook, const VmDocument *document, const char *xml, gsize length)
+/* When it was first told, for an event without a stamp; 0: it is an old one that is tried again. */
+static gint64 moment_of(const Hook *hook, const VmDocument *document, const EventTold *told, gint64 now_ns)
 {
-    const gint64 now_ns = host_realtime_ns(), stamp_s = vm_document_time(document, now_ns / NS_PER_SECOND);
-    if (hook->arguments.dry_run)
-        return stamp_s ? stamp_s * NS_PER_SECOND : now_ns;
     const char *set = config_text(hook->config, CONFIG_probe_state_dir);
     g_autofree char *state_dir = *set ? g_strdup(set) : state_default_dir();
     g_autoptr(GError) error = NULL;
-    gint64 first_ns = now_ns;
-    if (g_strcmp0(document->event->state, "DONE") == 0)
-        event_moment_forget(state_dir, document->event->vm_id);
-    else
-        first_ns = event_moment_of(state_dir, document->event->vm_id, xml, length, now_ns, &error);
-    if (error && stamp_s == 0)
+    if (strcmp(document->event->state, "DONE") == 0) {
+        event_moment_forget(state_dir, told->vm_id);
+        return now_ns;
+    }
+    const gint64 moment_ns = event_moment_of(state_dir, told, now_ns, &error);
+    if (error && vm_document_time(document, now_ns / NS_PER_SECOND) == 0)
         log_warning("%s; told again, this event would be another one", error->message);
-    return stamp_s ? stamp_s * NS_PER_SECOND : first_ns;
+    return moment_ns;
 }
 
-/* NULL: exit status EXIT_DOCUMENT. */
+static gint64 time_of(const Hook *hook, const VmDocument *document, const char *xml, gsize length)
+{
+    const EventTold told = {document->event->vm_id, xml, length, vm_document_latest(document)};
+    const gint64 now_ns = host_realtime_ns(), stamp_s = vm_document_time(document, now_ns / NS_PER_SECOND);
+    const gint64 moment_ns = hook->arguments.dry_run ? now_ns : moment_of(hook, document, &told, now_ns);
+    return stamp_s ? stamp_s * NS_PER_SECOND : moment_ns;
+}
+
+/* The time of its event is 0 where that is not known. */
 static VmDocument *read_document(const Hook *hook, const GString *input, GError **error)
 {
     gsize length;
@@ -222,6 +228,11 @@ static int queue(const Spooling *spooling, const GString *lines, GError **error)
 static int queue_and_tell(const Hook *hook, VmDocument *document, GError **error)
 {
     g_autofree char *what = describe(document->event);
+    if (document->event->time_ns == 0) {
+        printf("%s, is not queued: a later document of the VM was told since, and this one does not say when it was\n",
+               what);
+        return EXIT_DONE;
+    }
     g_autoptr(GString) lines = lines_of(document);
     const char *strange = vm_document_knows_states(document) ? "" : "; its state's number is not known to this version";
     if (hook->arguments.dry_run) {
@@ -245,8 +256,7 @@ static int queue_and_tell(const Hook *hook, VmDocument *document, GError **error
 
 /* --- the run --- */
 
-/* Whoever calls without a document, or with help in mind, hears of that first; a wrong configuration before a bad
- * document, as it is wrong for all of them. */
+/* A wrong configuration is told of before a bad document: it is wrong for all of them. */
 static int run(Hook *hook, GError **error)
 {
     if (!load_config(hook, error))

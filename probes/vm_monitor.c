@@ -83,8 +83,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
         return usage(error, "--spool and --replay do not go together");
-    if (arguments->dry_run && (arguments->spool || arguments->record || arguments->replay))
-        return usage(error, "--dry-run goes with none of --spool, --record, --replay");
+    if (arguments->dry_run && (arguments->spool || arguments->record))
+        return usage(error, "--dry-run goes with neither --spool nor --record");
     return true;
 }
 

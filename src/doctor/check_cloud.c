@@ -2,7 +2,7 @@
  * OpenNebula's side, on the front-end: its hooks, its hosts. */
 #include "base/file.h"
 #include "doctor/checks.h"
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "doctor/command.h"
 #include "doctor/opennebula_conf.h"
 
@@ -46,14 +46,12 @@ static void report_unreadable(const char *what, const GError *error, Report *to)
 /* --- the templates that are installed --- */
 
 /* Beside this program, and where packages put them. NULL: nowhere. Owned by the caller. */
-static char *find_templates(const Facts *facts)
+static char *find_templates(void)
 {
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *bin = program ? g_path_get_dirname(program) : g_strdup("/usr/local/bin");
-    g_autofree char *tree = facts_in_tree(facts, "hooks/telemetry/templates");
-    g_autofree char *beside = g_build_filename(bin, "..", "share", "one-telemetry", "templates", NULL);
-    const char *places[] = {tree, beside, "/usr/local/share/one-telemetry/templates",
-                            "/usr/share/one-telemetry/templates"};
+    g_autofree char *beside = g_build_filename(bin, "..", "share", "one-telemetry", "hooks", NULL);
+    const char *places[] = {beside, "/usr/local/share/one-telemetry/hooks", "/usr/share/one-telemetry/hooks"};
     for (guint i = 0; i < G_N_ELEMENTS(places); i++)
         if (g_file_test(places[i], G_FILE_TEST_IS_DIR))
             return realpath(places[i], NULL);
@@ -80,10 +78,28 @@ static gint compare_templates(gconstpointer a, gconstpointer b)
     return strcmp((*(const HookTemplate *const *)a)->path, (*(const HookTemplate *const *)b)->path);
 }
 
+/* What install.sh has registered, which needs no templates on this machine: lines of its list, with a tab behind their
+ * kind. */
+static void read_installed(const Facts *facts, GPtrArray *templates)
+{
+    gsize length;
+    g_autofree char *path = g_build_filename(facts->tree, "..", "one-telemetry", "installed", NULL), *content = NULL;
+    if (!file_read(path, OPENNEBULA_CONF_MAX, &content, &length, NULL))
+        return;
+    g_auto(GStrv) lines = g_strsplit(content, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        if (!g_str_has_prefix(*line, "hook\t" HOOK_PREFIX))
+            continue;
+        HookTemplate *template = g_new0(HookTemplate, 1);
+        template->name = g_strdup(*line + strlen("hook\t"));
+        g_ptr_array_add(templates, template);
+    }
+}
+
 static GPtrArray *read_templates(const Facts *facts)
 {
     GPtrArray *templates = g_ptr_array_new_with_free_func((GDestroyNotify)hook_template_free);
-    g_autofree char *directory = find_templates(facts);
+    g_autofree char *directory = find_templates();
     g_autoptr(GDir) dir = directory ? g_dir_open(directory, 0, NULL) : NULL;
     for (const char *name; dir && (name = g_dir_read_name(dir));) {
         g_autofree char *path = g_build_filename(directory, name, NULL);
@@ -92,6 +108,8 @@ static GPtrArray *read_templates(const Facts *facts)
             g_ptr_array_add(templates, template);
     }
     g_ptr_array_sort(templates, compare_templates);
+    if (templates->len == 0)
+        read_installed(facts, templates);
     return templates;
 }
 
@@ -109,8 +127,10 @@ static void check_programs(const Facts *facts, const GPtrArray *hooks, Report *t
                                                       : g_build_filename(facts->tree, "hooks", hook->command, NULL);
         g_autofree char *word = finding_shell_word(path), *mode = g_strdup_printf("sudo chmod 755 %s", word);
         if (!g_file_test(path, G_FILE_TEST_IS_REGULAR))
-            report(to, finding_new(VERDICT_ERROR, "# install one-telemetry (again): make install, or install.sh",
-                                   "the hooks call %s, which is not there", path));
+            report(to,
+                   finding_new(VERDICT_ERROR,
+                               "# install one-telemetry again: install.sh, which a package calls one-telemetry-install",
+                               "the hooks call %s, which is not there", path));
         else if (!g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
             report(to, finding_new(VERDICT_ERROR, mode, "the hooks call %s, which may not be executed", path));
     }
@@ -219,10 +239,11 @@ typedef const char *SshWords[9];
 
 static GPtrArray *ask_hosts(const Facts *facts, const GPtrArray *hosts, guint n, SshWords *words, Command *commands)
 {
+    g_autofree char *tree = facts_remote_dir(facts), *question = host_question(tree);
     for (guint i = 0; i < n; i++) {
         const CloudHost *host = g_ptr_array_index(hosts, i);
         const char *const line[] = {"ssh", "-o",       "BatchMode=yes", "-o", "ConnectTimeout=5",
-                                    "--",  host->name, host_question,   NULL};
+                                    "--",  host->name, question,        NULL};
         memcpy(words[i], line, sizeof line);
         commands[i] = (Command){words[i], NULL, NULL, facts_limit_ms(facts, SSH_MS), ANSWER_MAX};
     }
@@ -266,7 +287,8 @@ void examine_hosts(const Facts *facts, Report *to)
     g_autofree Command *commands = g_new0(Command, MAX(asked, 1));
     report_doing(to, NULL, "the hosts do not answer");
     g_autoptr(GPtrArray) results = ask_hosts(facts, hosts, asked, words, commands);
-    HostFacts host = {.version = version, .sudo = sudo};
+    g_autofree char *tree = facts_remote_dir(facts);
+    HostFacts host = {.version = version, .sudo = sudo, .tree = tree};
     judge_answers(hosts, asked, commands, results, &host, to);
     if (hosts->len == 0)
         report(to, finding_ok("OpenNebula has no KVM host"));

@@ -46,11 +46,12 @@ static void check_forwarder(const Facts *facts, const ConfigFile *file, Report *
     g_autofree char *program = forwarder_of(facts, file), *sync = facts_sync(facts);
     g_autofree char *mode = judge_mend_file(facts->place, facts->tree, facts->options->user, "chmod 755", program);
     if (!g_file_test(program, G_FILE_TEST_IS_REGULAR))
-        report(to,
-               finding_new(VERDICT_ERROR,
-                           facts->place == PLACE_HOST ? sync
-                                                      : "# install one-telemetry (again): make install, or install.sh",
-                           "there is no forwarder %s: what is queued is not sent", program));
+        report(to, finding_new(
+                       VERDICT_ERROR,
+                       facts->place == PLACE_HOST
+                           ? sync
+                           : "# install one-telemetry again: install.sh, which a package calls one-telemetry-install",
+                       "there is no forwarder %s: what is queued is not sent", program));
     else if (!g_file_test(program, G_FILE_TEST_IS_EXECUTABLE))
         report(to, finding_new(VERDICT_ERROR, mode, "the forwarder %s may not be executed: what is queued is not sent",
                                program));

@@ -5,7 +5,10 @@
 #include "doctor/judges.h"
 #include "gather/collect.h"
 
+#include <string.h>
 #include <unistd.h>
+
+#define PERIODS_MAX 200
 
 void examine_libvirt(const Facts *facts, Report *to)
 {
@@ -24,6 +27,25 @@ void examine_libvirt(const Facts *facts, Report *to)
     libvirt_api.close(hypervisor);
 }
 
+/* Of those that do not say so themselves; how many are asked for is bounded, each is a call. */
+static GHashTable *read_periods(const char *uri, const Sample *sample)
+{
+    GHashTable *periods = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    Hypervisor *hypervisor = libvirt_api.open(uri, NULL);
+    for (guint i = 0, asked = 0; hypervisor && i < sample->vms->len && asked < PERIODS_MAX; i++) {
+        VmSample *vm = g_ptr_array_index(sample->vms, i);
+        if (row_u64(vm->row, METRIC_VM_BALLOON_LAST_UPDATE) || row_u64(vm->row, METRIC_VM_LOCKED))
+            continue;
+        asked++;
+        g_autofree char *xml = libvirt_api.xml(hypervisor, vm->uuid);
+        gint64 *period = g_new(gint64, 1);
+        *period = xml ? judge_balloon_period(xml, strlen(xml)) : BALLOON_UNKNOWN;
+        g_hash_table_insert(periods, &vm->vm_id, period);
+    }
+    libvirt_api.close(hypervisor);
+    return periods;
+}
+
 void examine_balloon(const Facts *facts, Report *to)
 {
     g_autoptr(GError) error = NULL;
@@ -33,14 +55,13 @@ void examine_balloon(const Facts *facts, Report *to)
                                     .deadline_ms =
                                         (gint64)(1000 * config_seconds(facts->probe.config, CONFIG_probe_deadline)),
                                     .workers = (guint)config_integer(facts->probe.config, CONFIG_probe_workers)};
-    bool abandoned = false;
-    g_autoptr(Sample) sample = collect_sample(&options, &abandoned, &error);
+    g_autoptr(Sample) sample = collect_sample(&options, NULL, &error);
     if (!sample) {
         report(to, finding_new(VERDICT_NOT_CHECKED, NULL, "which guests tell of their memory: %s", error->message));
     } else {
         sample_finish(sample, NULL);
-        report_all(to, judge_balloon(uri, sample));
+        g_autoptr(GHashTable) periods = read_periods(uri, sample);
+        report_all(to, judge_balloon(uri, sample, periods));
     }
-    if (abandoned || !sample)
-        _exit(0); /* threads are blocked in libvirt, or on their way out: nothing may be torn down under them */
+    _exit(0); /* threads are blocked in libvirt, or on their way out: nothing may be torn down under them */
 }

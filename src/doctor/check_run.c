@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define OUTPUT_MAX (64 * 1024 * 1024)
-#define GRACE_MS 8000   /* over the probe's own deadline */
+#define GRACE_MS 8000 /* over the probe's own deadline */
+#define VERSION_MS 5000
 #define STOCK_MS 20000  /* for one of OpenNebula's */
 #define STATE_HEAD 4096 /* bytes of a state file in which its header is */
 
@@ -148,6 +149,22 @@ static void judge_output(const Facts *facts, const CommandResult *result, const 
     report_all(to, judge_run(&run));
 }
 
+static void check_version(const Facts *facts, const char *probe, Report *to)
+{
+    const char *words[] = {probe, "--version", NULL};
+    const Command command = {words, NULL, NULL, facts_limit_ms(facts, VERSION_MS), STATE_HEAD};
+    g_autoptr(CommandResult) result = command_run(&command);
+    const char *version = command_succeeded(result) ? strrchr(g_strchomp(result->out->str), ' ') : NULL;
+    g_autofree char *sync = facts_sync(facts), *problem = command_problem(&command, result);
+    if (!command_succeeded(result)) /* OpenNebula is told nothing of that, and gets nothing */
+        report(to, finding_new(VERDICT_ERROR,
+                               "# install.sh --build brings builds for other hosts; or install the libraries it needs",
+                               "the probe does not run here: %s", problem));
+    if (version && strcmp(version + 1, ONE_TELEMETRY_VERSION) != 0)
+        report(to, finding_new(VERDICT_WARNING, sync, "the probe has version %s, this program " ONE_TELEMETRY_VERSION,
+                               version + 1));
+}
+
 /* --- OpenNebula's own --- */
 
 static gint compare_names(gconstpointer a, gconstpointer b)
@@ -230,5 +247,6 @@ void examine_run(const Facts *facts, Report *to)
     if (!judge_failure(facts, &command, result, as_user, to))
         return;
     judge_output(facts, result, as_user, to);
+    check_version(facts, probe, to);
     check_message(facts, probe, &identity, result->out, to);
 }

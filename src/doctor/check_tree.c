@@ -165,9 +165,22 @@ static void check_neighbour(const Facts *facts, const char *directory, const cha
 static void check_directory(const Facts *facts, const char *kind, Report *to)
 {
     g_autofree char *directory = g_strdup_printf("%s/im/%s-probes.d/vm/monitor", facts->tree, kind);
+    report_access(facts, directory, to);
     g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
     for (const char *name; dir && (name = g_dir_read_name(dir));)
         check_neighbour(facts, directory, name, to);
+}
+
+/* What runs as the user too: forwarder, hooks. */
+static void check_programs(const Facts *facts, Report *to)
+{
+    g_autofree char *directory = facts_in_tree(facts, "hooks/telemetry");
+    report_access(facts, directory, to);
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        g_autofree char *path = g_build_filename(directory, name, NULL);
+        report_access(facts, path, to);
+    }
 }
 
 void examine_installed(const Facts *facts, Report *to)
@@ -183,6 +196,7 @@ void examine_installed(const Facts *facts, Report *to)
     report(to, judge_installed(&installed));
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
         check_directory(facts, kinds[i], to);
+    check_programs(facts, to);
 }
 
 void examine_mode(const Facts *facts, Report *to)

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor/facts.h"
+#include "base/file.h"
+#include "base/remotes.h"
 #include "deliver/sinks.h"
 #include "deliver/spool_place.h"
+#include "doctor/opennebula_conf.h"
 #include "gather/kvmrc.h"
+
+#include <string.h>
 
 #define REMOTES "/var/lib/one/remotes"
 #define HOST_TREE "/var/tmp/one"
@@ -22,11 +27,28 @@ static const char *location(void)
     return location && *location ? location : NULL;
 }
 
+static char *front_end_tree(const char *root)
+{
+    return location() ? g_strconcat(root, location(), "/var/remotes", NULL) : g_strconcat(root, REMOTES, NULL);
+}
+
+/* OpenNebula may have been told to put it elsewhere than where it does by itself. NULL: this program is in none. */
+static char *own_tree(void)
+{
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL), *remotes = front_end_tree("");
+    g_autofree char *tree = program ? remotes_hook_config_file(program) : NULL;
+    if (!tree || !g_str_has_suffix(tree, "/" TREE_CONFIG))
+        return NULL;
+    tree[strlen(tree) - strlen("/" TREE_CONFIG)] = '\0';
+    return strcmp(tree, remotes) != 0 ? g_steal_pointer(&tree) : NULL;
+}
+
 char *facts_tree(const char *root, Place place)
 {
-    if (place == PLACE_HOST)
-        return g_strconcat(root, HOST_TREE, NULL);
-    return location() ? g_strconcat(root, location(), "/var/remotes", NULL) : g_strconcat(root, REMOTES, NULL);
+    if (place == PLACE_FRONT_END)
+        return front_end_tree(root);
+    char *own = *root ? NULL : own_tree();
+    return own ? own : g_strconcat(root, HOST_TREE, NULL);
 }
 
 static char *etc_dir(const char *root)
@@ -124,6 +146,19 @@ gint64 facts_limit_ms(const Facts *facts, gint64 standard_ms)
 {
     gint64 most_ms = (gint64)facts->options->timeout_s * 10 * PART_PERCENT;
     return most_ms ? MIN(most_ms, standard_ms) : standard_ms;
+}
+
+char *facts_remote_dir(const Facts *facts)
+{
+    gsize length;
+    g_autofree char *path = g_build_filename(facts->etc, "oned.conf", NULL), *content = NULL;
+    char *set = file_read(path, OPENNEBULA_CONF_MAX, &content, &length, NULL)
+                    ? opennebula_conf_text(content, length, "SCRIPTS_REMOTE_DIR")
+                    : NULL;
+    if (set && g_path_is_absolute(set))
+        return set;
+    g_free(set);
+    return g_strdup(HOST_TREE);
 }
 
 bool facts_has_kind(const Facts *facts, const char *kind)

@@ -41,7 +41,7 @@ typedef struct {
 
 /* Which of both this is, by what is there: 0: neither. */
 guint facts_find_places(const char *root);
-/* Of a place: its tree. Owned by the caller. */
+/* Of a place: its tree. A host's is the one that this program is in, else /var/tmp/one. Owned by the caller. */
 char *facts_tree(const char *root, Place place);
 const char *place_name(Place place); /* "front-end", "host" */
 
@@ -65,6 +65,10 @@ typedef struct {
     const ConfigFile *file[3];
 } ConfigFiles;
 ConfigFiles facts_files(const Facts *facts);
+
+/* Where hosts have the tree, by OpenNebula's own configuration (SCRIPTS_REMOTE_DIR in oned.conf). Owned by the caller.
+ */
+char *facts_remote_dir(const Facts *facts);
 
 /* How long a part of a check may take that has `standard_ms`: less where all of it has less time. */
 gint64 facts_limit_ms(const Facts *facts, gint64 standard_ms);

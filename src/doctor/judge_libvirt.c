@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor/judges.h"
 #include "base/text.h"
+#include "gather/vm_xml.h"
+#include "gather/xml.h"
 #include "model/rates.h"
 
 #include <string.h>
 
 #define NAMED_MAX 5 /* guests that a line names */
 #define SLOW_MS 2000
+#define FOR_GOOD                                                                                                       \
+    "# for good, in the VM's template: RAW = [ TYPE = \"kvm\", DATA = \"<devices><memballoon model='virtio'><stats "   \
+    "period='10'/></memballoon></devices>\" ]"
+#define LOOK_INSIDE "# in the guest: is its virtio balloon driver (Windows: the BLNSVR service) there, and running?"
 #define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
 
 static const char mend_group[] = "sudo usermod -aG libvirt %s    # then log in anew: onehost sync, monitoring do so by "
@@ -53,26 +59,49 @@ Finding *judge_libvirt(const char *uri, double ms, guint domains, guint others)
 
 /* --- guest memory --- */
 
-typedef enum { GUEST_TELLS, GUEST_NEVER, GUEST_OLD, GUEST_LOCKED, N_GUESTS } Guest;
+typedef enum { GUEST_TELLS, GUEST_NO_PERIOD, GUEST_NO_DEVICE, GUEST_SILENT, GUEST_OLD, GUEST_LOCKED } Guest;
 
-static Guest guest_of(const VmSample *vm, gint64 realtime_ns)
+gint64 judge_balloon_period(const char *xml, gsize length)
+{
+    g_autoptr(XmlTree) tree = xml_tree_read(xml, length, VM_XML_MAX, NULL);
+    const XmlElement *devices = tree ? xml_child(xml_root(tree), "devices") : NULL;
+    const XmlElement *balloon = xml_child(devices, "memballoon");
+    g_autofree char *model = xml_attribute(balloon, "model");
+    g_autofree char *period = xml_attribute(xml_child(balloon, "stats"), "period");
+    guint64 seconds = 0;
+    if (!devices)
+        return BALLOON_UNKNOWN;
+    if (!balloon || g_strcmp0(model, "none") == 0)
+        return BALLOON_NO_DEVICE;
+    return period && text_read_u64(period, &seconds) ? (gint64)MIN(seconds, (guint64)G_MAXINT32) : 0;
+}
+
+static Guest why_silent(const VmSample *vm, GHashTable *periods)
+{
+    const gint64 *period = g_hash_table_lookup(periods, &vm->vm_id);
+    if (period && *period == BALLOON_NO_DEVICE)
+        return GUEST_NO_DEVICE;
+    return period && *period > 0 ? GUEST_SILENT : GUEST_NO_PERIOD;
+}
+
+static Guest guest_of(const VmSample *vm, gint64 realtime_ns, GHashTable *periods)
 {
     guint64 updated = 0;
     if (row_u64(vm->row, METRIC_VM_LOCKED))
         return GUEST_LOCKED;
     if (!row_get_u64(vm->row, METRIC_VM_BALLOON_LAST_UPDATE, &updated) || updated == 0)
-        return GUEST_NEVER;
+        return why_silent(vm, periods);
     gint64 age_s = realtime_ns / NS_PER_SECOND - (gint64)MIN(updated, (guint64)G_MAXINT32 * 4);
     return ABS(age_s) <= RATES_BALLOON_FRESH_S ? GUEST_TELLS : GUEST_OLD;
 }
 
 /* Of VmSample, borrowed. */
-static GPtrArray *guests_of(const Sample *sample, Guest kind)
+static GPtrArray *guests_of(const Sample *sample, Guest kind, GHashTable *periods)
 {
     GPtrArray *guests = g_ptr_array_new();
     for (guint i = 0; i < sample->vms->len; i++) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (guest_of(vm, sample->realtime_ns) == kind)
+        if (guest_of(vm, sample->realtime_ns, periods) == kind)
             g_ptr_array_add(guests, vm);
     }
     return guests;
@@ -102,39 +131,35 @@ static char *mend_period(const char *uri, const GPtrArray *guests)
                                "for vm in $(virsh -c %s list --name | grep '^one-'); do virsh -c %s dommemstat $vm "
                                "--period 10 --live; done\n",
                                word, word);
-    g_string_append(text, "# for good, in the VM's template: RAW = [ TYPE = \"kvm\", DATA = \"<devices><memballoon "
-                          "model='virtio'><stats period='10'/></memballoon></devices>\" ]");
+    g_string_append(text, FOR_GOOD);
     return g_strdup(text->str);
 }
 
-GPtrArray *judge_balloon(const char *uri, const Sample *sample)
+GPtrArray *judge_balloon(const char *uri, const Sample *sample, GHashTable *periods)
 {
+    static const struct {
+        Guest kind;
+        const char *what, *mend; /* NULL: by mend_period */
+    } rows[] = {
+        {GUEST_NO_PERIOD, "have no period for balloon statistics, so nothing is known of their own memory", NULL},
+        {GUEST_NO_DEVICE, "have no memory balloon, so nothing is known of their own memory", FOR_GOOD},
+        {GUEST_SILENT, "have never told their memory, though they are asked to", LOOK_INSIDE},
+        {GUEST_OLD, "have not told their memory for more than " G_STRINGIFY(RATES_BALLOON_FRESH_S) " s", LOOK_INSIDE},
+        {GUEST_LOCKED, "are held by a job, or their QEMU does not answer",
+         "# virsh domjobinfo VM says what holds it, virsh qemu-monitor-command VM --hmp 'info status' whether its QEMU "
+         "answers"},
+    };
     GPtrArray *findings = findings_new();
-    g_autoptr(GPtrArray) never = guests_of(sample, GUEST_NEVER), old = guests_of(sample, GUEST_OLD);
-    g_autoptr(GPtrArray) locked = guests_of(sample, GUEST_LOCKED), told = guests_of(sample, GUEST_TELLS);
-    g_autofree char *never_names = name_some(never), *old_names = name_some(old), *locked_names = name_some(locked);
-    g_autofree char *mend = mend_period(uri, never);
     const guint all = sample->vms->len;
-    if (never->len)
-        g_ptr_array_add(findings,
-                        finding_new(VERDICT_WARNING, mend,
-                                    "%u of %u guests say nothing of their memory (no balloon stats period, or "
-                                    "no driver): %s",
-                                    never->len, all, never_names));
-    if (old->len)
-        g_ptr_array_add(findings, finding_new(VERDICT_WARNING,
-                                              "# in the guest: is its virtio balloon driver (Windows: the "
-                                              "BLNSVR service) running?",
-                                              "%u of %u guests have not told their memory for more than %d s: %s",
-                                              old->len, all, RATES_BALLOON_FRESH_S, old_names));
-    if (locked->len)
-        g_ptr_array_add(findings, finding_new(VERDICT_WARNING,
-                                              "# virsh domjobinfo VM says what holds it; virsh qemu-monitor-command "
-                                              "VM --hmp 'info status' whether its QEMU answers",
-                                              "%u of %u guests are held by a job, or their QEMU does not answer: %s",
-                                              locked->len, all, locked_names));
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GPtrArray) guests = guests_of(sample, rows[i].kind, periods);
+        g_autofree char *names = name_some(guests), *mend = rows[i].mend ? NULL : mend_period(uri, guests);
+        if (guests->len)
+            g_ptr_array_add(findings, finding_new(VERDICT_WARNING, mend ? mend : rows[i].mend, "%u of %u guests %s: %s",
+                                                  guests->len, all, rows[i].what, names));
+    }
     if (findings->len == 0)
-        g_ptr_array_add(findings, all ? finding_ok("%u of %u guests tell of their memory", told->len, all)
+        g_ptr_array_add(findings, all ? finding_ok("all guests tell of their memory: %u", all)
                                       : finding_ok("no guest runs here"));
     return findings;
 }

@@ -37,8 +37,9 @@ Finding *judge_file_access(const char *path, uid_t owner, mode_t mode, uid_t use
 /* What brings a file of ours into the tree. */
 static char *how_to_install(const InstalledFacts *facts)
 {
-    return facts->place == PLACE_HOST ? g_strdup_printf(SYNC ON_FRONT_END, facts->user)
-                                      : g_strdup("# install one-telemetry (again): make install, or install.sh");
+    return facts->place == PLACE_HOST
+               ? g_strdup_printf(SYNC ON_FRONT_END, facts->user)
+               : g_strdup("# install one-telemetry again: install.sh, which a package calls one-telemetry-install");
 }
 
 Finding *judge_installed(const InstalledFacts *facts)

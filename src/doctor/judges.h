@@ -75,8 +75,15 @@ GPtrArray *judge_periods(const PeriodFacts *facts);
 Finding *judge_libvirt_failure(const char *uri, const char *problem, const char *user);
 Finding *judge_libvirt(const char *uri, double ms, guint domains, guint others);
 
-/* Which guests say nothing of their memory. */
-GPtrArray *judge_balloon(const char *uri, const Sample *sample);
+/* What a domain's XML says of its balloon: the period of its statistics in seconds, 0 where it has none, or one of
+ * these. */
+#define BALLOON_UNKNOWN (-1)
+#define BALLOON_NO_DEVICE (-2)
+gint64 judge_balloon_period(const char *xml, gsize length);
+
+/* Which guests say nothing of their memory. `periods`: a guint64 VM id's address to the address of a gint64 as above;
+ * of a VM that is not in it the period is unknown. */
+GPtrArray *judge_balloon(const char *uri, const Sample *sample, GHashTable *periods);
 
 /* --- the probe by hand (judge_run.c) --- */
 

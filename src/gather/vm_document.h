@@ -7,10 +7,10 @@
 #include "model/event.h"
 #include "model/sample.h"
 
-#define VM_DOCUMENT_MAX (16 * 1024 * 1024)                      /* bytes of XML; more is refused */
-#define VM_DOCUMENT_INPUT_MAX (VM_DOCUMENT_MAX / 3 * 4 + 65536) /* the same as base64, with what may be broken lines   \
-                                                                 */
-#define VM_DOCUMENT_STATE_MAX 9999                              /* a larger number is no state */
+/* Bytes of XML, and of what may be base64; more is refused. A larger number than the third is no state. */
+#define VM_DOCUMENT_MAX (16 * 1024 * 1024)
+#define VM_DOCUMENT_INPUT_MAX (VM_DOCUMENT_MAX / 3 * 4 + 65536)
+#define VM_DOCUMENT_STATE_MAX 9999
 
 #define VM_DOCUMENT_ERROR vm_document_error_quark()
 GQuark vm_document_error_quark(void);
@@ -54,6 +54,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmDocument, vm_document_free)
  * that can't be: later than `now_s` by more than VM_DOCUMENT_AHEAD_S. */
 #define VM_DOCUMENT_AHEAD_S 300
 gint64 vm_document_time(const VmDocument *document, gint64 now_s);
+
+/* The latest of the stamps, in seconds since 1970, of two documents of a VM the later one has no earlier one; 0: none.
+ */
+gint64 vm_document_latest(const VmDocument *document);
 
 /* Whether this program has a word for both of its states. */
 bool vm_document_knows_states(const VmDocument *document);

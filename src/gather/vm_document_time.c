@@ -12,10 +12,10 @@ enum {
     MIGRATE = 4,
     SAVE_STOP = 5,
     SAVE_SUSPEND = 6,
+    SAVE_MIGRATE = 7,
     EPILOG_STOP = 10,
     UNKNOWN = 16,
     SHUTDOWN_POWEROFF = 18,
-    BOOT_UNKNOWN = 19,
     BOOT_POWEROFF = 20,
     BOOT_SUSPENDED = 21,
     BOOT_STOPPED = 22,
@@ -30,17 +30,19 @@ enum {
 typedef enum { OF_PROLOG, OF_RUNNING, OF_RECORD_END, OF_VM_END } Stamp;
 
 /* The stamp of a state, where it was come to from one of these. The other ways to it leave the stamps as they were: of
- * a VM that was powered off already, and whose disk was snapshot, the end of the running is that of before. */
+ * a VM that was powered off already, and whose disk was snapshot, the end of the running is that of before; a retry
+ * after a failure, and a start from UNKNOWN, are in the record of before too. */
 static const struct {
     guint state, lcm_state;
     Stamp stamp;
     gint from[10];
 } rules[] = {
-    {ACTIVE, PROLOG, OF_PROLOG, {ANY, END}},
+    {ACTIVE, PROLOG, OF_PROLOG, {LCM_INIT, END}},
     {ACTIVE,
      RUNNING,
      OF_RUNNING,
-     {BOOT, MIGRATE, BOOT_UNKNOWN, BOOT_POWEROFF, BOOT_SUSPENDED, BOOT_STOPPED, BOOT_UNDEPLOY, BOOT_MIGRATE, END}},
+     {LCM_INIT, BOOT, MIGRATE, SAVE_MIGRATE, BOOT_POWEROFF, BOOT_SUSPENDED, BOOT_STOPPED, BOOT_UNDEPLOY, BOOT_MIGRATE,
+      END}},
     {STOPPED, LCM_INIT, OF_RECORD_END, {SAVE_STOP, EPILOG_STOP, END}},
     {SUSPENDED, LCM_INIT, OF_RECORD_END, {SAVE_SUSPEND, RUNNING, UNKNOWN, END}},
     {POWEROFF, LCM_INIT, OF_RECORD_END, {SHUTDOWN_POWEROFF, RUNNING, UNKNOWN, END}},
@@ -80,4 +82,15 @@ gint64 vm_document_time(const VmDocument *document, gint64 now_s)
         return seconds <= now_s + VM_DOCUMENT_AHEAD_S ? seconds : 0;
     }
     return 0;
+}
+
+gint64 vm_document_latest(const VmDocument *document)
+{
+    const VmStamps *stamps = &document->stamps;
+    const gint64 all[] = {stamps->stime,  stamps->pstime, stamps->rstime, stamps->retime,
+                          stamps->estime, stamps->eetime, stamps->etime,  stamps->vm_etime};
+    gint64 latest = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(all); i++)
+        latest = MAX(latest, all[i]);
+    return latest;
 }

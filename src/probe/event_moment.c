@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
-#define FILE_BYTES 128     /* more than a checksum and a time take */
+#define NS_PER_SECOND G_GUINT64_CONSTANT(1000000000)
+#define FILE_BYTES 128     /* more than a checksum and two times take */
 #define LOCK_POLL_US 10000 /* between two looks whether the other one is done */
 #define OPEN_TRIES 10      /* each is of another process that has just removed the file */
 
@@ -59,42 +59,70 @@ static int open_locked(int dir, const char *name)
 
 /* --- what it says --- */
 
-/* "CHECKSUM NANOSECONDS\n". 0: it is not of this document, or too old, or cut off. */
-static gint64 read_moment(int fd, const char *checksum, gint64 now_ns)
+/* "CHECKSUM NANOSECONDS SECONDS\n": of the VM's last document, when it was first told, and its latest stamp. */
+typedef struct {
+    char *checksum; /* NULL: there was none, or it is cut off */
+    guint64 time_ns, latest_s;
+} Moment;
+
+static Moment read_moment(int fd)
 {
     char text[FILE_BYTES + 1];
-    guint64 time_ns;
+    Moment moment = {0};
     const gssize got = pread(fd, text, FILE_BYTES, 0);
     if (got <= 0 || text[got - 1] != '\n')
-        return 0;
+        return moment;
     text[got - 1] = '\0';
-    const gsize length = strlen(checksum);
-    if (strncmp(text, checksum, length) != 0 || text[length] != ' ' || !text_read_u64(text + length + 1, &time_ns) ||
-        time_ns > (guint64)now_ns || now_ns - (gint64)time_ns > EVENT_MOMENT_MAX_AGE_S * NS_PER_SECOND)
-        return 0;
-    return (gint64)time_ns;
+    g_auto(GStrv) words = g_strsplit(text, " ", 4);
+    if (g_strv_length(words) == 3 && text_read_u64(words[1], &moment.time_ns) &&
+        text_read_u64(words[2], &moment.latest_s))
+        moment.checksum = g_strdup(words[0]);
+    return moment;
 }
 
-static bool write_moment(int fd, const char *checksum, gint64 time_ns)
+static bool write_moment(int fd, const Moment *moment)
 {
-    g_autofree char *text = g_strdup_printf("%s %" G_GINT64_FORMAT "\n", checksum, time_ns);
+    g_autofree char *text = g_strdup_printf("%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", moment->checksum,
+                                            moment->time_ns, moment->latest_s);
     const gsize length = strlen(text);
     return ftruncate(fd, 0) == 0 && pwrite(fd, text, length, 0) == (gssize)length;
 }
 
-gint64 event_moment_of(const char *state_dir, guint64 vm_id, const char *document, gsize length, gint64 now_ns,
-                       GError **error)
+/* What lies ahead is of a clock that was set back since, and tells nothing. */
+static bool is_old(const Moment *last, const Moment *now)
 {
-    g_autofree char *name = g_strdup_printf("%" G_GUINT64_FORMAT, vm_id);
-    g_autofree char *checksum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)document, length);
+    return last->checksum && last->latest_s > now->latest_s && last->latest_s <= now->time_ns / NS_PER_SECOND;
+}
+
+static bool is_again(const Moment *last, const Moment *now)
+{
+    return last->checksum && strcmp(last->checksum, now->checksum) == 0 && last->time_ns <= now->time_ns &&
+           now->time_ns - last->time_ns <= EVENT_MOMENT_MAX_AGE_S * NS_PER_SECOND;
+}
+
+/* false: errno. */
+static bool settle(int fd, const Moment *now, gint64 *ret_time_ns)
+{
+    const Moment last = read_moment(fd);
+    g_autofree char *checksum = last.checksum;
+    *ret_time_ns = is_old(&last, now) ? 0 : (gint64)(is_again(&last, now) ? last.time_ns : now->time_ns);
+    return *ret_time_ns != (gint64)now->time_ns || write_moment(fd, now);
+}
+
+gint64 event_moment_of(const char *state_dir, const EventTold *told, gint64 now_ns, GError **error)
+{
+    gint64 time_ns = now_ns;
+    g_autofree char *name = g_strdup_printf("%" G_GUINT64_FORMAT, told->vm_id);
+    g_autofree char *checksum =
+        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)told->document, told->length);
+    const Moment now = {checksum, (guint64)now_ns, (guint64)told->latest_s};
     FILE_AUTO_CLOSE int dir = open_dir(state_dir, error);
     if (dir < 0)
         return now_ns;
     FILE_AUTO_CLOSE int fd = open_locked(dir, name);
-    const gint64 before_ns = fd >= 0 ? read_moment(fd, checksum, now_ns) : 0;
-    if (fd < 0 || (before_ns == 0 && !write_moment(fd, checksum, now_ns)))
+    if (fd < 0 || !settle(fd, &now, &time_ns))
         g_set_error(error, FILE_ERROR, FILE_ERROR_IO, "%s/events/%s: %s", state_dir, name, g_strerror(errno));
-    return before_ns ? before_ns : now_ns;
+    return time_ns;
 }
 
 void event_moment_forget(const char *state_dir, guint64 vm_id)

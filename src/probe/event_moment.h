@@ -10,10 +10,19 @@
 #define EVENT_MOMENT_MAX_AGE_S 3600 /* the same document later than this is another event: states come again */
 #define EVENT_MOMENT_LOCK_MS 2000   /* how long another process of ours may keep a VM's file */
 
+typedef struct {
+    guint64 vm_id;
+    const char *document;
+    gsize length;
+    gint64 latest_s; /* its latest stamp, vm_document_latest */
+} EventTold;
+
 /* Notes the document as the VM's last. Returns when it was first told: `now_ns` (realtime), unless it was the last one
- * before too. With an error, which is no reason to give the event up, `now_ns` is returned. */
-gint64 event_moment_of(const char *state_dir, guint64 vm_id, const char *document, gsize length, gint64 now_ns,
-                       GError **error);
+ * before too. 0: a later document of the VM was told since (by its stamps), so this one is an old one that is tried
+ * again, and when it was told first is not known. With an error, which is no reason to give the event up, `now_ns` is
+ * returned.
+ */
+gint64 event_moment_of(const char *state_dir, const EventTold *told, gint64 now_ns, GError **error);
 
 /* The VM is done, and has no further events. */
 void event_moment_forget(const char *state_dir, guint64 vm_id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Any bytes as what OpenNebula's commands print with -x: read or refused with a reason; what is read can be judged. */
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .asked = host_is_to_be_asked(host),
                                  .answer = host->im_mad,
                                  .version = "0.1.0",
-                                 .sudo = "sudo"};
+                                 .sudo = "sudo",
+                                 .tree = "/var/tmp/one"};
         g_autoptr(GPtrArray) findings = judge_host(&facts);
         g_assert_cmpuint(findings->len, >, 0);
     }

@@ -2,185 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """one-telemetry doctor on a front-end and host of its own, with real guests, sinks and a telemetryd: what is right is said
 to be so; each thing that is broken on purpose is found, with what mends it; nothing is changed; what hangs is given up."""
-import base64
-import hashlib
-import http.server
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
+import signal
 import subprocess
-import threading
 import time
 
-from harness import ROOT, Case, RigCase, args, main
-from opennebula import Tree
-from standin import Behaviour, Standin
+from doctor_case import HOOKS, Doctor, run_record
+from harness import ROOT, RigCase, args, main
+from standin import Behaviour
 from telemetryd import Telemetryd
-
-HOOKS = ("running", "done")
-RUN_SECONDS = 60
-SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
-MONITORD = """# periods
-PROBES_PERIOD = [
-    BEACON_HOST    = 30,   # MONITOR_VM = 1
-    MONITOR_VM     = 30
-]
-"""
-# What onehook, onehost and ssh answer stands in files beside them.
-STUBS = {"onehook": 'case $1 in list) cat "$0.list" ;; show) cat "$0.show.$3" ;; *) exit 1 ;; esac\n',
-         "onehost": 'cat "$0.list"\n',
-         "ssh": 'for word in "$@"; do [ "$before" = -- ] && host=$word; before=$word; done\n. "$0.$host"\n',
-         "systemctl": 'exit 0\n'}
-
-
-class Clock(http.server.BaseHTTPRequestHandler):
-    """A sink that takes everything, by a clock of its own."""
-    ahead = 0
-
-    def do_POST(self):  # pylint: disable=invalid-name
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(204)
-        self.end_headers()
-
-    def date_time_string(self, timestamp=None):
-        return super().date_time_string(time.time() + self.ahead)
-
-    def log_message(self, *_):  # pylint: disable=arguments-differ
-        pass
-
-
-def run_record(number, code, stderr="", retry=False, age=60):
-    return (f"<HOOK_EXECUTION_RECORD><HOOK_ID>1</HOOK_ID><EXECUTION_ID>{number}</EXECUTION_ID>"
-            f"<TIMESTAMP>{int(time.time()) - age}</TIMESTAMP>{'<RETRY>yes</RETRY>' if retry else ''}<EXECUTION_RESULT>"
-            f"<STDERR>{base64.encodebytes(stderr.encode()).decode()}</STDERR><CODE>{code}</CODE></EXECUTION_RESULT>"
-            "</HOOK_EXECUTION_RECORD>")
-
-
-class Place:
-    """A front-end and a host below a directory, with the commands of OpenNebula's that the doctor calls."""
-
-    def __init__(self, directory, uri, conf=""):
-        self.dir = pathlib.Path(directory)
-        self.root, self.bin, self.etc = self.dir / "root", self.dir / "bin", self.dir / "root/etc/one"
-        self.spool, self.state = self.dir / "spool", self.dir / "state"
-        conf = f"[probe]\nstate_dir = {self.state}\n[spool]\ndir = {self.spool}\n{conf}"
-        self.trees = [self.tree(self.root / path, uri, conf) for path in ("var/lib/one/remotes", "var/tmp/one")]
-        self.front, self.host = self.trees
-        self.bin.mkdir()
-        self.etc.mkdir(parents=True)
-        (self.etc / "monitord.conf").write_text(MONITORD)
-        (self.front.root / "VERSION").write_text("7.4.0\n")
-        for name, text in STUBS.items():
-            self.stub(name, text)
-        self.hooks()
-        self.hosts({"kvm1": 2})
-        self.answer("kvm1")
-
-    @staticmethod
-    def tree(path, uri, conf):
-        made = Tree(path, args.build / "probes" / "vm_monitor", uri, conf, forwarder=args.build / "hooks" / "forward")
-        shutil.copy(args.build / "hooks" / "vm_event", made.root / "hooks" / "telemetry" / "vm_event")
-        made.poll = made.probes / "poll.rb"
-        made.poll.write_text("#!/bin/sh\nexit 0\n")
-        made.poll.chmod(0o755)
-        for copied in ("im", "etc/im"):
-            shutil.copytree(made.root / copied / "kvm-probes.d", made.root / copied / "qemu-probes.d")
-        return made
-
-    def stub(self, name, text):
-        (self.bin / name).write_text("#!/bin/sh\n" + text)
-        (self.bin / name).chmod(0o755)
-
-    def hooks(self, names=HOOKS, runs=None, command="telemetry/vm_event"):
-        """What is registered; runs: {number: records}."""
-        (self.bin / "onehook.list").write_text("<HOOK_POOL>" + "".join(
-            f"<HOOK><ID>{number}</ID><NAME>telemetry-{name}</NAME><TYPE>state</TYPE><TEMPLATE><COMMAND>{command}"
-            "</COMMAND><RESOURCE>VM</RESOURCE><ARGUMENTS>$TEMPLATE</ARGUMENTS><ARGUMENTS_STDIN>YES</ARGUMENTS_STDIN>"
-            "</TEMPLATE></HOOK>" for number, name in enumerate(names, 1)) + "</HOOK_POOL>")
-        for number in range(1, len(names) + 1):
-            log = "".join((runs or {}).get(number, [run_record(0, 0)]))
-            (self.bin / f"onehook.show.{number}").write_text(f"<HOOK><ID>{number}</ID><HOOKLOG>{log}</HOOKLOG></HOOK>")
-        templates = self.front.root / "hooks" / "telemetry" / "templates"
-        templates.mkdir(exist_ok=True)
-        for name in HOOKS:
-            (templates / f"{name}.tmpl").write_text(f'NAME = telemetry-{name}\nTYPE = state\n# COMMAND = "no"\n'
-                                                    'COMMAND = "telemetry/vm_event"\n')
-
-    def hosts(self, states):
-        (self.bin / "onehost.list").write_text("<HOST_POOL>" + "".join(
-            f"<HOST><ID>{number}</ID><NAME>{name}</NAME><STATE>{state}</STATE><IM_MAD>kvm</IM_MAD></HOST>"
-            for number, (name, state) in enumerate(states.items())) + "</HOST_POOL>")
-
-    def answer(self, host, text=None, ahead=0):
-        """Of a host that is asked by ssh."""
-        version = subprocess.run([self.host.probe, "--version"], capture_output=True, text=True, check=True).stdout
-        text = text or f"echo $(( $(date +%s) + {ahead} )).500000000; echo '{version.strip()}'\n"
-        (self.bin / f"ssh.{host}").write_text(text)
-
-    def both(self, path):
-        return [tree.root / path for tree in self.trees]
-
-    def append(self, text):
-        for tree in self.trees:
-            for kind in ("kvm", "qemu"):
-                with open(tree.root / f"etc/im/{kind}-probes.d/telemetry.conf", "a", encoding="utf-8") as conf:
-                    conf.write(text)
-
-    def start(self, *options, env=None, user="root"):
-        program = args.asan / "commands" / "one-telemetry"
-        environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": str(self.dir), **SANITIZERS, **(env or {})}
-        return subprocess.run([program, "doctor", "--root", self.root, "--user", user, *options], env=environment,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
-
-    def findings(self, *options, **more):
-        """[(status, check, place, text, mend)]"""
-        run = self.start("--json", *options, **more)
-        if run.stderr or run.returncode not in (0, 1):
-            raise AssertionError(f"{run.returncode}: {run.stderr}\n{run.stdout}")
-        told = json.loads(run.stdout)
-        found = [(each["status"], each["check"], each["place"], each["text"], each["mend"] or "")
-                 for each in told["findings"]]
-        errors = sum(each[0] == "error" for each in found)
-        assert (told["errors"], run.returncode) == (errors, 1 if errors else 0), told
-        return found
-
-    def forwarder_runs(self):
-        run = subprocess.run([self.host.forwarder, "--status", "--json"], capture_output=True, text=True, check=True)
-        return json.loads(run.stdout)["running"]
-
-    def picture(self):
-        """All that is there: {path: (mode, owner, time, content)}"""
-        return {str(path): (os.lstat(path).st_mode, os.lstat(path).st_uid, os.lstat(path).st_mtime_ns,
-                            hashlib.sha1(path.read_bytes()).hexdigest() if path.is_file() else None)
-                for path in sorted(self.dir.rglob("*"))}
-
-
-class Doctor(Case):
-    """Assertions."""
-
-    def place(self, uri="test:///default", conf=""):
-        type(self).hosts += 1
-        return Place(self.scratch / f"p{self.hosts}", uri, conf)
-
-    def assert_found(self, findings, status, check, text, mend="", place=None):
-        """Just one such finding; its mend matches too. Returns it."""
-        found = [each for each in findings if each[0] == status and each[1] == check and place in (None, each[2]) and
-                 re.search(text, each[3])]
-        listed = "\n".join(map(str, findings))
-        self.assertEqual(len(found), 1, f"{status} {check} {text}\n{listed}")
-        self.assertRegex(found[0][4], mend or "^")
-        return found[0]
-
-    def bad(self, findings):
-        return sorted({(status, check) for status, check, *_ in findings if status in ("warning", "error")})
-
-    def sink(self, kind="influxdb1", **options):
-        places = {"influxdb1": {"db": "one"}, "influxdb2": {"org": "ops", "bucket": "one"}, "telemetryd": {}}
-        server = Standin(kind, places[kind], **options)
-        self.addCleanup(server.close)
-        return server
 
 
 class Guests(RigCase, Doctor):
@@ -208,7 +43,7 @@ class Guests(RigCase, Doctor):
                             ("hosts", "kvm1 has version"), ("periods", "MONITOR_VM 30 s"), ("opennebula", "7.4.0")):
             found = [each for each in findings if each[:2] == ("ok", check) and re.search(text, each[3])]
             self.assertTrue(found, f"{check} {text}: {findings}")
-        self.assert_found(findings, "warning", "balloon", "2 of 2 guests say nothing of their memory.*one-79, one-82",
+        self.assert_found(findings, "warning", "balloon", "2 of 2 guests have no period for balloon statistics.*one-79, one-82",
                           r"virsh -c .* dommemstat one-79 --period 10 --live\n(.|\n)*stats period='10'")
         self.assertEqual({path: what for path, what in place.picture().items() if "telemetryd" not in path},
                          {path: what for path, what in before.items() if "telemetryd" not in path})
@@ -247,22 +82,23 @@ class Guests(RigCase, Doctor):
         self.rig.libvirtd("freeze")
         try:
             began = time.monotonic()
-            findings = place.findings("--timeout", "3")
+            findings = place.findings("--timeout", "4")
             self.assertLess(time.monotonic() - began, 30)
         finally:
             self.rig.libvirtd("thaw")
             self.settle()
-        self.assert_found(findings, "error", "libvirt", "does not answer: not done within 3 s", "systemctl restart libvirtd")
-        self.assert_found(findings, "error", "sinks", "one: .* has not answered within 2.4 s", place="host")
+        self.assert_found(findings, "error", "libvirt", "does not answer: not done within 4 s", "systemctl restart libvirtd")
+        self.assert_found(findings, "error", "sinks", "one: .* has not answered within 3.2 s", place="host")
         self.assert_found(findings, "error", "hosts", "kvm2 is not reached by ssh: not done within", "ssh .*kvm2 true")
         self.assert_found(findings, "ok", "hosts", "kvm1 has version")
         self.assert_found(findings, "ok", "hooks", "each once")
-        self.assert_found(findings, "error", "run", "the probe failed: not done within 2.4 s|nothing to say")
+        self.assert_found(findings, "error", "run", "the probe failed: not done within 3.2 s|nothing to say")
 
     def test_deep(self):
         """--deep runs the other probes of the directory too: their part of the message, one that fails"""
         place = self.place(self.uri())
         self.assert_found(place.findings("--check", "run"), "skipped", "run", "with the 1 other probe", "--deep")
+        self.assertFalse(place.state.exists() or place.spool.exists())  # a host on which it has never run
         place.host.poll.write_text('#!/bin/sh\necho \'VM = [ ID="79", MONITOR="Q1BVPTEK" ]\'\n')
         self.assert_found(place.findings("--check", "run", "--deep"), "ok", "run", "message of 2 probes has")
         place.host.poll.write_text('#!/bin/sh\nhead -c 100000 /dev/urandom | base64 -w 0\n')
@@ -285,6 +121,7 @@ class Broken(Doctor):
         hidden.chmod(0o755)
         place.front.probe.chmod(0o644)
         place.host.poll.chmod(0o644)
+        place.host.probes.chmod(0o777)
         qemu = place.host.root / "im/qemu-probes.d/vm/monitor/telemetry"
         qemu.write_bytes(qemu.read_bytes() + b"x")
         findings = place.findings("--check", "installed", "--check", "mode")
@@ -292,6 +129,7 @@ class Broken(Doctor):
                           r"rm /var/lib/one/remotes/.*telemetry.dpkg-old\n.*onehost sync --force")
         self.assert_found(findings, "error", "installed", r"\.poll\.rb\.swp is executed")
         self.assert_found(findings, "error", "installed", "may not be executed", f"chmod 755 {place.front.probe}", "front-end")
+        self.assert_found(findings, "error", "installed", "vm/monitor may be written by everybody", "chmod go-w .*vm/monitor", "host")
         self.assert_found(findings, "warning", "installed", "differ", "onehost sync --force", "host")
         self.assert_found(findings, "warning", "mode", "mode is beside, but .*poll.rb may not be executed", place="host")
         place.append("[probe]\nmode = replace\n")
@@ -328,15 +166,19 @@ class Broken(Doctor):
         servers = {kind: self.sink(kind, **({"token": "s3cret-t0ken"} if "token" in keys else {}))
                    for kind, keys in kinds.items()}
         denied = self.sink("influxdb2", token="another-t0ken")
-        clock = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Ahead", (Clock,), {"ahead": 30}))
-        threading.Thread(target=clock.serve_forever, daemon=True).start()
-        self.addCleanup(clock.server_close)
-        self.addCleanup(clock.shutdown)
+        clock = self.serve({"ahead": 30})
         text = "".join(f"[sink {kind}]\ntype = {kind}\nurl = {server.url}\n{kinds[kind]}" for kind, server in servers.items())
         text += f"[sink denied]\ntype = influxdb2\nurl = {denied.url}\n{kinds['influxdb2']}"
         text += "[sink absent]\nurl = http://127.0.0.1:9\ndatabase = one\n"
-        text += f"[sink clock]\ntype = victoriametrics\nurl = http://127.0.0.1:{clock.server_port}\n"
+        text += f"[sink clock]\ntype = victoriametrics\nurl = {clock}\n"
+        health = self.serve({"do_GET": lambda self: (self.send_response(
+            200 if (self.path, self.headers["Authorization"]) == ("/health", "Bearer s3cret-t0ken") else 401), self.end_headers())})
+        for name, file in (("three", token), ("without", None)):
+            text += f"[sink {name}]\ntype = influxdb3\nurl = {health}\ndatabase = one\n"
+            text += f"token_file = {file}\n" if file else ""
         findings = self.place(conf=text).findings("--host", "--check", "sinks")
+        self.assert_found(findings, "ok", "sinks", "^three: influxdb3 at .* takes what we send")
+        self.assert_found(findings, "error", "sinks", "^without: influxdb3 at .* refuses us: 401")
         for kind, server in servers.items():
             self.assert_found(findings, "ok", "sinks", f"^{kind}: {kind} at .* takes what we send")
             self.assertEqual(server.store.points, {}, kind)
@@ -369,6 +211,23 @@ class Broken(Doctor):
         self.assert_found(findings, "error", "spool", "mode 0755: it has to be root's alone", f"chmod 700 {place.spool}")
         self.assert_found(findings, "error", "spool", "there is no forwarder", "onehost sync --force")
 
+    def test_killed(self):
+        """a check that dies says so, and no other is hurt; when the doctor is killed nothing of it goes on"""
+        place = self.place()
+        place.stub("onehost", "exec sleep 60\n")
+        for kill_all in (False, True):
+            with place.begin("--json", "--check", "hosts", "--check", "hooks") as doctor:
+                self.wait_for(lambda: self.below(doctor.pid, "sleep"), 20, "onehost is not called")
+                sleeping = self.below(doctor.pid, "sleep")
+                check = int(pathlib.Path(f"/proc/{sleeping[0]}/stat").read_text().rpartition(")")[2].split()[1])
+                os.kill(doctor.pid if kill_all else check, signal.SIGKILL)
+                out = doctor.communicate(timeout=20)[0]
+            self.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleeping), 5, "onehost goes on")
+            if not kill_all:
+                told = {each["check"]: each["text"] for each in json.loads(out)["findings"] if each["status"] == "error"}
+                self.assertEqual(list(told), ["hosts"])
+                self.assertRegex(told["hosts"], "onehost list -x does not answer: the check crashed with signal 9")
+
     def test_periods(self):
         """OpenNebula's period against deadline and stale_after"""
         place = self.place()
@@ -385,7 +244,7 @@ class Broken(Doctor):
         place.hooks(("running", "running"), {1: [run_record(3, 0), run_record(4, 1, "first\nno spool\n")], 2: []})
         (place.front.root / "hooks/telemetry/vm_event").chmod(0o644)
         findings = place.findings("--check", "hooks")
-        self.assert_found(findings, "error", "hooks", "telemetry-done is not registered", "onehook create .*/templates/done.tmpl")
+        self.assert_found(findings, "error", "hooks", "telemetry-done is not registered", "onehook create .*/one-telemetry/hooks/done.tmpl")
         self.assert_found(findings, "warning", "hooks", "telemetry-running is registered 2 times", "onehook delete 2")
         self.assert_found(findings, "error", "hooks", "1 of its last 2 runs .*the last one too: exit status 1: no spool",
                           "onehook retry 1 4")
@@ -419,6 +278,23 @@ class Broken(Doctor):
         self.assert_found(findings, "skipped", "hosts", "^off is disabled")
         self.assert_found(findings, "error", "hosts", "^library: the probe does not run there: .*libvirt.so.0", "ssh library ldd")
 
+    def test_probe(self):
+        """a probe that prints junk, fails, hangs, is of another version, or too old to be run without a trace"""
+        place = self.place()
+        for script, status, text, mend in (
+                ("echo junk", "error", "is no record, which puts the host into ERROR: line 1", "telemetry --dry-run kvm 0"),
+                ("echo 'no lib' >&2; exit 127", "error", "the probe failed: exit status 127: no lib", "telemetry --dry-run"),
+                ("sleep 60", "error", "the probe failed: not done within 2.4 s", "telemetry --dry-run"),
+                ("kill -SEGV $$", "error", "the probe failed: ended by signal 11", "telemetry --dry-run"),
+                ("[ $1 != --version ] || { echo 'no build runs on this host' >&2; exit 1; }", "error", "does not run here: .*no build runs",
+                 "--build"),
+                ("[ $1 != --version ] || echo 'vm_monitor (one-telemetry) 0.0.9'", "warning", "has version 0.0.9, this program",
+                 "onehost sync"),
+                ("echo 'one-telemetry: Unknown option --dry-run; see --help' >&2", "warning", "older than this program", "onehost sync")):
+            with self.subTest(script):
+                place.host.probe.write_text(f"#!/bin/sh\n{script}\n")
+                self.assert_found(place.findings("--host", "--check", "run", "--timeout", "3"), status, "run", text, mend)
+
     def test_libvirt(self):
         """no libvirt: which, why, and how to start it; the probe beside poll.rb has nothing to say"""
         place = self.place("qemu:///system?socket=/nonexistent/sock")
@@ -435,12 +311,9 @@ class Broken(Doctor):
         (place.etc / "telemetry.conf").write_text("[server]\nport = 9\n")
         self.assert_found(place.findings("--check", "telemetryd"), "error", "telemetryd", "does not answer at http://127.0.0.1:9",
                           "journalctl")
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Other", (Clock,), {"do_GET": lambda self: (
-            self.send_response(200), self.end_headers(), self.wfile.write(b'{"status":"ok","version":"0.0.1"}'))}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        (place.etc / "telemetry.conf").write_text(f"[server]\nport = {server.server_port}\n")
+        url = self.serve({"do_GET": lambda self: (self.send_response(200), self.end_headers(),
+                                                  self.wfile.write(b'{"status":"ok","version":"0.0.1"}'))})
+        (place.etc / "telemetry.conf").write_text(f"[server]\nport = {url.rpartition(':')[2]}\n")
         self.assert_found(place.findings("--check", "telemetryd"), "warning", "telemetryd", "that runs is 0.0.1, this is",
                           "systemctl restart one-telemetryd")
 
@@ -471,6 +344,19 @@ class CommandLine(Doctor):
         self.assertEqual(quiet.stdout, "\n".join(lines[3:]) + "\n")
         self.assertEqual(place.start("--front-end", "--check", "opennebula", "--quiet").stdout, "")
         self.assertEqual(place.start("--check", "opennebula").returncode, 0)
+
+    def test_colours(self):
+        """on a terminal there are colours, unless NO_COLOR is set"""
+        place = self.place()
+        for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+            ours, theirs = pty.openpty()
+            with place.begin("--check", "opennebula", env=env, stdout=theirs) as run:
+                run.wait(20)
+            os.close(theirs)
+            said = os.read(ours, 4096).decode()
+            os.close(ours)
+            self.assertIn("OpenNebula 7.4.0", said)
+            self.assertEqual("\033[32mok" in said, coloured, said)
 
     def test_usage(self):
         """wrong arguments: exit status 2, one line; --help, --list, version"""

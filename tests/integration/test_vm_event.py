@@ -3,6 +3,7 @@
 """The state hook: what it takes, queues and says; documents that mean no good; the same event told twice; and what
 becomes of events at an endpoint."""
 import base64
+import fcntl
 import os
 import pathlib
 import re
@@ -20,7 +21,7 @@ from telemetryd import EndpointCase, host_totals, now_ns
 
 DOWN = Sink("down", "http://127.0.0.1:9", database="d")  # so that what is queued stays
 XML = RECORDED / "vm-hook.xml"
-MEMORY = 200 << 20  # bytes of address space that a bad document may make it take: far below what 50 MB would, unpacked
+MEMORY = 100 << 20  # bytes of address space that a bad document may make it take: less than with 50 MB in it
 ON_WORDS = {"PROLOG", "RUNNING", "SHUTDOWN", "STOP", "DONE", "UNKNOWN"}
 CUSTOM = {("POWEROFF", "LCM_INIT"), ("SUSPENDED", "LCM_INIT"), ("UNDEPLOYED", "LCM_INIT"), ("CLONING_FAILURE", "LCM_INIT"),
           ("ACTIVE", "MIGRATE"), ("ACTIVE", "SAVE_MIGRATE"), ("ACTIVE", "BOOT_FAILURE"), ("ACTIVE", "PROLOG_FAILURE"),
@@ -219,6 +220,26 @@ class Twice(EndpointCase):
         tree.tell(document(9, "DONE", ended=time.time()))
         self.assertEqual(os.listdir(tree.state / "events"), [])
 
+    def test_waits_for_the_other(self):
+        """vm_event: while another hook notes an event of the VM it is waited for, but not for long"""
+        server, sink = self.server()
+        tree = self.tree(sink)
+        tree.tell(document(9, "UNKNOWN"))
+        with open(tree.state / "events" / "9", "rb") as kept:
+            fcntl.flock(kept, fcntl.LOCK_EX)
+            waiting = tree.start()
+            waiting.stdin.write(encoded(document(9, "BACK")))
+            waiting.stdin.close()
+            waiting.stdin = None
+            time.sleep(0.5)
+            self.assertIsNone(waiting.poll())
+            other = tree.tell(document(10, "BACK"))  # another VM's
+            self.assertEqual((other.status, other.err), (0, ""), other)
+            told = tree.finish(waiting, None)
+        self.assertEqual((told.status, told.out), (0, "VM 9 web-9: ACTIVE/RUNNING on kvm1, queued for 1 sink\n"), told)
+        self.assertRegex(told.err, "^vm_event: .*/events/9: Device or resource busy; told again, this event would be another one\n$")
+        self.points(server, 3)
+
     def test_retried_later(self):
         """vm_event: an event with a stamp is one point whenever it is told; without one for an hour; not of the future"""
         server, sink = self.server()
@@ -228,20 +249,45 @@ class Twice(EndpointCase):
         for _ in range(2):
             tree.tell(document(9, "POWEROFF", ended=stamp))
         self.assertEqual(self.points(server, 1), [("LCM_INIT", stamp * 10**9)])
-        tree.tell(document(9, "SHUTDOWN_POWEROFF"))
+        tree.tell(document(9, "SHUTDOWN_POWEROFF", stamp + 10))
         self.points(server, 2)
-        checksum, moment = kept.read_text().split()
-        for moved, more in ((-3500, 0), (-3700, 1), (10, 1)):  # s; the last is of a clock that was set back since
-            kept.write_text(f"{checksum} {int(moment) + moved * 10**9}\n")
-            told = tree.tell(document(9, "SHUTDOWN_POWEROFF"))
+        checksum, moment, latest = kept.read_text().split()
+        for moved, same in ((-3500, True), (-3700, False), (10, False)):  # s; the last is of a clock that was set back since
+            known, before = {at for _, at in self.points(server, len(server.store.points) // 2)}, now_ns()
+            moment = int(moment) + moved * 10**9
+            kept.write_text(f"{checksum} {moment} {latest}\n")
+            told = tree.tell(document(9, "SHUTDOWN_POWEROFF", stamp + 10))
             self.assertEqual((told.status, told.err), (0, ""))
-        self.assertEqual(len(self.points(server, 5)), 5)  # that of an hour ago is one by itself
+            at, = {at for _, at in self.points(server, len(known) + 1)} - known
+            self.assertTrue(at == moment if same else before <= at <= now_ns(), f"{moved}: {at}")
+            moment = kept.read_text().split()[1]
         kept.write_text("half a li")
-        self.assertEqual(tree.tell(document(9, "SHUTDOWN_POWEROFF")).status, 0)
+        self.assertEqual(tree.tell(document(9, "SHUTDOWN_POWEROFF", stamp + 10)).status, 0)
         before = now_ns()
         tree.tell(document(10, "POWEROFF", ended=stamp + 2 * 86400))
         told = [at for (_, at) in self.points(server, 7) if at > before - 10**9]
         self.assertTrue(told and all(at < now_ns() for at in told), told)
+
+    def test_old_one_without_a_time(self):
+        """vm_event: an old document that does not say when it was is not taken for news when it is tried again"""
+        server, sink = self.server()
+        tree = self.tree(sink)
+        began = int(time.time()) - 1000
+        back = document(9, "BACK", began)
+        tree.tell(document(9, "UNKNOWN", began))
+        tree.tell(document(9, "POWEROFF", began, began + 500))
+        told = tree.tell(back)
+        self.assertEqual((told.status, told.err), (0, ""), told)
+        self.assertEqual(told.out, "VM 9 web-9: ACTIVE/RUNNING on kvm1, is not queued: a later document of the VM was told "
+                                   "since, and this one does not say when it was\n")
+        tree.tell(document(9, "POWEROFF", began, began + 500))  # which says so
+        self.points(server, 2)
+        tree.tell(document(9, "RESUMED", began + 600))
+        tree.tell(document(9, "UNKNOWN", began + 600))
+        self.points(server, 4)
+        kept = tree.state / "events" / "9"
+        kept.write_text(" ".join([*kept.read_text().split()[:2], str(int(time.time()) + 5000)]) + "\n")  # a clock that was ahead
+        self.assertNotIn("not queued", tree.tell(document(9, "BACK", began + 600)).out)
 
     def test_state_that_cannot_be_kept(self):
         """vm_event: where the moment of an event can't be kept it is queued all the same, and that is said"""

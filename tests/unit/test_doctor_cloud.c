@@ -3,7 +3,7 @@
  */
 #include "gather_helpers.h"
 
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "doctor/opennebula_conf.h"
 #include "doctor/pools.h"
 
@@ -26,6 +26,7 @@ static void test_numbers(void **state)
         {"PROBES_PERIOD = [ SYNC_MONITOR_VM = 3, MONITOR_VM=33]", 33},
         {"# PROBES_PERIOD = [ MONITOR_VM = 30 ]", 0},
         {"X = \"# [\" PROBES_PERIOD = [ MONITOR_VM = 34 ]", 34},
+        {"X = \"a\" # PROBES_PERIOD = [ MONITOR_VM = 30 ]", 0},
         {"MONITOR_VM = 30", 0},
         {"OTHER = [ MONITOR_VM = 30 ]", 0},
         {"PROBES_PERIOD = [ MONITOR_VM = 0 ]", 0},
@@ -240,7 +241,8 @@ static void test_hosts(void **state)
                        .begin_ns = at,
                        .end_ns = at + SECOND / 2,
                        .version = "0.1.0",
-                       .sudo = "S"};
+                       .sudo = "S",
+                       .tree = "/var/tmp/one"};
     g_autoptr(GPtrArray) well = judge_host(&facts);
     assert_int_equal(well->len, 1);
     check_one(well, 0, VERDICT_OK, "kvm1 has version 0.1.0", NULL);

@@ -199,35 +199,77 @@ static void test_libvirt(void **state)
                   "journalctl", "slow");
 }
 
+static void set_period(GHashTable *periods, guint64 vm_id, gint64 period)
+{
+    g_hash_table_insert(periods, g_memdup(&vm_id, sizeof vm_id), g_memdup(&period, sizeof period));
+}
+
 static void test_balloon(void **state)
 {
     (void)state;
     g_autoptr(Sample) sample = sample_new();
+    g_autoptr(GHashTable) periods = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     sample->realtime_ns = G_GINT64_CONSTANT(1700000000) * 1000000000;
-    g_autoptr(GPtrArray) empty = judge_balloon("qemu:///system", sample);
+    g_autoptr(GPtrArray) empty = judge_balloon("qemu:///system", sample, periods);
     check_one(empty, 0, VERDICT_OK, "no guest runs here", NULL);
     put_figures(add_vm(sample, "one-1", "u1", 1), "balloon.last-update=1699999990");
-    g_autoptr(GPtrArray) well = judge_balloon("qemu:///system", sample);
-    check_one(well, 0, VERDICT_OK, "1 of 1 guests tell of their memory", NULL);
+    g_autoptr(GPtrArray) well = judge_balloon("qemu:///system", sample, periods);
+    check_one(well, 0, VERDICT_OK, "all guests tell of their memory: 1", NULL);
     put_figures(add_vm(sample, "one-2", "u2", 2), "balloon.last-update=0");
     add_vm(sample, "one-3", "u3", 3);
     put_figures(add_vm(sample, "one-4", "u4", 4), "balloon.last-update=1699999000");
     put_figures(add_vm(sample, "one-5", "u5", 5), "balloon.last-update=18446744073709551615");
     row_set_u64(add_vm(sample, "one-6", "u6", 6)->row, METRIC_VM_LOCKED, 1);
-    g_autoptr(GPtrArray) some = judge_balloon("qemu:///system", sample);
-    CHECK(some->len == 3, "%u", some->len);
-    check_one(some, 0, VERDICT_WARNING, "2 of 6 guests say nothing of their memory",
-              "dommemstat one-2 --period 10 --live\n");
-    check_one(some, 1, VERDICT_WARNING, "2 of 6 guests have not told their memory for more than 120 s: one-4, one-5",
+    add_vm(sample, "one-7", "u7", 7);
+    add_vm(sample, "one-8", "u8", 8);
+    set_period(periods, 2, 0);
+    set_period(periods, 3, BALLOON_UNKNOWN);
+    set_period(periods, 7, BALLOON_NO_DEVICE);
+    set_period(periods, 8, 10);
+    g_autoptr(GPtrArray) some = judge_balloon("qemu:///system", sample, periods);
+    CHECK(some->len == 5, "%u", some->len);
+    check_one(
+        some, 0, VERDICT_WARNING,
+        "2 of 8 guests have no period for balloon statistics, so nothing is known of their own memory: one-2, one-3",
+        "virsh -c qemu:///system dommemstat one-2 --period 10 --live\n");
+    check_one(some, 1, VERDICT_WARNING,
+              "1 of 8 guests have no memory balloon, so nothing is known of their own memory: one-7", "RAW = [");
+    check_one(some, 2, VERDICT_WARNING, "1 of 8 guests have never told their memory, though they are asked to: one-8",
               "driver");
-    check_one(some, 2, VERDICT_WARNING, "1 of 6 guests are held by a job, or their QEMU does not answer: one-6",
+    check_one(some, 3, VERDICT_WARNING, "2 of 8 guests have not told their memory for more than 120 s: one-4, one-5",
+              "driver");
+    check_one(some, 4, VERDICT_WARNING, "1 of 8 guests are held by a job, or their QEMU does not answer: one-6",
               "domjobinfo");
     for (guint i = 10; i < 20; i++) {
         g_autofree char *name = g_strdup_printf("one-%u", i);
         add_vm(sample, name, name, i);
     }
-    g_autoptr(GPtrArray) many = judge_balloon("qemu:///system", sample);
+    g_autoptr(GPtrArray) many = judge_balloon("qemu:///system", sample, periods);
     check_one(many, 0, VERDICT_WARNING, "one-2, one-3, one-10, one-11, one-12 and 7 more", "for vm in $(virsh");
+}
+
+static void test_balloon_period(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *devices;
+        gint64 want;
+    } rows[] = {
+        {"<memballoon model='virtio'><stats period='10'/></memballoon>", 10},
+        {"<memballoon model='virtio'><stats period='0'/></memballoon>", 0},
+        {"<memballoon model='virtio'><alias name='x'/></memballoon>", 0},
+        {"<memballoon model='virtio'><stats period='ten'/></memballoon>", 0},
+        {"<memballoon model='virtio'><stats period='99999999999'/></memballoon>", G_MAXINT32},
+        {"<memballoon model='none'/>", BALLOON_NO_DEVICE},
+        {"<disk/>", BALLOON_NO_DEVICE},
+        {"<memballoon", BALLOON_UNKNOWN},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *xml = g_strdup_printf("<domain><devices>%s</devices></domain>", rows[i].devices);
+        gint64 got = judge_balloon_period(xml, strlen(xml));
+        CHECK(got == rows[i].want, "%s: %d", rows[i].devices, (int)got);
+    }
+    CHECK(judge_balloon_period("<domain/>", 9) == BALLOON_UNKNOWN, "no devices");
 }
 
 static void test_run(void **state)
@@ -398,12 +440,12 @@ static void test_endpoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_user),        cmocka_unit_test(test_opennebula), cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_access),      cmocka_unit_test(test_installed),  cmocka_unit_test(test_leftovers),
-        cmocka_unit_test(test_mode),        cmocka_unit_test(test_periods),    cmocka_unit_test(test_libvirt),
-        cmocka_unit_test(test_balloon),     cmocka_unit_test(test_run),        cmocka_unit_test(test_spool),
-        cmocka_unit_test(test_lock_holder), cmocka_unit_test(test_queues),     cmocka_unit_test(test_sinks),
-        cmocka_unit_test(test_endpoint),
+        cmocka_unit_test(test_user),    cmocka_unit_test(test_opennebula),     cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_access),  cmocka_unit_test(test_installed),      cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_mode),    cmocka_unit_test(test_periods),        cmocka_unit_test(test_libvirt),
+        cmocka_unit_test(test_balloon), cmocka_unit_test(test_balloon_period), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_spool),   cmocka_unit_test(test_lock_holder),    cmocka_unit_test(test_queues),
+        cmocka_unit_test(test_sinks),   cmocka_unit_test(test_endpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -185,6 +185,10 @@ static void stamps_by_state(void **state)
         {3, 3, 2, ALL_STAMPS, 40},                     /* RUNNING after BOOT */
         {3, 3, 20, ALL_STAMPS, 40},                    /* … after BOOT_POWEROFF */
         {3, 3, 4, ALL_STAMPS, 40},                     /* … after MIGRATE */
+        {3, 3, 19, ALL_STAMPS, 0},                     /* … after BOOT_UNKNOWN: in the record of before */
+        {3, 3, 7, ALL_STAMPS, 40},                     /* … after SAVE_MIGRATE, which failed */
+        {3, 3, 0, ALL_STAMPS, 40},                     /* … of an imported VM */
+        {3, 1, 39, ALL_STAMPS, 0},                     /* PROLOG once more, after PROLOG_FAILURE */
         {3, 3, 16, ALL_STAMPS, 0},                     /* … after UNKNOWN: it was all the time */
         {3, 3, 17, ALL_STAMPS, 0},                     /* … after HOTPLUG */
         {3, 3, 3, ALL_STAMPS, 0},                      /* onevm show */

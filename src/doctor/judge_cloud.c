@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "doctor/cloud.h"
+#include "doctor/judge_cloud.h"
 #include "base/text.h"
 #include "doctor/judges.h"
 
@@ -8,7 +8,7 @@
 #define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
 #define NS_PER_MS 1000000
 #define RETRIES_MAX 5 /* commands that a line is followed by */
-#define PROBE "/var/tmp/one/im/kvm-probes.d/vm/monitor/telemetry"
+#define PROBE "/im/kvm-probes.d/vm/monitor/telemetry"
 #define MISSING "no probe"
 
 void hook_template_free(HookTemplate *template)
@@ -45,17 +45,18 @@ static const char *defect_of(const Hook *hook, const HookTemplate *template)
 
 static Finding *judge_once(const HookTemplate *template, const GPtrArray *found, const char *sudo)
 {
-    g_autofree char *path = finding_shell_word(template->path);
+    g_autofree char *path = template->path ? finding_shell_word(template->path) : NULL;
+    g_autofree char *create =
+        path ? g_strdup_printf("%s onehook create %s", sudo, path) : g_strdup("# install.sh registers it again");
     if (found->len == 0) {
-        g_autofree char *mend = g_strdup_printf("%s onehook create %s", sudo, path);
+        g_autofree char *mend = g_steal_pointer(&create);
         return finding_new(VERDICT_ERROR, mend, "the hook %s is not registered: its events are not seen",
                            template->name);
     }
     const Hook *hook = g_ptr_array_index(found, 0);
     const char *defect = defect_of(hook, template);
     if (defect) {
-        g_autofree char *mend = g_strdup_printf("%s onehook delete %" G_GUINT64_FORMAT "\n%s onehook create %s", sudo,
-                                                hook->id, sudo, path);
+        g_autofree char *mend = g_strdup_printf("%s onehook delete %" G_GUINT64_FORMAT "\n%s", sudo, hook->id, create);
         return finding_new(VERDICT_ERROR, mend, "the hook %s (%" G_GUINT64_FORMAT ") is not as it should be: %s: %s",
                            hook->name, hook->id, defect, hook->command);
     }
@@ -162,8 +163,12 @@ Finding *judge_hook_runs(const Hook *hook, const GPtrArray *runs, gint64 now_s, 
 
 /* --- hosts --- */
 
-const char host_question[] =
-    "date +%s.%N; if [ -x " PROBE " ]; then " PROBE " --version 2>&1; else echo " MISSING "; fi";
+char *host_question(const char *tree)
+{
+    g_autofree char *probe = g_strconcat(tree, PROBE, NULL), *word = finding_shell_word(probe);
+    return g_strdup_printf("date +%%s.%%N; if [ -x %s ]; then %s --version 2>&1; else echo " MISSING "; fi", word,
+                           word);
+}
 
 bool host_is_to_be_asked(const CloudHost *host)
 {
@@ -203,10 +208,10 @@ static Finding *judge_version(const HostFacts *facts, const char *line, bool *re
     const char *at = strstr(line, mark);
     g_autofree char *host = finding_shell_word(facts->name);
     g_autofree char *sync = g_strdup_printf("%s onehost sync --force %s", facts->sudo, host);
-    g_autofree char *look = g_strdup_printf("%s ssh %s ldd " PROBE, facts->sudo, host);
+    g_autofree char *look = g_strdup_printf("%s ssh %s ldd %s" PROBE, facts->sudo, host, facts->tree);
     *ret_well = false;
     if (strcmp(line, MISSING) == 0)
-        return finding_new(VERDICT_ERROR, sync, "%s has no probe of ours (" PROBE ")", facts->name);
+        return finding_new(VERDICT_ERROR, sync, "%s has no probe of ours (%s" PROBE ")", facts->name, facts->tree);
     if (!at)
         return finding_new(VERDICT_ERROR, look, "%s: the probe does not run there: %s", facts->name, line);
     if (strcmp(at + strlen(mark), facts->version) != 0)

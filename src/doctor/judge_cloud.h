@@ -9,9 +9,10 @@
 
 #define HOOK_PREFIX "telemetry-" /* ours are named so */
 
-/* A template that is installed. */
+/* A hook that there should be. */
 typedef struct {
-    char *name, *command, *path;
+    char *name, *command; /* command: NULL: not known. Likewise the next */
+    char *path;           /* of its template */
 } HookTemplate;
 void hook_template_free(HookTemplate *template);
 
@@ -34,10 +35,11 @@ typedef struct {
     gint64 begin_ns, end_ns; /* of the asking, our realtime */
     const char *version;     /* that the front-end's probe has */
     const char *sudo;
+    const char *tree; /* on hosts */
 } HostFacts;
 
-/* What is asked of a host's shell. */
-extern const char host_question[];
+/* What is asked of a host's shell, where its tree is there. Owned by the caller. */
+char *host_question(const char *tree);
 /* Hosts that are out of use on purpose are not asked. */
 bool host_is_to_be_asked(const CloudHost *host);
 GPtrArray *judge_host(const HostFacts *facts);
