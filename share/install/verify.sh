@@ -112,6 +112,7 @@ finish() {
     [ -z "$token" ] || say "    it asks for the token in $ETC/$token"
   fi
   say "  options: $REMOTES/etc/im/kvm-probes.d/telemetry.conf (and qemu-probes.d); run install.sh again to bring a change to the hosts"
+  say "  should anything be wrong: one-telemetry doctor"
   [ ! -s "$WORK/left" ] || { say "Left as they were:"; sed 's/^\([^ ]*\)/  host \1/' "$WORK/left"
     [ "$(conf_get "$WORK/kvm.conf" probe mode)" != replace ] ||
       say "  poll.rb does not run any more in the tree (--replace): a host of these that gets the tree has no figures of its VMs"; }
