@@ -37,6 +37,8 @@ Where the data goes (written into telemetry.conf, which has more options; withou
   --no-sink-check       do not ask the sinks first: this front-end can't reach them, or they are down
   --endpoint URL        the address at which hosts reach the telemetryd of this front-end, as http://front-end:4126.
                         Unless it is a loopback's, telemetryd listens on all addresses, with tokens that are made
+  --endpoint-token-file FILE
+                        holds the token for writing of a telemetryd that is elsewhere; is copied
 
 How
   --dry-run             check, and print every action that would be taken; do nothing
@@ -77,7 +79,7 @@ SHARE=$(dirname "$PARTS")
 
 DRY_RUN='' BUILDS='' MODE='' HOSTS='' TELEMETRYD=yes HOOKS=yes SINK_CHECK=yes YES='' UNINSTALL='' PURGE='' WAIT=150
 INFLUX_URL='' INFLUX_TYPE='' INFLUX_DATABASE='' INFLUX_ORG='' INFLUX_BUCKET='' INFLUX_USER='' PASSWORD_FILE='' TOKEN_FILE=''
-ENDPOINT=''
+ENDPOINT='' ENDPOINT_TOKEN=''
 
 wrong() {
   warn "$1; see --help"
@@ -98,7 +100,7 @@ parse() {
     --*=*) set -- "${option#*=}" "$@" && option=${option%%=*} ;;
     esac
     case $option in
-    --build | --hosts | --wait | --influx-* | --password-file | --token-file | --endpoint)
+    --build | --hosts | --wait | --influx-* | --password-file | --token-file | --endpoint | --endpoint-token-file)
       [ $# -gt 0 ] || wrong "$option wants a value"
       value=$1
       shift
@@ -127,6 +129,7 @@ parse() {
     --influx-user) INFLUX_USER=$value ;;
     --password-file) PASSWORD_FILE=$value ;;
     --token-file) TOKEN_FILE=$value ;;
+    --endpoint-token-file) ENDPOINT_TOKEN=$value ;;
     --endpoint) ENDPOINT=${value%/} ;;
     --wait)
       case $value in *[!0-9]* | '') wrong "--wait takes a number of seconds" ;; esac
@@ -154,7 +157,8 @@ check_usage() {
     *) wrong "a URL begins with http:// or https://: $url" ;;
     esac
   done
-  for file in "$PASSWORD_FILE" "$TOKEN_FILE"; do
+  [ -z "$ENDPOINT_TOKEN" ] || [ -n "$ENDPOINT" ] || wrong "--endpoint-token-file goes with --endpoint"
+  for file in "$PASSWORD_FILE" "$TOKEN_FILE" "$ENDPOINT_TOKEN"; do
     [ -z "$file" ] || { [ -r "$file" ] && [ -s "$file" ]; } || wrong "$file can't be read, or is empty"
   done
   if [ -n "$INFLUX_USER" ] && [ -z "$PASSWORD_FILE" ]; then wrong "--influx-user goes with --password-file"; fi
@@ -194,10 +198,10 @@ settle() {
   trap 'exit 130' INT TERM HUP
 }
 
-# Of the package, and those of other packages that were unpacked beside it.
+# Of the package, and those of other kinds that were put beside it; a link leads to one of them.
 find_packaged_builds() {
   for build in /usr/lib/one-telemetry/* /usr/local/lib/one-telemetry/*; do
-    [ ! -e "$build/hooks/telemetry/forward" ] || BUILDS="$BUILDS${BUILDS:+ }$build"
+    [ -h "$build" ] || [ ! -e "$build/hooks/telemetry/forward" ] || BUILDS="$BUILDS${BUILDS:+ }$build"
   done
 }
 

@@ -99,11 +99,13 @@ host_answers() {
   if [ -n "$ENDPOINT" ]; then
     answer 'sink endpoint' type telemetryd
     answer 'sink endpoint' url "$ENDPOINT"
-    is_loopback "$ENDPOINT" || answer 'sink endpoint' token_file secrets/endpoint.token
+    if has_endpoint_token; then answer 'sink endpoint' token_file secrets/endpoint.token; fi
   fi
 }
+# Given; or made, for a telemetryd of ours that others reach.
+has_endpoint_token() { [ -n "$ENDPOINT_TOKEN" ] || { [ -n "$TELEMETRYD" ] && ! is_loopback "$ENDPOINT"; }; }
 server_answers() {
-  [ -n "$ENDPOINT" ] || return 0
+  [ -n "$ENDPOINT" ] && [ -z "$ENDPOINT_TOKEN" ] || return 0
   case $ENDPOINT in
   http:*) [ -z "$(port_of "$ENDPOINT")" ] || answer server port "$(port_of "$ENDPOINT")" ;;
   esac
@@ -144,12 +146,13 @@ prepare_secrets() {
   umask 077
   [ -z "$PASSWORD_FILE" ] || cat "$PASSWORD_FILE" >"$WORK/secrets/influx.password"
   [ -z "$TOKEN_FILE" ] || cat "$TOKEN_FILE" >"$WORK/secrets/influx.token"
-  if [ -n "$ENDPOINT" ] && ! is_loopback "$ENDPOINT"; then
+  if [ -n "$ENDPOINT_TOKEN" ]; then
+    cat "$ENDPOINT_TOKEN" >"$WORK/secrets/endpoint.token"
+  elif [ -n "$ENDPOINT" ] && has_endpoint_token; then
     for token in read write; do
       if [ -s "$ETC/telemetry-secrets/$token.token" ]; then at "$ETC/telemetry-secrets/x" cat "$ETC/telemetry-secrets/$token.token"; else make_token; fi >"$WORK/server.secrets/$token.token"
     done
-    # Without a telemetryd of ours here the token is another's, and stands where it is.
-    [ -z "$TELEMETRYD" ] || cat "$WORK/server.secrets/write.token" >"$WORK/secrets/endpoint.token"
+    cat "$WORK/server.secrets/write.token" >"$WORK/secrets/endpoint.token"
   fi
   umask "$umask_before"
 }

@@ -48,17 +48,22 @@ class Installing(Case):
         super().setUpClass()
         cls.scratch.chmod(0o755)
 
+    vms = {7: "kvm1", 8: "kvm2", 9: "kvm3"}
+    options = {}  # of the cloud
+
     def setUp(self):
-        self.cloud = self.new_cloud("interrupted" not in self._testMethodName)
+        self.cloud = self.new_cloud()
         self.front = self.cloud.front
         self.mine = self.build("mine")
 
-    def new_cloud(self, vms):
+    def new_cloud(self):
         type(self).hosts += 1
-        cloud = Cloud(self.scratch / f"cloud-{self.hosts}", hosts=self.hosts_of_cloud, binds=[ROOT, args.build, self.scratch])
+        cloud = Cloud(self.scratch / f"cloud-{self.hosts}", hosts=self.hosts_of_cloud, binds=[ROOT, args.build, self.scratch],
+                      **self.options)
         self.addCleanup(cloud.close)
-        for number, name in enumerate(self.hosts_of_cloud if vms else (), 7):
-            cloud.add_vm(number, name)
+        for number, name in self.vms.items():
+            if name in self.hosts_of_cloud:
+                cloud.add_vm(number, name)
         cloud.front.path("/run/systemd/system").mkdir(parents=True, exist_ok=True)
         return cloud
 
@@ -107,7 +112,7 @@ class Installing(Case):
         if "--uninstall" in words:
             words = [word for word in words if word != "--build" and word not in (builds or [self.mine])]
         if not any("--wait" == word for word in words):
-            words = [*words, "--wait", "20"]
+            words = [*words, "--wait", "60"]
         run = self.front.run(ROOT / "install.sh", *words, user=user, timeout=90,
                              env={"ONE_TELEMETRY_PAUSE": "0.1", **(env or {})})
         wanted = status if isinstance(status, tuple) else (status,)
