@@ -22,7 +22,7 @@ machine=$(uname -m)
 # It is started without a trial run before, which would cost as much as the run itself. One that cannot run here has
 # failed before it read or wrote anything; so only a run that failed raises the question whether it was one at all.
 for build in "$builds"/*/; do
-  of=
+  build=${build%/} of=
   [ -r "$build/machine" ] && read -r of <"$build/machine"
   if [ "$of" != "$machine" ] || [ ! -x "$build/$program" ]; then continue; fi
   "$build/$program" "$@"

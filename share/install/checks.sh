@@ -226,6 +226,7 @@ host_script() {
 check_hosts() {
   : >"$WORK/good"
   : >"$WORK/left"
+  tar -C "$WORK/builds" -chf "$WORK/builds.tar" .
   [ -s "$WORK/hosts" ] || { bad "OpenNebula has no host" "onehost create"; return; }
   for host in ${HOSTS:-$(cut -d ' ' -f 2 "$WORK/hosts")}; do
     case $(host_field "$host" 4) in
@@ -245,7 +246,6 @@ leave_out() { # HOST WHY
   printf 'LEFT    host %s %s\n' "$1" "$2"
 }
 check_host() { # HOST
-  tar -C "$WORK/builds" -chf "$WORK/builds.tar" . 2>/dev/null
   on_host "$1" "$(host_script)" <"$WORK/builds.tar" >"$WORK/host.$1" 2>"$WORK/said"
   status=$?
   machine=$(sed -n 's/^machine //p' "$WORK/host.$1")

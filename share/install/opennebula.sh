@@ -142,6 +142,6 @@ sums_script() {
 }
 tree_sums() { (cd "$REMOTES" && sh -c "$(REMOTE_DIR=$REMOTES sums_script)"); }
 
-sync_host() { # HOST
-  as_oneadmin onehost sync --force "$1" >"$WORK/said" 2>&1 </dev/null
+sync_host() { # HOST: the tree may be large, and the way narrow
+  (COMMAND_SECONDS=600 && as_oneadmin onehost sync --force "$1") >"$WORK/said" 2>&1 </dev/null
 }

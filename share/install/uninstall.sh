@@ -25,7 +25,7 @@ uninstall() {
   [ "$CHANGES" != 0 ] || say "  there is nothing of it"
   [ -z "$DRY_RUN" ] || { say "Nothing was done (--dry-run)."; exit 0; }
   say "Done"
-  [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; exit 3; }
+  [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; say "Run it again when that is mended."; exit 3; }
 }
 
 # $WORK/good: the hosts that have something of ours. Where the list is lost, or was never there (make install), all may.
@@ -39,7 +39,11 @@ hosts_with_ours() {
 
 check_uninstall() {
   TELEMETRYD=$(listed_of unit; listed_of file | grep -F -x -e "$SBINDIR/telemetryd")
-  check_user
+  if [ "$(id -u)" != 0 ] && [ -n "$TELEMETRYD" ]; then
+    bad "telemetryd is installed, which $(id -un) can't take out" "run it as root"
+  else
+    check_user
+  fi
   check_commands
 }
 

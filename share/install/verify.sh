@@ -68,7 +68,13 @@ verify_endpoint() {
   port=$(conf_get "$ETC/telemetry.conf" server port)
   scheme=http
   [ -z "$(conf_get "$ETC/telemetry.conf" server cert_file)" ] || scheme=https
-  url=$scheme://127.0.0.1:${port:-4126}
+  listen=$(conf_get "$ETC/telemetry.conf" server listen)
+  case $listen in
+  '' | 0.0.0.0) listen=127.0.0.1 ;;
+  ::) listen="[::1]" ;;
+  *:*) listen="[$listen]" ;;
+  esac
+  url=$scheme://$listen:${port:-4126}
   { printf '[sink endpoint]\ntype = telemetryd\nurl = %s\nverify = no\n' "$url"
     token=$(conf_get "$ETC/telemetry.conf" server write_token_file)
     case $token in
@@ -106,7 +112,10 @@ finish() {
     [ -z "$token" ] || say "    it asks for the token in $ETC/$token"
   fi
   say "  options: $REMOTES/etc/im/kvm-probes.d/telemetry.conf (and qemu-probes.d); run install.sh again to bring a change to the hosts"
-  [ ! -s "$WORK/left" ] || { say "Left as they were:"; sed 's/^\([^ ]*\)/  host \1/' "$WORK/left"; }
+  say "  should anything be wrong: one-telemetry doctor"
+  [ ! -s "$WORK/left" ] || { say "Left as they were:"; sed 's/^\([^ ]*\)/  host \1/' "$WORK/left"
+    [ "$(conf_get "$WORK/kvm.conf" probe mode)" != replace ] ||
+      say "  poll.rb does not run any more in the tree (--replace): a host of these that gets the tree has no figures of its VMs"; }
   [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; }
   [ ! -s "$WORK/left" ] && [ "$TROUBLES" = 0 ] || exit 3
   exit 0

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "gather/domstats.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 G_DEFINE_QUARK(one_telemetry_state, state_error)
@@ -61,7 +62,7 @@ Sample *state_load(const char *dir, const char *name, const StateContext *contex
     g_autofree char *text = NULL;
     gsize length;
     Sample *sample = NULL;
-    int fd = file_open_private_dir(dir, &reason);
+    int fd = file_open_private_dir_at(AT_FDCWD, dir, &reason);
     if (fd >= 0 && file_read_private(fd, name, STATE_FILE_MAX, &text, &length, &reason))
         sample = parse(text, length, context, &reason);
     if (fd >= 0)

@@ -26,8 +26,8 @@ char *state_default_dir(void);
 /* state-<host id>.domstats, where "host id" holds but letters, digits, - and _. Owned by the caller. */
 char *state_file_name(const char *host_id);
 
-/* NULL: go on as on a first run. After a reboot of the host no domain is the same run as before, but the keys that
- * OpenNebula holds of it are. */
+/* Makes nothing. NULL: go on as on a first run. After a reboot of the host no domain is the same run as before, but the
+ * keys that OpenNebula holds of it are. */
 Sample *state_load(const char *dir, const char *name, const StateContext *context, GError **error);
 
 /* Makes the directory where it is missing. After a failure the file before stands. */

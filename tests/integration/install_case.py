@@ -112,7 +112,7 @@ class Installing(Case):
         if "--uninstall" in words:
             words = [word for word in words if word != "--build" and word not in (builds or [self.mine])]
         if not any("--wait" == word for word in words):
-            words = [*words, "--wait", "20"]
+            words = [*words, "--wait", "60"]
         run = self.front.run(ROOT / "install.sh", *words, user=user, timeout=90,
                              env={"ONE_TELEMETRY_PAUSE": "0.1", **(env or {})})
         wanted = status if isinstance(status, tuple) else (status,)

@@ -175,8 +175,24 @@ class WithoutGuests(Case):
         self.assertEqual([self.vms_of(text) for text in spooled.batches()], [{1, 2, 3}])
         self.assertEqual(host.by_hand("--spool", "--format", "json").status, 0)
         self.assertEqual(len(spooled.batches()), 2)
-        refused = host.by_hand("--spool", "--replay", recording)
-        self.assertEqual(refused.status, 2, refused)
+        for wrong in (["--spool", "--replay", recording], ["--dry-run", "--spool"], ["--dry-run", "--record", recording]):
+            refused = host.by_hand(*wrong)
+            self.assertEqual(refused.status, 2, refused)
+
+    def test_dry_run(self):
+        """--dry-run with OpenNebula's arguments leaves no trace: no state, no spool, no word on syslog"""
+        spooled = Spooled(self)
+        host = spooled.host
+        dry = host.cycle("--dry-run")
+        self.assertEqual((dry.status, dry.log), (0, []), dry)
+        self.assertFalse(spooled.path.exists() or host.state.exists())
+        self.assert_fine(host.cycle())
+        before = host.state_file.read_bytes()
+        time.sleep(APART)
+        dry = host.cycle("--dry-run")
+        self.assertEqual(host.state_file.read_bytes(), before)
+        self.assertEqual(len(spooled.batches()), 1)
+        self.assertEqual((dry.status, dry.log), (0, []), dry)
 
     def test_output_gone(self):
         """nobody reads the records: the sinks get their lines all the same"""
