@@ -77,6 +77,8 @@ class App {
 
     #pause(paused) {
         this.paused = paused;
+        this.fleet.pause(paused);
+        this.view.update();
         this.pauseButton.setAttribute("aria-pressed", String(paused));
         this.#showState();
         this.#render();

@@ -2,35 +2,58 @@
 // A VM as a card, and as a line of the table.
 import {el, setAttr, setText} from "./dom.js";
 import * as format from "./format.js";
-import {FIGURES, STANDINGS} from "./fleet.js";
+import {FIGURES} from "./fleet.js";
+import {instead, STANDINGS, unknownWord} from "./standing.js";
 import {Badge, Gauge, mark, Spark} from "./widgets.js";
-
-const WORDLESS = new Set(["ok", "locked"]); // of a locked VM what is known may be shown
 
 const FLOWS = {rx: "RX", tx: "TX", disk_read: "Read", disk_write: "Write"};
 const TOTALS = {rx: "network_rx_bytes", tx: "network_tx_bytes", disk_read: "disk_read_bytes", disk_write: "disk_write_bytes"};
+const POINT_RATES = {cpu: "cpu_per_sec", memory: "memory_per_sec"};
 
-/** What is said where a number would be. */
-function instead(vm) {
-    return vm.standing === "ok" ? format.UNKNOWN : STANDINGS[vm.standing];
-}
-
-/** The text of a figure, or why there is none. */
+/** The text of a figure, or the word that takes its place. */
 function say(vm, name) {
     const value = vm.figure(name);
-    if (vm.standing === "stale" || vm.standing === "missing" || value === null)
-        return {value: null, text: instead(vm), exact: `not known: ${instead(vm)}`};
-    if (vm.standing === "locked" && (name === "memory" || name.startsWith("disk") || name === "iops" || name === "latency"))
-        return {value: null, text: "locked", exact: "A job holds the VM: what is known is from before it"};
-    return {value, text: FIGURES[name].text(value), exact: format.exact(value, FIGURES[name].unit)};
+    if (value !== null)
+        return {value, text: FIGURES[name].text(value), exact: format.exact(value, FIGURES[name].unit)};
+    const word = instead(vm.standing, name);
+    if (word === STANDINGS.locked)
+        return {value, text: word, exact: "A job holds the VM: what is known is from before it"};
+    const text = word ?? unknownWord(vm.standing);
+    return {value, text, exact: `not known: ${text}`};
 }
 
-function changeOf(vm, degreesKey, rateKey) {
-    const angle = vm.value(degreesKey), rate = vm.value(rateKey);
-    if (!WORDLESS.has(vm.standing) || angle === null || rate === null)
+/** How a percentage changes, in degrees and in points. */
+function changeOf(vm, name) {
+    const angle = vm.figure(`${name}_rate`), rate = vm.value(POINT_RATES[name]);
+    if (angle === null || rate === null)
         return {text: "", exact: null};
     return {text: `${format.degrees(angle)} · ${format.pointRate(rate)}`,
             exact: `${angle}°, ${rate} points of percent per second`};
+}
+
+/** The angle of a figure's change alone. */
+function angleOf(vm, name) {
+    const angle = vm.figure(`${name}_rate`);
+    return {text: angle === null ? "" : format.degrees(angle), exact: angle === null ? null : `${angle}°`};
+}
+
+/** Where memory_usage_percent comes from, if it is known. */
+function sourceOf(vm) {
+    return vm.figure("memory") === null ? null : vm.value("memory_source");
+}
+
+function vcpusOf(vm) {
+    const count = vm.value("cpu_count");
+    return {text: count === null ? format.UNKNOWN : String(count), exact: count === null ? "vCPUs: not known" : `${count} vCPUs`};
+}
+
+function sizeOf(vm) {
+    const kib = vm.value("memory_max");
+    return kib === null ? {text: format.UNKNOWN, exact: "memory: not known"} : {text: format.kib(kib), exact: `${kib} KiB`};
+}
+
+function showBadge(badge, vm) {
+    badge.set(vm.data.state, vm.standing, STANDINGS[vm.standing], vm.data.one_lcm_state);
 }
 
 function hrefOf(vm) {
@@ -70,9 +93,10 @@ export class Card {
         setText(this.link, vm.title);
         setAttr(this.link, "title", vm.title);
         setText(this.name, `${data.name} · ID ${vm.id}`);
-        this.badge.set(data.state, vm.standing, STANDINGS[vm.standing]);
-        setText(this.facts, [`${data.cpu_count} vCPU`, format.kib(data.memory_max), data.host, data.uname].filter(Boolean).join(" · "));
-        setAttr(this.facts, "title", `host ${data.host}, owner ${data.uname ?? "not known"}`);
+        showBadge(this.badge, vm);
+        const vcpus = vcpusOf(vm), size = sizeOf(vm);
+        setText(this.facts, [`${vcpus.text} vCPU`, size.text, data.host, data.uname].filter(Boolean).join(" · "));
+        setAttr(this.facts, "title", `${vcpus.exact}, ${size.exact}, host ${data.host}, owner ${data.uname || "not known"}`);
         this.#showGauges(vm);
         this.#showFlows(vm);
         this.spark.set(vm.trail);
@@ -82,76 +106,130 @@ export class Card {
 
     #showGauges(vm) {
         const scale = this.context.diskScale;
+        const source = sourceOf(vm);
         const scaleText = {cpu: "of 100 %", disk: `of ${format.byteRate(scale)}`,
-                           memory: vm.data.memory_source === "guest" ? "of 100 %, guest's own" : "of 100 %, balloon"};
-        const changes = {cpu: changeOf(vm, "cpu_rate", "cpu_per_sec"),
-                         memory: changeOf(vm, "memory_rate", "memory_per_sec"), disk: {text: "", exact: null}};
+                           memory: source === null ? "of 100 %" : `of 100 %, ${source}`};
+        const changes = {cpu: changeOf(vm, "cpu"), memory: changeOf(vm, "memory"), disk: {text: "", exact: null}};
         for (const [name, gauge] of Object.entries(this.gauges)) {
             const {value, text, exact} = say(vm, name);
             const whole = name === "disk" ? scale : 100;
             gauge.set({part: value === null ? null : value / whole, level: value === null ? 0 : vm.level(name), exact,
                        value: name === "disk" && value !== null ? format.percent(100 * value / whole) : text,
                        rate: name === "disk" && value !== null ? text : changes[name].text, rateExact: changes[name].exact,
-                       scale: scaleText[name], soft: name === "memory" && vm.data.memory_source !== "guest"});
+                       scale: scaleText[name], soft: name === "memory" && source !== "guest"});
         }
     }
 
     #showFlows(vm) {
-        const angles = {rx: "network_rx_rate", tx: "network_tx_rate", disk_read: "disk_read_rate", disk_write: "disk_write_rate"};
         for (const [name, {value, angle}] of Object.entries(this.flows)) {
-            const said = say(vm, name);
-            const total = vm.value(TOTALS[name]);
+            const said = say(vm, name), total = vm.value(TOTALS[name]), change = angleOf(vm, name);
             setText(value, said.text);
-            setAttr(value, "title", total === null ? said.exact : `${said.exact}; ${format.bytes(total)} in all`);
-            setText(angle, said.value === null ? "" : format.degrees(vm.value(angles[name])));
+            setAttr(value, "title", total === null || instead(vm.standing, name) ? said.exact : `${said.exact}; ${total} bytes in all`);
+            setText(angle, change.text);
+            setAttr(angle, "title", change.exact);
         }
     }
 }
 
+const figureColumn = (figure, label) => ({sort: figure, label: label ?? FIGURES[figure].label, figure, number: true});
+
 /** Columns of the table: what each is sorted by, its head, its text. */
 export const COLUMNS = [
     {sort: "name", label: "VM"},
-    {sort: "id", label: "ID"},
+    {sort: "id", label: "ID", say: (vm) => ({text: String(vm.id), exact: vm.data.name})},
     {sort: "state", label: "State"},
-    {sort: "host", label: "Host", text: (vm) => vm.data.host},
-    {sort: "owner", label: "Owner", text: (vm) => vm.data.uname ?? ""},
-    {sort: "vcpus", label: "vCPUs", text: (vm) => String(vm.data.cpu_count), number: true},
-    {sort: "size", label: "Size", text: (vm) => format.kib(vm.data.memory_max), number: true},
-    ...["cpu", "steal", "memory", "disk_read", "disk_write", "iops", "latency", "rx", "tx", "drops"].map(
-        (figure) => ({sort: figure, label: FIGURES[figure].label, figure, number: true})),
+    {sort: "host", label: "Host", say: (vm) => ({text: vm.data.host, exact: vm.data.host})},
+    {sort: "owner", label: "Owner", say: (vm) => ({text: vm.data.uname ?? "", exact: vm.data.uname})},
+    {sort: "vcpus", label: "vCPUs", say: vcpusOf, number: true},
+    {sort: "size", label: "Size", say: sizeOf, number: true},
+    figureColumn("cpu"), figureColumn("steal"), figureColumn("memory"), figureColumn("disk_read"), figureColumn("disk_write"),
+    figureColumn("iops"), figureColumn("latency", "Latency"), figureColumn("rx"), figureColumn("tx"), figureColumn("drops"),
 ];
 
-export class Line {
-    constructor(context) {
-        this.context = context;
+/** Where not all of them have room: figures before what a VM is. */
+const NARROW = ["name", "cpu", "memory", "state", "steal", "latency", "drops", "rx", "tx", "disk_read", "disk_write", "iops", "id",
+                "host", "owner", "vcpus", "size"];
+
+/** In the order in which they stand: where they have little room, what the table is sorted by comes next to the name. */
+export function columnsFor(sort, narrow) {
+    const sorted = sort.replace(/_rate$/, "");
+    const order = narrow ? [...new Set(["name", ...(NARROW.includes(sorted) ? [sorted] : []), ...NARROW])] : [];
+    return narrow ? order.map((name) => COLUMNS.find((column) => column.sort === name)) : COLUMNS;
+}
+
+/** A cell with a figure: its text, and below it how it changes, and of memory where it comes from. */
+class FigureCell {
+    constructor(figure) {
+        this.figure = figure;
+        this.value = el("span", {class: "value", "data-figure": figure});
+        this.change = FIGURES[`${figure}_rate`] ? el("span", {class: "angle"}) : null;
+        this.element = el("span", {role: "cell", class: "number", "data-column": figure}, this.value, this.change);
+    }
+
+    show(vm) {
+        const {figure} = this, said = say(vm, figure), level = vm.level(figure);
+        setText(this.value, level ? `${mark(level)[0]} ${said.text}` : said.text);
+        setAttr(this.value, "title", level ? `${mark(level).slice(2)}: ${said.exact}` : said.exact);
+        setAttr(this.value, "data-level", level || null);
+        if (!this.change)
+            return;
+        const {text, exact} = angleOf(vm, figure), source = figure === "memory" ? sourceOf(vm) : null;
+        setText(this.change, [source, text].filter(Boolean).join(" "));
+        setAttr(this.change, "title", exact);
+    }
+}
+
+class TextCell {
+    constructor({sort, say: text, number}) {
+        this.text = text;
+        this.element = el("span", {role: "cell", class: number ? "number" : null, "data-column": sort});
+    }
+
+    show(vm) {
+        const {text, exact} = this.text(vm);
+        setText(this.element, text);
+        setAttr(this.element, "title", exact);
+    }
+}
+
+class NameCell {
+    constructor() {
         this.link = el("a", {});
+        this.element = el("span", {role: "rowheader", "data-column": "name"}, this.link);
+    }
+
+    show(vm) {
+        setAttr(this.link, "href", hrefOf(vm));
+        setText(this.link, vm.title);
+        setAttr(this.link, "title", `${vm.title} (${vm.data.name})`);
+    }
+}
+
+class StateCell {
+    constructor() {
         this.badge = new Badge();
-        this.cells = COLUMNS.map(({figure, number}) => el("span", {role: "cell", class: number ? "number" : null, "data-figure": figure}));
-        this.cells[0].append(this.link);
-        this.cells[2].append(this.badge.element);
-        this.element = el("div", {class: "line", role: "row"}, ...this.cells);
+        this.element = el("span", {role: "cell", "data-column": "state"}, this.badge.element);
+    }
+
+    show(vm) {
+        showBadge(this.badge, vm);
+        setAttr(this.element, "title", this.badge.element.textContent);
+    }
+}
+
+const CELLS = {name: NameCell, state: StateCell};
+
+export class Line {
+    constructor(columns) {
+        this.cells = columns.map((column) => column.figure ? new FigureCell(column.figure) : new (CELLS[column.sort] ?? TextCell)(column));
+        this.element = el("div", {class: "line", role: "row"}, ...this.cells.map(({element}) => element));
     }
 
     show(vm, index) {
         setAttr(this.element, "data-vm-id", vm.id);
         setAttr(this.element, "data-standing", vm.standing);
         setAttr(this.element, "aria-rowindex", index + 2);
-        setAttr(this.link, "href", hrefOf(vm));
-        setText(this.link, vm.title);
-        setAttr(this.link, "title", `${vm.title} (${vm.data.name})`);
-        setText(this.cells[1], String(vm.id));
-        this.badge.set(vm.data.state, vm.standing, STANDINGS[vm.standing]);
-        COLUMNS.forEach((column, i) => this.#showCell(vm, column, this.cells[i]));
-    }
-
-    #showCell(vm, {text, figure}, cell) {
-        if (text)
-            setText(cell, text(vm));
-        if (!figure)
-            return;
-        const said = say(vm, figure), level = said.value === null ? 0 : vm.level(figure);
-        setText(cell, level ? `${mark(level)[0]} ${said.text}` : said.text);
-        setAttr(cell, "title", level ? `${mark(level).slice(2)}: ${said.exact}` : said.exact);
-        setAttr(cell, "data-level", level || null);
+        for (const cell of this.cells)
+            cell.show(vm);
     }
 }

@@ -4,7 +4,8 @@ import {el, setText} from "./dom.js";
 import * as format from "./format.js";
 import {columnsOf, extremes, isolated, runs} from "./series.js";
 
-const HEIGHT = 170;
+const HEIGHT = 170;   // pixels; this and all other sizes where the page's text is as large as usual
+const USUAL_TEXT = 15;
 const BINARY_STEPS = Array.from({length: 50}, (_, i) => 2 ** i); // round ones, in bytes
 const COLOURS = ["--series-1", "--series-2"];
 const NEAR = 8;       // pixels from the mark of an event at which its name is shown
@@ -25,6 +26,11 @@ export const CHARTS = [
 
 function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** How much larger the page's text is than usual: a wall screen has it so. */
+function textScale() {
+    return parseFloat(getComputedStyle(document.documentElement).fontSize) / USUAL_TEXT;
 }
 
 /** Times along the axis as the viewer's language has them; the day below the first of each day. */
@@ -77,7 +83,7 @@ export class Chart {
     constructor(spec, host, {onzoom, describe}) {
         Object.assign(this, {spec, host, onzoom, describe, events: [], span: null, columns: null});
         this.name = el("div", {class: "event-name", hidden: true});
-        this.resize = new ResizeObserver(() => this.plot?.setSize({width: host.clientWidth, height: HEIGHT}));
+        this.resize = new ResizeObserver(() => this.#resized());
         this.resize.observe(host);
         host.addEventListener("keydown", (event) => this.#key(event));
     }
@@ -122,6 +128,13 @@ export class Chart {
         this.#fill();
     }
 
+    #resized() {
+        if (this.scale === textScale())
+            this.plot?.setSize({width: this.host.clientWidth, height: HEIGHT * this.scale});
+        else
+            this.restyle();
+    }
+
     #fill() {
         const {times, series} = this.columns;
         this.plot.setData([times, ...series.map(({mean}) => mean)], false);
@@ -129,15 +142,16 @@ export class Chart {
     }
 
     #make() {
-        const {spec} = this, line = colour("--line");
-        const axis = {stroke: colour("--text-dim"), grid: {stroke: line, width: 1}, ticks: {stroke: line}};
+        const {spec} = this, line = colour("--line"), scale = this.scale = textScale();
+        const font = `${Math.round(12 * scale)}px system-ui, sans-serif`; // uPlot takes no fraction
+        const axis = {stroke: colour("--text-dim"), grid: {stroke: line, width: 1}, ticks: {stroke: line}, font};
         const plot = new uPlot({
-            width: this.host.clientWidth, height: HEIGHT,
+            width: this.host.clientWidth, height: HEIGHT * scale,
             cursor: {sync: {key: "vm"}, drag: {x: true, y: false, setScale: false}, points: {size: 6}},
             legend: {live: true},
             scales: {x: {time: true}, y: {range: () => this.#yRange()}},
-            axes: [{...axis, space: 76, values: (_plot, ticks, _axis, _space, step) => axisTimes(ticks, step)},
-                   {...axis, size: 84, incrs: spec.binary ? BINARY_STEPS : undefined, values: (_plot, ticks) => ticks.map(spec.text)}],
+            axes: [{...axis, size: 50 * scale, space: 76 * scale, values: (_plot, ticks, _axis, _space, step) => axisTimes(ticks, step)},
+                   {...axis, size: 84 * scale, space: 30 * scale, incrs: spec.binary ? BINARY_STEPS : undefined, values: (_plot, ticks) => ticks.map(spec.text)}],
             series: [{value: (_plot, time) => crosshairTime(time)}, ...spec.series.map(([, label], i) => this.#series(label, i))],
             hooks: {drawAxes: [(on) => this.#drawBands(on)], draw: [(on) => this.#drawEvents(on)],
                     setCursor: [(on) => this.#nameEvent(on)], setSelect: [(on) => this.#select(on)]},
@@ -148,8 +162,8 @@ export class Chart {
     }
 
     #series(label, i) {
-        return {label, stroke: colour(COLOURS[i]), width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false,
-                points: {show: false, size: 4, fill: colour(COLOURS[i]), filter: (plot) => isolated(plot.data[i + 1])},
+        return {label, stroke: colour(COLOURS[i]), width: 1.5 * this.scale, dash: i ? [5, 3] : undefined, spanGaps: false,
+                points: {show: false, size: 4 * this.scale, fill: colour(COLOURS[i]), filter: (plot) => isolated(plot.data[i + 1])},
                 value: (_plot, value, _index, at) => this.#legend(i, value, at)};
     }
 

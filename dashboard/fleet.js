@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The VMs as they are now, what is worth saying of each, and who is to be looked at. Pure: no element of the page.
 import * as format from "./format.js";
+import {instead, standingOf, STANDINGS} from "./standing.js";
+import {Trail} from "./trail.js";
 
-const TRAIL = 180; // values that a sparkline goes back
+export {STANDINGS};
 
-/** Figures by which VMs are shown, sorted and judged. get: null where a part is not known. */
+/** The rate of change of a figure, in degrees. */
+function rateOf(of, label, part) {
+    return {[`${of}_rate`]: {label: `${label}: rate`, parts: [part], of, text: format.degrees, unit: "°"}};
+}
+
+/** Figures by which VMs are shown, sorted and judged: the sum of what is known of their parts, or the highest (join). */
 export const FIGURES = {
     cpu: {label: "CPU", parts: ["cpu_usage_percent"], text: format.percent, unit: "% of its vCPUs", high: 75, critical: 90},
     steal: {label: "Steal", parts: ["cpu_steal_percent"], text: format.percent, unit: "% of its vCPUs", high: 5, critical: 20},
@@ -19,48 +26,55 @@ export const FIGURES = {
     tx: {label: "TX", parts: ["network_tx_per_sec"], text: format.byteRate, unit: "bytes/s"},
     drops: {label: "Drops", parts: ["net_rxdrops_per_sec", "net_txdrops_per_sec"], text: format.perSecond, unit: "packets/s",
             high: 1, critical: 100},
+    ...rateOf("cpu", "CPU", "cpu_rate"), ...rateOf("memory", "Memory", "memory_rate"),
+    ...rateOf("disk_read", "Disk read", "disk_read_rate"), ...rateOf("disk_write", "Disk write", "disk_write_rate"),
+    ...rateOf("rx", "RX", "network_rx_rate"), ...rateOf("tx", "TX", "network_tx_rate"),
 };
 
-/** What is said in place of figures. Telemetry's words, and locked. */
-export const STANDINGS = {
-    ok: "ok",
-    warming_up: "warming up",
-    stale: "stale",
-    missing: "no data",
-    locked: "locked",
-};
+const COLLATOR = new Intl.Collator(undefined, {numeric: true});
+const JUDGED = Object.keys(FIGURES).filter((name) => FIGURES[name].high !== undefined);
 
 /** Steps of the scale on which disk activity is shown, bytes per second. */
 const SCALES = [1, 10, 100, 1024, 10240, 102400].map((mib) => mib * 1048576);
 
+/** Of the browser's clock, but never backwards. */
+function now() {
+    return performance.timeOrigin + performance.now();
+}
+
 export class Vm {
     constructor(data) {
-        this.trail = [];     // [time in ms, CPU in percent]
+        this.trail = new Trail(); // CPU in percent
         this.trailAsked = false;
         this.set(data);
     }
 
     set(data) {
         this.data = data;
-        this.received = performance.now();
-        this.standing = data.telemetry === "ok" && data.locked ? "locked" : data.telemetry;
-        const cpu = this.standing === "stale" ? null : this.value("cpu_usage_percent");
+        this.received = now();
+        this.standing = standingOf(data.telemetry, data.locked);
+        const cpu = this.figure("cpu");
         if (cpu !== null)
-            this.trail.push([Date.now() - data.sample_age_seconds * 1000, cpu]);
-        if (this.trail.length > TRAIL)
-            this.trail.splice(0, this.trail.length - TRAIL);
+            this.trail.push(this.received - data.sample_age_seconds * 1000, cpu);
     }
 
-    /** What was before this page was opened: [[ISO time, mean, …]]. */
-    addPast(points) {
-        const first = this.trail[0]?.[0] ?? Infinity;
-        const past = points.map(([time, mean]) => [Date.parse(time), mean]).filter(([time]) => time < first - 500);
-        this.trail = [...past, ...this.trail].slice(-TRAIL);
+    /** What was before this page was opened: [[ISO time, mean, …]] as history has it, asked for at `to` by its clock. */
+    addPast(points, to) {
+        const ahead = now() - Date.parse(to);
+        this.trail.addPast(points.map(([time, mean]) => [Date.parse(time) + ahead, mean]));
+    }
+
+    /** As it is now, whatever comes. */
+    still() {
+        const still = Object.assign(Object.create(Vm.prototype), this);
+        still.trail = this.trail.copy();
+        still.seen = now();
+        return still;
     }
 
     get id() { return this.data.vm_id; }
     get title() { return this.data.vm_name || this.data.name; }
-    get age() { return this.data.sample_age_seconds + (performance.now() - this.received) / 1000; }
+    get age() { return this.data.sample_age_seconds + ((this.seen ?? now()) - this.received) / 1000; }
 
     /** One member of the JSON; null: not known. */
     value(key) {
@@ -68,20 +82,27 @@ export class Vm {
         return value === undefined || this.data.missing.includes(key) ? null : value;
     }
 
+    /** As it may be shown; null where a word takes its place (see standing.js), or it is not known. */
     figure(name) {
-        const {parts, join} = FIGURES[name];
-        const known = parts.map((part) => this.value(part)).filter((value) => value !== null);
-        if (known.length === 0)
+        const {parts, join, of} = FIGURES[name];
+        if (instead(this.standing, of ?? name) !== null || (of && this.figure(of) === null))
             return null;
-        return join === "max" ? Math.max(...known) : known.reduce((sum, value) => sum + value, 0);
+        let result = null;
+        for (const part of parts) {
+            const value = this.value(part);
+            if (value !== null)
+                result = result === null ? value : join === "max" ? Math.max(result, value) : result + value;
+        }
+        return result;
     }
 
     /** 0 ok, 1 high, 2 critical. Memory by the balloon is what a VM was given, so it is no fault that it is all. */
     level(name) {
-        const {high, critical} = FIGURES[name], value = this.figure(name);
-        if (value === null || high === undefined || (name === "memory" && this.data.memory_source !== "guest"))
+        const {high, critical} = FIGURES[name];
+        if (high === undefined || (name === "memory" && this.value("memory_source") !== "guest"))
             return 0;
-        return value >= critical ? 2 : value >= high ? 1 : 0;
+        const value = this.figure(name);
+        return value === null ? 0 : value >= critical ? 2 : value >= high ? 1 : 0;
     }
 
     /** Each word is found in its names or owner, or is its ID. */
@@ -96,24 +117,30 @@ export class Vm {
     /** The higher the more it wants to be looked at. */
     attention() {
         let sum = {ok: 0, locked: 1, warming_up: 0, stale: 3, missing: 2}[this.standing];
-        for (const name of Object.keys(FIGURES))
+        for (const name of JUDGED)
             sum += this.level(name) * 2;
         return sum;
     }
 }
 
+/** vms: what is to be seen, which stands still during a pause; known: what has come. */
 export class Fleet {
     constructor() {
-        this.vms = new Map();
+        this.vms = this.known = new Map();
         this.loaded = false;
         this.trouble = null; // why nothing can be seen at all
         this.members = 0; // counts who comes and goes
     }
 
+    pause(paused) {
+        this.vms = paused ? new Map([...this.known].map(([id, vm]) => [id, vm.still()])) : this.known;
+        this.members++;
+    }
+
     replace(list, trouble = null) {
         this.trouble = trouble;
         const seen = new Set(list.map((data) => data.vm_id));
-        for (const id of this.vms.keys()) {
+        for (const id of this.known.keys()) {
             if (!seen.has(id))
                 this.end(id);
         }
@@ -125,18 +152,18 @@ export class Fleet {
         if (list.length > 0)
             this.trouble = null;
         for (const data of list) {
-            const vm = this.vms.get(data.vm_id);
+            const vm = this.known.get(data.vm_id);
             if (vm) {
                 vm.set(data);
             } else {
-                this.vms.set(data.vm_id, new Vm(data));
+                this.known.set(data.vm_id, new Vm(data));
                 this.members++;
             }
         }
     }
 
     end(id) {
-        if (this.vms.delete(id))
+        if (this.known.delete(id))
             this.members++;
     }
 
@@ -146,7 +173,7 @@ export class Fleet {
         for (const vm of this.vms.values())
             values.add(vm.data[key] ?? "");
         values.delete("");
-        return [...values].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+        return [...values].sort(COLLATOR.compare);
     }
 
     diskScale() {
@@ -156,15 +183,12 @@ export class Fleet {
         return SCALES.find((scale) => scale >= most) ?? SCALES.at(-1);
     }
 
-    /** The worst by a figure, but for those that are at 0. */
-    top(name, n) {
-        const list = [];
-        for (const vm of this.vms.values()) {
-            const value = vm.standing === "stale" ? null : vm.figure(name);
-            if (value > 0)
-                list.push({vm, value});
-        }
-        return list.sort((a, b) => b.value - a.value || a.vm.id - b.vm.id).slice(0, n);
+    /** Of each of these figures the n highest of those VMs, but for those at 0: [[{vm, value}]]. */
+    tops(names, n, vms) {
+        const tops = names.map(() => []);
+        for (const vm of vms)
+            names.forEach((name, i) => insert(tops[i], n, vm, vm.figure(name)));
+        return tops;
     }
 
     /** {q, host, owner, state} and {sort, desc} of a view. */
@@ -178,6 +202,19 @@ export class Fleet {
         keyed.sort((a, b) => compare(a.key, b.key, order) || a.vm.id - b.vm.id);
         return keyed.map(({vm}) => vm);
     }
+}
+
+function insert(top, n, vm, value) {
+    if (value === null || value <= 0)
+        return;
+    let at = top.length;
+    while (at > 0 && (value > top[at - 1].value || (value === top[at - 1].value && vm.id < top[at - 1].vm.id)))
+        at--;
+    if (at === n)
+        return;
+    top.splice(at, 0, {vm, value});
+    if (top.length > n)
+        top.pop();
 }
 
 function is(vm, state) {
@@ -194,9 +231,8 @@ function sortKey(sort) {
         host: (vm) => vm.data.host,
         owner: (vm) => vm.data.uname ?? "",
         state: (vm) => vm.data.state,
-        vcpus: (vm) => vm.data.cpu_count,
-        size: (vm) => vm.data.memory_max,
-        age: (vm) => vm.age,
+        vcpus: (vm) => vm.value("cpu_count"),
+        size: (vm) => vm.value("memory_max"),
     }[sort] ?? ((vm) => vm.id);
 }
 
@@ -204,5 +240,5 @@ function sortKey(sort) {
 function compare(a, b, order) {
     if (a === null || b === null)
         return (a === null) - (b === null);
-    return order * (typeof a === "string" ? a.localeCompare(b, undefined, {numeric: true}) : a - b);
+    return order * (typeof a === "string" ? COLLATOR.compare(a, b) : a - b);
 }

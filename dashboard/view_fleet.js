@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // All VMs: cards or a table, search, filters, order, and who is at the top.
 import {getHistory, isHistoryKept} from "./api.js";
-import {Card, COLUMNS, Line} from "./cards.js";
+import {Card, columnsFor, COLUMNS, Line} from "./cards.js";
 import {el, notice, setAttr, setText, toggle} from "./dom.js";
 import {FIGURES, STANDINGS} from "./fleet.js";
+import * as format from "./format.js";
 import {mark} from "./widgets.js";
 import {Windowed} from "./windowed.js";
 
@@ -12,10 +13,15 @@ const TOP_N = 5;
 const RESORT_MS = 5000;  // order by live figures moves no faster than one can read
 const TRAILS_AT_ONCE = 3;
 const TRAIL_FROM = "-3m";
-const SORTS = {id: "ID", name: "name", attention: "attention", host: "host", owner: "owner", state: "state",
+const SORTS = {attention: "Attention", ...Object.fromEntries(COLUMNS.map(({sort, label}) => [sort, label])),
                ...Object.fromEntries(Object.entries(FIGURES).map(([name, {label}]) => [name, label]))};
-const DESCENDING = new Set(["attention", ...Object.keys(FIGURES)]);
+const DESCENDING = new Set(["attention", ...COLUMNS.filter(({number}) => number).map(({sort}) => sort), ...Object.keys(FIGURES)]);
 const LIBVIRT_STATES = ["running", "blocked", "paused", "shutdown", "shutoff", "crashed", "suspended"];
+const STATES = new Set(["attention", ...Object.keys(STANDINGS), ...LIBVIRT_STATES]);
+const NARROW = "(max-width: 109rem)"; // the table has not room for all its columns
+// in rem
+const CARD = {width: 23, gap: 0.93, height: (width) => width < 23 ? 23.4 : 18.8};
+const LINE = {width: 0, gap: 0, height: () => 2.6};
 
 function option(value, text) {
     return el("option", {value}, text);
@@ -35,11 +41,15 @@ export class FleetView {
         this.wanted = new Set();
         this.context = {diskScale: 1, wantTrail: (vm) => this.#wantTrail(vm)};
         this.element = el("div", {class: "fleet"}, this.#makeToolbar(), this.#makeTops(), this.#makeList());
+        this.narrow = matchMedia(NARROW);
+        this.onnarrow = () => { this.#build(); this.update(); };
+        this.narrow.addEventListener("change", this.onnarrow);
         this.#apply();
     }
 
     end() {
-        this.windowed?.end();
+        this.narrow.removeEventListener("change", this.onnarrow);
+        this.windowed.end();
         this.ended = true;
     }
 
@@ -75,9 +85,9 @@ export class FleetView {
             el("optgroup", {label: "state"}, ...LIBVIRT_STATES.map((state) => option(state, state))));
         this.sort = el("select", {onchange: () => this.#sortBy(this.sort.value, DESCENDING.has(this.sort.value))},
             ...Object.entries(SORTS).map(([value, text]) => option(value, text)));
-        this.direction = el("button", {type: "button", onclick: () => this.#sortBy(this.query.sort ?? "id", !this.query.desc)});
+        this.direction = el("button", {type: "button", onclick: () => this.#sortBy(this.asked.sort, !this.asked.desc)});
         this.layoutButton = el("button", {type: "button", "aria-keyshortcuts": "t",
-                                          onclick: () => this.#ask({layout: this.query.layout ? "" : "table"})});
+                                          onclick: () => this.#ask({layout: this.asked.layout ? "" : "table"})});
         this.count = el("p", {class: "count", role: "status"});
         return el("form", {class: "toolbar", role: "search", onsubmit: (event) => event.preventDefault()},
             field("Search", this.search), field("Host", this.host), field("Owner", this.owner), field("State", this.state),
@@ -94,56 +104,55 @@ export class FleetView {
     }
 
     #makeList() {
-        this.head = el("div", {role: "row", class: "line head", "aria-rowindex": 1}, ...COLUMNS.map((column) => {
-            const cell = el("span", {role: "columnheader", class: column.number ? "number" : null},
-                el("button", {type: "button", onclick: () => this.#sortBy(column.sort, this.query.sort === column.sort
-                    ? !this.query.desc : DESCENDING.has(column.sort))}, column.label));
-            cell.setAttribute("data-sort", column.sort);
-            return cell;
-        }));
+        this.heads = new Map(COLUMNS.map(({sort, label, number}) => [sort, el("span",
+            {role: "columnheader", class: number ? "number" : null, "data-sort": sort, "data-column": sort},
+            el("button", {type: "button", onclick: () => this.#sortBy(sort, this.asked.sort === sort
+                ? !this.asked.desc : DESCENDING.has(sort))}, label))]));
+        this.head = el("div", {role: "row", class: "line head", "aria-rowindex": 1});
         this.list = el("div", {class: "list"});
+        this.list.addEventListener("scroll", () => this.list.toggleAttribute("data-sideways", this.list.scrollLeft > 0), {passive: true});
         this.nothing = el("div", {});
         return el("div", {}, this.list, this.nothing);
     }
 
-    /** The toolbar and the list as the address has them. */
+    /** The toolbar and the list as the address has them: what it asks for that is not to be had is as if not asked. */
     #apply() {
-        const {q = "", sort = "id", desc, layout} = this.query;
+        const {q = "", host = "", owner = "", state, sort, desc, layout} = this.query;
+        this.asked = {q, host, owner, state: STATES.has(state) ? state : "", sort: Object.hasOwn(SORTS, sort ?? "") ? sort : "id",
+                      desc: Boolean(desc) && Object.hasOwn(SORTS, sort ?? "id"), layout: layout === "table" ? layout : ""};
         if (this.search.value !== q)
             this.search.value = q;
-        this.sort.value = sort;
-        this.state.value = this.query.state ?? "";
-        setText(this.direction, desc ? "↓ highest first" : "↑ lowest first");
-        setText(this.layoutButton, layout === "table" ? "Cards" : "Table");
-        for (const cell of this.head.children)
-            setAttr(cell, "aria-sort", cell.dataset.sort === sort ? (desc ? "descending" : "ascending") : null);
-        if (this.layout !== (layout ?? "cards"))
-            this.#build(layout ?? "cards");
+        this.sort.value = this.asked.sort;
+        this.state.value = this.asked.state;
+        setText(this.direction, this.asked.desc ? "↓ highest first" : "↑ lowest first");
+        setText(this.layoutButton, this.asked.layout === "table" ? "Cards" : "Table");
+        for (const [name, cell] of this.heads)
+            setAttr(cell, "aria-sort", name === this.asked.sort ? (this.asked.desc ? "descending" : "ascending") : null);
+        this.#build();
         this.sortedAt = -Infinity;
         this.#fillChoices();
     }
 
-    #build(layout) {
-        this.windowed?.end();
+    /** Anew, where another layout or other columns are to be seen. */
+    #build() {
+        const table = this.asked.layout === "table", columns = table ? columnsFor(this.asked.sort, this.narrow.matches) : [];
+        const layout = table ? columns.map(({sort}) => sort).join() : "cards";
+        if (layout === this.layout)
+            return;
         this.layout = layout;
-        this.body = el("div", {class: "body"});
-        if (layout === "table") {
-            this.body.setAttribute("role", "rowgroup");
-            this.list.replaceChildren(this.head, this.body);
-        } else {
-            this.list.replaceChildren(this.body);
-        }
-        setAttr(this.list, "class", `list ${layout}`);
-        setAttr(this.list, "role", layout === "table" ? "table" : null);
-        setAttr(this.list, "aria-label", layout === "table" ? "Virtual machines" : null);
-        setAttr(this.list, "tabindex", layout === "table" ? 0 : null); // it scrolls sideways where it is narrow
-        if (layout !== "table") {
-            this.body.setAttribute("role", "list");
-            this.body.setAttribute("aria-label", "Virtual machines");
-        }
-        const cards = {make: () => new Card(this.context), width: 330, height: 270, gap: 14};
-        const lines = {make: () => new Line(this.context), width: 0, height: 34, gap: 0};
-        this.windowed = new Windowed(this.body, {key: (vm) => vm.id, ...(layout === "table" ? lines : cards)});
+        this.windowed?.end();
+        this.body = el("div", {class: "body", role: table ? "rowgroup" : "list", "aria-label": table ? null : "Virtual machines"});
+        setAttr(this.list, "class", `list ${table ? "table" : "cards"}`);
+        setAttr(this.list, "role", table ? "table" : null);
+        setAttr(this.list, "aria-label", table ? "Virtual machines" : null);
+        setAttr(this.list, "tabindex", table ? 0 : null); // it scrolls
+        const focused = document.activeElement;
+        this.head.replaceChildren(...columns.map(({sort}) => this.heads.get(sort)));
+        this.list.replaceChildren(...(table ? [this.head] : []), this.body);
+        this.windowed = new Windowed(this.body, {key: (vm) => vm.id, ...(table
+            ? {make: () => new Line(columns), scroller: this.list, ...LINE} : {make: () => new Card(this.context), ...CARD})});
+        if (this.head.contains(focused))
+            focused.focus();
     }
 
     // --- what is there ---
@@ -153,7 +162,7 @@ export class FleetView {
             return;
         this.choicesOf = this.fleet.members;
         for (const [select, key, name] of [[this.host, "host", "host"], [this.owner, "uname", "owner"]]) {
-            const chosen = this.query[name] ?? "";
+            const chosen = this.asked[name];
             const values = new Set([...this.fleet.values(key), ...(chosen ? [chosen] : [])]);
             select.replaceChildren(option("", "all"), ...[...values].map((value) => option(value, value)));
         }
@@ -161,16 +170,16 @@ export class FleetView {
 
     update() {
         this.#fillChoices();
-        this.host.value = this.query.host ?? "";
-        this.owner.value = this.query.owner ?? "";
+        this.host.value = this.asked.host;
+        this.owner.value = this.asked.owner;
         const now = performance.now();
         if (now - this.sortedAt > RESORT_MS || this.members !== this.fleet.members) {
             this.sortedAt = now;
             this.members = this.fleet.members;
-            this.selected = this.fleet.select({...this.query, desc: Boolean(this.query.desc)});
+            this.selected = this.fleet.select(this.asked);
         }
         this.context.diskScale = this.fleet.diskScale();
-        setAttr(this.list, "aria-rowcount", this.layout === "table" ? this.selected.length + 1 : null);
+        setAttr(this.list, "aria-rowcount", this.asked.layout === "table" ? this.selected.length + 1 : null);
         this.windowed.set(this.selected);
         this.#showCount();
         this.#showTops();
@@ -188,8 +197,9 @@ export class FleetView {
     }
 
     #showTops() {
-        for (const {name, list} of this.tops) {
-            const top = this.fleet.top(name, TOP_N);
+        const tops = this.fleet.tops(TOPS, TOP_N, this.selected);
+        for (const [i, {name, list}] of this.tops.entries()) {
+            const top = tops[i];
             while (list.children.length > Math.max(top.length, 1))
                 list.lastChild.remove();
             if (top.length === 0) {
@@ -215,7 +225,7 @@ export class FleetView {
         setAttr(link, "title", `${vm.title} (${vm.data.name} on ${vm.data.host})`);
         setText(which, String(vm.id));
         setText(number, `${level ? `${mark(level)[0]} ` : ""}${FIGURES[name].text(value)}`);
-        setAttr(number, "title", `${value} ${FIGURES[name].unit}`);
+        setAttr(number, "title", format.exact(value, FIGURES[name].unit));
         setAttr(number, "data-level", level || null);
     }
 
@@ -263,16 +273,22 @@ export class FleetView {
         this.wanted.delete(vm);
         this.trails++;
         try {
-            if (await isHistoryKept()) {
-                const {series} = await getHistory(vm.id, `metric=cpu_usage_percent&from=${TRAIL_FROM}`);
-                vm.addPast(series[0]?.points ?? []);
-            }
+            if (await isHistoryKept())
+                await this.#addTrail(vm);
         } catch (error) {
             console.debug(`no history of VM ${vm.id}: ${error.message}`); // it begins with now
             this.wanted.clear(); // nor is there one of the others, or only after a while
         }
         this.trails--;
         this.#nextTrail();
+    }
+
+    async #addTrail(vm) {
+        const {series, to} = await getHistory(vm.id, `metric=cpu_usage_percent&from=${TRAIL_FROM}`);
+        if (this.ended)
+            return;
+        vm.addPast(series[0]?.points ?? [], to);
+        this.windowed.refresh(vm.id);
     }
 
     key(event) {

@@ -17,7 +17,7 @@ export class Gauge {
         this.scale = el("span", {class: "scale"});
         this.element = el("div", {class: "gauge"},
             svg("svg", {viewBox: "0 0 100 54", "aria-hidden": "true"}, svg("path", {d: ARC, class: "track"}), this.arc),
-            this.value, el("span", {class: "label"}, label, this.mark), this.rate, this.scale);
+            this.value, el("span", {class: "label"}, label), this.mark, this.rate, this.scale);
     }
 
     set({part, level, value, exact, rate, rateExact, scale, soft}) {
@@ -27,7 +27,7 @@ export class Gauge {
         setAttr(this.element, "data-soft", soft ? "" : null);
         setText(this.value, value);
         setAttr(this.value, "title", exact);
-        setText(this.mark, MARKS[level] && ` ${MARKS[level]}`);
+        setText(this.mark, MARKS[level]);
         setText(this.rate, rate);
         setAttr(this.rate, "title", rateExact);
         setText(this.scale, scale);
@@ -45,8 +45,10 @@ export class Badge {
         this.element = el("span", {class: "badge"});
     }
 
-    set(state, standing, words) {
-        const text = standing === "ok" ? state : state === "running" ? words : `${state}, ${words}`;
+    /** lcm: OpenNebula's state of its life cycle, which is said where it adds something. */
+    set(state, standing, words, lcm) {
+        const known = standing === "ok" ? state : state === "running" ? words : `${state}, ${words}`;
+        const text = !lcm || lcm === "RUNNING" || lcm === "LCM_INIT" ? known : `${known} · ${lcm}`;
         setAttr(this.element, "data-standing", standing);
         const shape = standing === "ok" && state !== "running" ? "‖" : SHAPES[standing] ?? "●";
         setAttr(this.element, "data-state", state);
@@ -54,24 +56,27 @@ export class Badge {
     }
 }
 
+const WIDTH = 2000, HEIGHT = 280, MARGIN = 10; // of a sparkline, in units of its own
+
 /** CPU of the last minutes. Time runs evenly, 0 to 100 % upwards. */
 export class Spark {
     constructor() {
         this.line = svg("polyline", {class: "line"});
         this.span = el("span", {class: "span"});
         this.element = el("div", {class: "spark"},
-            svg("svg", {viewBox: "0 0 200 28", preserveAspectRatio: "none", "aria-hidden": "true"}, this.line), this.span);
+            svg("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true"}, this.line), this.span);
     }
 
     set(trail) {
-        const points = [];
-        const first = trail[0]?.[0], last = trail.at(-1)?.[0];
-        for (const [time, value] of trail) {
-            const x = last > first ? (time - first) / (last - first) * 200 : 200;
-            points.push(`${x.toFixed(1)},${(27 - Math.min(Math.max(value, 0), 100) * 0.26).toFixed(1)}`);
+        const n = trail.length, first = n && trail.time(0), last = n && trail.time(n - 1);
+        const scale = last > first ? WIDTH / (last - first) : 0;
+        let points = "";
+        for (let i = 0; i < n; i++) {
+            const x = Math.round((trail.time(i) - first) * scale), value = Math.min(Math.max(trail.value(i), 0), 100);
+            points += `${x},${Math.round(HEIGHT - MARGIN - value / 100 * (HEIGHT - 2 * MARGIN))} `;
         }
-        setAttr(this.line, "points", points.join(" "));
-        const minutes = last > first ? (last - first) / 60000 : 0;
+        setAttr(this.line, "points", points);
+        const minutes = (last - first) / 60000;
         setText(this.span, minutes >= 1 ? `CPU, ${Math.round(minutes)} min` : minutes > 0 ? `CPU, ${Math.round(minutes * 60)} s` : "");
     }
 }

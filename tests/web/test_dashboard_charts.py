@@ -121,6 +121,18 @@ class Charts(WebCase):
                 self.assertLessEqual(browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
                 self.assert_accessible()
 
+    def test_wall(self):
+        """dashboard: charts: they grow with the text of a wall screen, and are drawn anew for it"""
+        daemon, end = self.with_past()
+        self.page(daemon, f"#/vm/90?from={end - HOUR}&to={end}")
+        self.drawn()
+        height = "return document.querySelector('.u-over').clientHeight"
+        usual = self.browser.js(height)
+        self.browser.size(3840, 2160)
+        self.browser.wait(f"{height} > 1.4 * arguments[0]", usual)
+        self.painted()
+        self.assertGreater(self.ink("CPU and steal")[0], 300)
+
     def test_peaks(self):
         """dashboard: charts: where a point stands for several samples, the highest of these is told and drawn"""
         end = now_ns() // SECOND // HOUR * HOUR

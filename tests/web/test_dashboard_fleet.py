@@ -8,7 +8,7 @@ import fleet
 from web import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, percent
 from harness import main
 from replayed import at
-from telemetryd import now_ns, totals
+from telemetryd import SECOND, now_ns, totals
 
 MARKUP = "<img src=x onerror=alert(1)><script>document.title='taken'</script>"
 HEBREW = "\u05e9\u05e8\u05ea \u202etxt.exe\u202c \u0645\u062f\u064a\u0646\u0629"
@@ -177,6 +177,61 @@ class FleetView(WebCase):
             self.assertEqual(self.texts(".count"), ["4 VMs, 1 warming up, 1 stale, 1 no data, 1 locked"])
             self.assert_accessible()
 
+    def test_withheld(self):
+        """dashboard: a figure that is not shown counts nowhere: order, attention, top lists, rates, thresholds"""
+        daemon, now = self.daemon(), now_ns()
+        high = {"cpu_usage_percent": "99.0", "memory_usage_percent": "99.0", "memory_source": '"guest"', "cpu_steal_percent": "50.0",
+                "disk_rd_latency_ms": "70.0", "net_rxdrops_per_sec": "500.0"}
+        daemon.write(totals(90, now - 600 * SECOND, **high))
+        daemon.write(totals(91, now - SECOND, locked="1i", **{**high, "memory_usage_percent": "80.0"}) + totals(91, now, locked="1i", **high))
+        daemon.write(totals(92, now, cpu_usage_percent="10.0", disk_rd_latency_ms="3.0"))
+        daemon.write(f'vm_events,VMID=93,host=kvm1,state=ACTIVE,lcm_state=RUNNING name="new" {now}\n')
+        self.assertEqual(daemon.vms()[90]["cpu_usage_percent"], 99.0)
+        self.assertIn("cpu_count", daemon.vms()[93]["missing"])
+        self.page(daemon, "#/?sort=cpu&desc=1")
+        shown = self.shows(4)
+        self.assertEqual(self.ids(), [91, 92, 90, 93])
+        self.assertEqual(self.tops("cpu"), [(91, "◆ 99.0 %"), (92, "10.0 %")])
+        self.assertEqual(self.tops("latency"), [(92, "3.00 ms")])
+        self.assertEqual(self.tops("steal"), [(91, "◆ 50.0 %")])
+        self.assertEqual(self.rates(91)["memory"], "")
+        self.assertEqual(self.levels(90), {"cpu": "0", "memory": "0", "disk": "0"})
+        self.assertEqual(self.levels(91), {"cpu": "2", "memory": "0", "disk": "0"})
+        self.assertIn("– vCPU · – · kvm1", shown[93]["text"])
+        self.assertEqual(self.scales(93)["memory"], "of 100 %")
+        self.assertNotIn("0 vCPU", shown[93]["text"])
+        self.page(daemon, "#/?sort=attention&desc=1&layout=table")
+        self.shows(4)
+        self.assertEqual(self.ids(), [91, 90, 93, 92])
+        self.assertEqual(self.cell(93, "vcpus") + self.cell(93, "size"), ["–", "vCPUs: not known", "–", "memory: not known"])
+        self.assertEqual(self.cell(92, "vcpus") + self.cell(92, "size"), ["2", "2 vCPUs", "1.00 MiB", "1024 KiB"])
+
+    # ---- of what is shown ---------------------------------------------------------------------------------
+
+    def tops(self, name):
+        """[(VM's ID, text)] of a top list."""
+        return [(int(one[1]), one[2]) for one in (text.split("\n") for text in self.texts(f'[data-top="{name}"] li:not(.none)'))]
+
+    def gauges(self, vm_id, css):
+        """{figure: text} of that part of the gauges of a card."""
+        return self.browser.js("""return Object.fromEntries([...document.querySelectorAll(
+            `[data-vm-id="${arguments[0]}"] .gauge`)].map((n) => [n.querySelector("[data-figure]").dataset.figure,
+                arguments[1] ? n.querySelector(arguments[1]).textContent : n.dataset.level]))""", vm_id, css)
+
+    def levels(self, vm_id):
+        return self.gauges(vm_id, None)
+
+    def rates(self, vm_id):
+        return self.gauges(vm_id, ".rate")
+
+    def scales(self, vm_id):
+        return self.gauges(vm_id, ".scale")
+
+    def cell(self, vm_id, column):
+        """[text, title] in the table."""
+        return self.browser.js("""const n = document.querySelector(`[data-vm-id="${arguments[0]}"] [data-column="${arguments[1]}"]`);
+            return [n.textContent, n.title]""", vm_id, column)
+
     def test_empty(self):
         """dashboard: without VMs it says so, and what would bring some"""
         daemon = self.daemon()
@@ -218,7 +273,8 @@ class FleetView(WebCase):
             browser.wait("return document.querySelector('.count').textContent === '1000 VMs'")
             vms, seen = daemon.vms(), set()
             for part in (0, 0.25, 0.5, 0.75, 1):
-                browser.js("scrollTo(0, document.documentElement.scrollHeight * arguments[0])", part)
+                browser.js("""for (const n of [document.documentElement, document.querySelector(".list")])
+                    n.scrollTop = n.scrollHeight * arguments[0]""", part)
                 browser.wait("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
                 shown = self.shown()
                 self.assertLess(len(shown), 100)

@@ -20,6 +20,7 @@ WATCH = """window.violations = [];
 addEventListener("securitypolicyviolation", (e) =>
     violations.push(`${e.violatedDirective}: ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`));"""
 UNKNOWN = "–"
+MINUS = "\u2212"
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 STEP_S = 10
 PHONE = (390, 844)
@@ -51,6 +52,20 @@ def byte_rate(value):
 
 def per_second(value):
     return f"{int(fixed(value, 0)):,}/s" if value >= 1000 else f"{fixed(value, 0 if value >= 100 else 1)}/s"
+
+
+def signed(value, digits, unit):
+    """With its sign, but for what is rounded to 0."""
+    text = fixed(abs(value), digits)
+    return f"{'' if not float(text) else '+' if value > 0 else MINUS}{text}{unit}"
+
+
+def degrees(value):
+    return signed(value, 1, "°")
+
+
+def point_rate(value):
+    return signed(value, 2, " %/s")
 
 
 def milliseconds(value):
