@@ -6,8 +6,10 @@
 #include "deliver/spool_place.h"
 #include "deliver/status.h"
 #include "doctor/checks.h"
+#include "doctor/command.h"
 #include "doctor/doctor.h"
 #include "doctor/judges.h"
+#include "doctor/systemd.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +21,9 @@
 #define FRONT_END_FORWARDER "hooks/telemetry/forward"
 #define ASK_MS 20000 /* for all sinks together */
 #define US_PER_MS 1000
+#define STARTER_MS 5000 /* for systemctl, or crontab */
+#define CRON_FILE "/etc/cron.d/one-telemetry"
+#define CRONTAB_MAX 65536
 
 /* A line of a comment: a database reads it, and has nothing to store. */
 static const char nothing[] = "# one-telemetry doctor: is this stored?\n";
@@ -148,9 +153,48 @@ static void each_with_sinks(const Facts *facts, Report *to,
         report(to, finding_ok("no sink is configured: nothing is queued, nothing is sent"));
 }
 
+static void check_shared(const Facts *facts, Report *to)
+{
+    if (!facts->server.path || !has_sinks(&facts->probe) || !has_sinks(&facts->server))
+        return;
+    g_autofree char *hooks = facts_spool_dir(&facts->probe), *telemetryd = facts_spool_dir(&facts->server);
+    Finding *finding = judge_shared_spool(hooks, telemetryd, facts->server.path);
+    if (finding)
+        report(to, finding);
+}
+
 void examine_spool(const Facts *facts, Report *to)
 {
     each_with_sinks(facts, to, check_spool_of);
+    check_shared(facts, to);
+}
+
+/* --- a forwarder for what hooks have queued --- */
+
+/* In the system's own table, or in that of the user whom hooks run as. */
+static bool cron_starts(const Facts *facts, const char *forwarder)
+{
+    g_autofree char *path = g_strconcat(facts->options->root, CRON_FILE, NULL), *table = NULL;
+    if (g_file_get_contents(path, &table, NULL, NULL) && strstr(table, forwarder))
+        return true;
+    const char *words[] = {"crontab", "-l", NULL};
+    const Command command = {words, NULL, NULL, facts_limit_ms(facts, STARTER_MS), CRONTAB_MAX};
+    g_autoptr(CommandResult) result = command_run(&command);
+    return command_succeeded(result) && strstr(result->out->str, forwarder);
+}
+
+void examine_resend(const Facts *facts, Report *to)
+{
+    g_autofree char *forwarder = facts_in_tree(facts, FRONT_END_FORWARDER);
+    const bool has_systemd = systemd_runs();
+    const ResendFacts resend = {
+        .has_sinks = has_sinks(&facts->probe) || has_sinks(&facts->server),
+        .has_systemd = has_systemd,
+        .timer_active = has_systemd && systemd_says("is-active", RESEND_TIMER, facts_limit_ms(facts, STARTER_MS)),
+        .cron = cron_starts(facts, forwarder),
+        .forwarder = forwarder,
+        .user = facts->options->user};
+    report(to, judge_resend(&resend));
 }
 
 /* --- queues --- */

@@ -3,27 +3,15 @@
 #include "deliver/sink.h"
 #include "deliver/sinks.h"
 #include "doctor/checks.h"
-#include "doctor/command.h"
 #include "doctor/diagnosis.h"
 #include "doctor/judges.h"
+#include "doctor/systemd.h"
 
 #include <string.h>
 
 #define UNIT "one-telemetryd"
-#define SYSTEMD "/run/systemd/system" /* is there where systemd runs */
 #define SYSTEMCTL_MS 5000
 #define ANSWER_MS 8000
-#define OUTPUT_MAX 4096
-
-/* --- its unit --- */
-
-static bool ask_systemd(const Facts *facts, const char *what)
-{
-    const char *words[] = {"systemctl", what, UNIT, NULL};
-    const Command command = {words, NULL, NULL, facts_limit_ms(facts, SYSTEMCTL_MS), OUTPUT_MAX};
-    g_autoptr(CommandResult) result = command_run(&command);
-    return command_succeeded(result);
-}
 
 /* --- its answers --- */
 
@@ -98,12 +86,13 @@ void examine_telemetryd(const Facts *facts, Report *to)
     g_autoptr(GError) error = NULL;
     const ConfigFile *file = facts->server.path ? &facts->server : &facts->probe;
     g_autoptr(SinkSettings) settings = settings_for(file->config, url_of(file->config));
-    bool has_systemd = g_file_test(SYSTEMD, G_FILE_TEST_IS_DIR);
+    const gint64 limit_ms = facts_limit_ms(facts, SYSTEMCTL_MS);
+    bool has_systemd = systemd_runs();
     EndpointFacts endpoint = {.url = settings->url,
                               .configured = file->exists,
                               .has_systemd = has_systemd,
-                              .enabled = has_systemd && ask_systemd(facts, "is-enabled"),
-                              .active = has_systemd && ask_systemd(facts, "is-active")};
+                              .enabled = has_systemd && systemd_says("is-enabled", UNIT, limit_ms),
+                              .active = has_systemd && systemd_says("is-active", UNIT, limit_ms)};
     report_doing(to, "journalctl -u " UNIT " -n 50", "telemetryd at %s does not answer", settings->url);
     g_autoptr(SinkPool) pool = sink_pool_new();
     Sink *sink = sink_new(pool, settings, &error);

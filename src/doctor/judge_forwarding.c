@@ -35,6 +35,32 @@ Finding *judge_spool(const SpoolFacts *facts)
                       free);
 }
 
+Finding *judge_shared_spool(const char *hooks_spool, const char *telemetryd_spool, const char *telemetryd_conf)
+{
+    if (strcmp(hooks_spool, telemetryd_spool) != 0)
+        return NULL;
+    g_autofree char *mend = g_strdup_printf(
+        "# in %s: [spool] dir = /var/lib/one-telemetry/spool; then\nsudo systemctl restart one-telemetryd",
+        telemetryd_conf);
+    return finding_new(VERDICT_WARNING, mend,
+                       "hooks and telemetryd share %s: while the forwarder of one is at work, the other's queue waits",
+                       hooks_spool);
+}
+
+Finding *judge_resend(const ResendFacts *facts)
+{
+    if (!facts->has_sinks)
+        return finding_ok("hooks have no sink, so nothing of theirs waits");
+    if (facts->timer_active || facts->cron)
+        return finding_ok("%s starts a forwarder", facts->timer_active ? RESEND_TIMER : "cron");
+    g_autofree char *cron =
+        g_strdup_printf("sudo crontab -u %s -e    # */2 * * * * %s --once", facts->user, facts->forwarder);
+    return finding_new(
+        VERDICT_WARNING,
+        facts->has_systemd ? "sudo systemctl enable --now " RESEND_TIMER "    # install.sh brings it" : cron,
+        "neither a timer nor cron starts a forwarder: an event that a sink was down for waits for the next one");
+}
+
 /* "1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF" */
 static bool read_lock(const char *line, guint64 inode, gint64 *ret_pid)
 {

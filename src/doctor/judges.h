@@ -117,6 +117,19 @@ typedef struct {
 } SpoolFacts;
 Finding *judge_spool(const SpoolFacts *facts);
 
+/* Of the hooks' configuration and telemetryd's, which both name sinks: each forwarder sends to its own alone, and one
+ * at a time may be at work in a spool. NULL: they have different ones. */
+Finding *judge_shared_spool(const char *hooks_spool, const char *telemetryd_spool, const char *telemetryd_conf);
+
+/* What starts a forwarder on a front-end when no event does. */
+#define RESEND_TIMER "one-telemetry-forward.timer"
+typedef struct {
+    bool has_sinks; /* hooks have where to send */
+    bool has_systemd, timer_active, cron;
+    const char *forwarder, *user;
+} ResendFacts;
+Finding *judge_resend(const ResendFacts *facts);
+
 typedef struct {
     const SinkSettings *sink;
     const Ledger *ledger;

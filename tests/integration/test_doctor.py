@@ -299,6 +299,19 @@ class Broken(Doctor):
                 place.host.probe.write_text(f"#!/bin/sh\n{script}\n")
                 self.assert_found(place.findings("--host", "--check", "run", "--timeout", "3"), status, "run", text, mend)
 
+    def test_resend(self):
+        """nothing sends what the hook could not; telemetryd and the hooks share a spool"""
+        sink = "[sink one]\nurl = http://127.0.0.1:9\ndatabase = one\n"
+        place = self.place(conf=sink)
+        self.assert_found(place.findings("--front-end", "--check", "resend"), "warning", "resend", "waits for the next one")
+        self.assertFalse([each for each in place.findings("--front-end", "--check", "spool") if "share" in each[3]])
+        (place.bin / "crontab").write_text(f"#!/bin/sh\necho '* * * * * {place.front.root}/hooks/telemetry/forward --once'\n")
+        (place.bin / "crontab").chmod(0o755)
+        self.assert_found(place.findings("--front-end", "--check", "resend"), "ok", "resend", "cron starts")
+        (place.etc / "telemetry.conf").write_text(sink)
+        self.assert_found(place.findings("--front-end", "--check", "spool"), "warning", "spool", "hooks and telemetryd share",
+                          "dir = /var/lib/one-telemetry/spool")
+
     def test_libvirt(self):
         """no libvirt: which, why, and how to start it; the probe beside poll.rb has nothing to say"""
         self.assert_found(self.place().findings("--host", "--check", "run"), "ok", "run", "0 records with 0 keys")  # a first run, no VMs

@@ -332,6 +332,31 @@ static void test_spool(void **state)
     check_finding(judge_spool(&facts), VERDICT_OK, "is made with the first batch", NULL, "none");
 }
 
+static void test_shared_spool(void **state)
+{
+    (void)state;
+    assert_null(judge_shared_spool("/a", "/b", "/etc/one/telemetry.conf"));
+    check_finding(judge_shared_spool("/a", "/a", "/etc/one/telemetry.conf"), VERDICT_WARNING, "share /a",
+                  "in /etc/one/telemetry.conf: [spool] dir", "shared");
+}
+
+static void test_resend(void **state)
+{
+    (void)state;
+    ResendFacts facts = {.has_systemd = true, .forwarder = "/t/forward", .user = "oneadmin"};
+    check_finding(judge_resend(&facts), VERDICT_OK, "no sink", NULL, "no sink");
+    facts.has_sinks = true;
+    check_finding(judge_resend(&facts), VERDICT_WARNING, "waits for the next one", "enable --now " RESEND_TIMER,
+                  "no timer");
+    facts.timer_active = true;
+    check_finding(judge_resend(&facts), VERDICT_OK, RESEND_TIMER, NULL, "timer");
+    facts.timer_active = facts.has_systemd = false;
+    check_finding(judge_resend(&facts), VERDICT_WARNING, "waits",
+                  "crontab -u oneadmin -e    # */2 * * * * /t/forward --once", "no cron");
+    facts.cron = true;
+    check_finding(judge_resend(&facts), VERDICT_OK, "cron starts", NULL, "cron");
+}
+
 static void test_lock_holder(void **state)
 {
     (void)state;
@@ -440,12 +465,13 @@ static void test_endpoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_user),    cmocka_unit_test(test_opennebula),     cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_access),  cmocka_unit_test(test_installed),      cmocka_unit_test(test_leftovers),
-        cmocka_unit_test(test_mode),    cmocka_unit_test(test_periods),        cmocka_unit_test(test_libvirt),
-        cmocka_unit_test(test_balloon), cmocka_unit_test(test_balloon_period), cmocka_unit_test(test_run),
-        cmocka_unit_test(test_spool),   cmocka_unit_test(test_lock_holder),    cmocka_unit_test(test_queues),
-        cmocka_unit_test(test_sinks),   cmocka_unit_test(test_endpoint),
+        cmocka_unit_test(test_user),        cmocka_unit_test(test_opennebula),     cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_access),      cmocka_unit_test(test_installed),      cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_mode),        cmocka_unit_test(test_periods),        cmocka_unit_test(test_libvirt),
+        cmocka_unit_test(test_balloon),     cmocka_unit_test(test_balloon_period), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_spool),       cmocka_unit_test(test_shared_spool),   cmocka_unit_test(test_resend),
+        cmocka_unit_test(test_lock_holder), cmocka_unit_test(test_queues),         cmocka_unit_test(test_sinks),
+        cmocka_unit_test(test_endpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
