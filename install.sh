@@ -238,6 +238,7 @@ install_all() {
   install_tree
   install_configuration
   [ -z "$TELEMETRYD" ] || install_telemetryd
+  install_doctor
   if [ -n "$DESTDIR" ]; then
     say "Prepared in $DESTDIR. Hooks, hosts and services are for the front-end itself."
     exit 0

@@ -56,9 +56,10 @@ check_reachable() { # HOST
 }
 
 check_uninstall() {
-  TELEMETRYD=$(listed_of unit; listed_of file | grep -F -x -e "$SBINDIR/telemetryd")
-  if [ "$(id -u)" != 0 ] && [ -n "$TELEMETRYD" ]; then
-    bad "telemetryd is installed, which $(id -un) can't take out" "run it as root"
+  TELEMETRYD=''
+  roots=$(listed_of unit; listed_of file | grep -F -e "$SBINDIR/" -e "$BINDIR/" -e "$ETC/")
+  if [ "$(id -u)" != 0 ] && [ -n "$roots" ]; then
+    bad "root's files are installed, which $(id -un) can't take out" "run it as root"
   else
     check_user
   fi
