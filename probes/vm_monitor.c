@@ -299,7 +299,9 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
 /* Called by OpenNebula beside poll.rb: a failure would cost the data of all probes in the directory. */
 static bool must_not_fail(const Probe *probe)
 {
-    return probe->arguments.by_opennebula && config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
+    const Arguments *arguments = &probe->arguments;
+    return arguments->by_opennebula && !arguments->dry_run &&
+           config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
 }
 
 /* A crash in mid-write leaves half a record, which would put the host into ERROR: then rather no output at all. */
@@ -471,7 +473,8 @@ static int start(Probe *probe, int argc, char **argv)
     bool loaded = load_config(probe, &error);
     bool to_syslog = probe->arguments.by_opennebula && !probe->arguments.dry_run;
     LogTarget target = to_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR;
-    log_init("vm_monitor", target, (LogLevel)config_integer(probe->config, CONFIG_log_level));
+    LogLevel level = (LogLevel)config_integer(probe->config, CONFIG_log_level);
+    log_init("vm_monitor", target, probe->arguments.dry_run ? MIN(level, LOG_LEVEL_WARNING) : level);
     if (!loaded)
         return refuse(probe, error);
     settle(probe);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The probe run as OpenNebula's agent runs it, but that it keeps and queues nothing. */
+#include "base/text.h"
 #include "doctor/checks.h"
 #include "doctor/command.h"
 #include "doctor/judges.h"
@@ -132,10 +133,6 @@ static void judge_output(const Facts *facts, const CommandResult *result, const 
                                error->message));
         return;
     }
-    if (records->len == 0 && result->err->len > 0) { /* beside poll.rb it fails in silence */
-        report(to, finding_new(VERDICT_ERROR, typed, "the probe has nothing to say: %s", g_strchomp(result->err->str)));
-        return;
-    }
     const RunFacts run = {.command = typed,
                           .seconds = (double)(result->end_us - result->begin_us) / G_USEC_PER_SEC,
                           .bytes = result->out->len,
@@ -211,10 +208,10 @@ static void check_message(const Facts *facts, const char *probe, const Identity 
     g_autoptr(GPtrArray) probes = list_probes(directory);
     g_autoptr(GString) message = g_string_new(NULL);
     bool all_ran = true;
+    g_autofree char *others = text_count(probes->len - 1, "other probe", "other probes");
     if (!facts->options->deep && probes->len > 1) {
         report(to, finding_new(VERDICT_NOT_CHECKED, "one-telemetry doctor --host --check run --deep",
-                               "the message with the %u other probes of the directory: they take seconds to run",
-                               probes->len - 1));
+                               "the message with the %s of the directory: that takes seconds to run", others));
         return;
     }
     for (guint i = 0; i < probes->len; i++) {

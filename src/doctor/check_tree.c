@@ -201,8 +201,15 @@ void examine_installed(const Facts *facts, Report *to)
 
 void examine_mode(const Facts *facts, Report *to)
 {
-    enum { MODE_REPLACE = 1 }; /* as in options.def */
-    bool replace = config_integer(facts->probe.config, CONFIG_probe_mode) == MODE_REPLACE;
+    enum { MODE_REPLACE = 1, MODE_LEAVE }; /* as in options.def */
+    const gint64 mode = config_integer(facts->probe.config, CONFIG_probe_mode);
+    bool replace = mode == MODE_REPLACE;
+    if (mode == MODE_LEAVE) {
+        g_autofree char *mend = g_strdup_printf(
+            "# in %s, section [probe]: mode = beside\n# or take it out: install.sh --uninstall", facts->probe.path);
+        report(to, finding_new(VERDICT_WARNING, mend,
+                               "mode is leave: the probe deletes its keys in OpenNebula, and sends no figures"));
+    }
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (i > 0 && !facts_has_kind(facts, kinds[i]))
             continue;

@@ -60,11 +60,17 @@ static void add_loop(const cJSON *json, GPtrArray *findings)
                                     lines->valuedouble));
 }
 
+/* The members of old clients, which say again what libvirt and sinks do. */
+static bool is_summary(const char *path)
+{
+    return strcmp(path, "kvm") == 0 || strcmp(path, "influx") == 0;
+}
+
 static void walk(const cJSON *json, const char *path, GPtrArray *findings)
 {
     if (findings->len >= DIAGNOSIS_FINDINGS_MAX)
         return;
-    if (cJSON_IsObject(json) && *path && g_strcmp0(text_of(json, "status"), "error") == 0)
+    if (cJSON_IsObject(json) && *path && !is_summary(path) && g_strcmp0(text_of(json, "status"), "error") == 0)
         add_finding(json, path, findings);
     add_loop(json, findings);
     for (const cJSON *child = json->child; child; child = child->next)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 
+from certificates import Authority
 from doctor_case import HOOKS, Doctor, run_record
 from harness import ROOT, RigCase, args, main
 from standin import Behaviour
@@ -92,7 +93,7 @@ class Guests(RigCase, Doctor):
         self.assert_found(findings, "error", "hosts", "kvm2 is not reached by ssh: not done within", "ssh .*kvm2 true")
         self.assert_found(findings, "ok", "hosts", "kvm1 has version")
         self.assert_found(findings, "ok", "hooks", "each once")
-        self.assert_found(findings, "error", "run", "the probe failed: not done within 3.2 s|nothing to say")
+        self.assert_found(findings, "error", "run", "the probe failed: not done within 3.2 s")
 
     def test_deep(self):
         """--deep runs the other probes of the directory too: their part of the message, one that fails"""
@@ -132,7 +133,10 @@ class Broken(Doctor):
         self.assert_found(findings, "error", "installed", "vm/monitor may be written by everybody", "chmod go-w .*vm/monitor", "host")
         self.assert_found(findings, "warning", "installed", "differ", "onehost sync --force", "host")
         self.assert_found(findings, "warning", "mode", "mode is beside, but .*poll.rb may not be executed", place="host")
-        place.append("[probe]\nmode = replace\n")
+        place.append("[probe]\nmode = leave\n")
+        self.assert_found(place.findings("--check", "mode", "--front-end"), "warning", "mode", "mode is leave", "mode = beside")
+        for conf in place.both("etc/im/kvm-probes.d/telemetry.conf"):
+            conf.write_text(conf.read_text().replace("mode = leave", "mode = replace"))
         self.assert_found(place.findings("--check", "mode", "--front-end"), "warning", "mode",
                           "mode is replace.* kvm-probes.d.* is executed".replace(" kvm", ".*kvm"), "chmod a-x .*kvm-probes.d")
 
@@ -297,11 +301,12 @@ class Broken(Doctor):
 
     def test_libvirt(self):
         """no libvirt: which, why, and how to start it; the probe beside poll.rb has nothing to say"""
+        self.assert_found(self.place().findings("--host", "--check", "run"), "ok", "run", "0 records with 0 keys")  # a first run, no VMs
         place = self.place("qemu:///system?socket=/nonexistent/sock")
         findings = place.findings("--host", "--check", "libvirt", "--check", "balloon", "--check", "run")
         self.assert_found(findings, "error", "libvirt", "/nonexistent/sock.*No such file", "systemctl enable --now libvirtd")
         self.assert_found(findings, "skipped", "balloon", "No such file")
-        self.assert_found(findings, "error", "run", "nothing to say: .*/nonexistent/sock", "--dry-run kvm 0")
+        self.assert_found(findings, "error", "run", "the probe failed: exit status 1: .*/nonexistent/sock", "--dry-run kvm 0")
 
     def test_telemetryd(self):
         """a telemetryd that is set up and does not answer, one of another version, a stranger on its port"""
@@ -316,6 +321,27 @@ class Broken(Doctor):
         (place.etc / "telemetry.conf").write_text(f"[server]\nport = {url.rpartition(':')[2]}\n")
         self.assert_found(place.findings("--check", "telemetryd"), "warning", "telemetryd", "that runs is 0.0.1, this is",
                           "systemctl restart one-telemetryd")
+
+    def test_telemetryd_guarded(self):
+        """a telemetryd with TLS and tokens is asked with the token of its configuration; what it complains of is repeated"""
+        place, (cert, key) = self.place(), Authority(self.scratch / "ca").server()
+        for name in ("read", "write"):
+            (self.scratch / name).write_text(f"{name}-t0ken-of-ours\n")
+            (self.scratch / name).chmod(0o600)
+        endpoint = Telemetryd(place.dir / "telemetryd", args.build / "serve" / "telemetryd", "https",
+                              server={"cert_file": cert, "key_file": key, "read_token_file": self.scratch / "read",
+                                      "write_token_file": self.scratch / "write"},
+                              collector={"enabled": "yes", "uris": "qemu:///system?socket=/nonexistent", "interval": "1"})
+        self.addCleanup(endpoint.stop)
+        endpoint.start()
+        shutil.copy(endpoint.conf, place.etc / "telemetry.conf")
+        self.wait_for(lambda: "nonexistent" in str(endpoint.json("diagnostic", token="read-t0ken-of-ours")["libvirt"]), 20, "no error")
+        findings = place.findings("--check", "telemetryd", "--check", "secrets", "--front-end")
+        self.assert_found(findings, "ok", "telemetryd", "answers at https://127.0.0.1:")
+        self.assert_found(findings, "warning", "telemetryd", "it says of libvirt qemu:///system.*/nonexistent", "virsh -c URI list")
+        self.assert_found(findings, "ok", "secrets", "^3 secrets can be read by root")
+        (self.scratch / "read").write_text("an0ther-t0ken\n")
+        self.assert_found(place.findings("--check", "telemetryd"), "warning", "telemetryd", "diagnostic can't be had", "read_token_file")
 
     def test_user(self):
         """called by another user than OpenNebula's, and with none of that name"""

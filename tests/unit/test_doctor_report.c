@@ -143,7 +143,7 @@ static void test_diagnosis(void **state)
 {
     (void)state;
     static const char text[] =
-        "{\"status\":\"success\",\"version\":\"0.1.0\",\"kvm\":{\"status\":\"ok\"},"
+        "{\"status\":\"success\",\"version\":\"0.1.0\",\"kvm\":{\"status\":\"error\",\"error\":\"again\"},"
         "\"hosts\":[{\"host\":\"kvm1\",\"status\":\"error\",\"error\":\"nothing new\",\"advice\":\"look\\nthere\"},"
         "{\"host\":\"kvm2\",\"status\":\"ok\"}],\"feed\":{\"returned_lines\":3}}";
     g_autofree char *version = diagnosis_version(text, strlen(text));
