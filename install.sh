@@ -21,7 +21,8 @@ What is installed
                         the probe then starts the one that runs on its host
   --beside              the probe stands beside OpenNebula's poll.rb (default at the first installation)
   --replace             instead of it: poll.rb loses its executable bit, until --beside or --uninstall
-  --hosts NAME,...      only these hosts get it now (default: all KVM hosts of OpenNebula)
+  --hosts NAME,...      only these hosts get it now (default: all KVM hosts of OpenNebula); with --uninstall: only from
+                        these it is taken
   --no-telemetryd       without the JSON endpoint and dashboard
   --no-hooks            without the hooks that tell of VMs' states
 
@@ -237,6 +238,7 @@ install_all() {
   install_tree
   install_configuration
   [ -z "$TELEMETRYD" ] || install_telemetryd
+  install_doctor
   [ -z "$HOOKS" ] || install_timer
   if [ -n "$DESTDIR" ]; then
     say "Prepared in $DESTDIR. Hooks, hosts and services are for the front-end itself."

@@ -192,7 +192,12 @@ place_poll() {
 }
 give_bit_back() { # PATH
   bit=$(listed_value bit "$1")
-  if [ -n "$bit" ] && [ -f "$1" ] && [ ! -x "$1" ] && step "give $1 its executable bit back"; then at "$1" chmod "$bit" "$1"; fi
+  case $bit in '' | given) return 0 ;; esac
+  if [ -f "$1" ] && [ ! -x "$1" ]; then
+    step "give $1 its executable bit back" || return 0
+    at "$1" chmod "$bit" "$1"
+  fi
+  [ -n "$DRY_RUN" ] || enlist bit "$1" given # whoever takes it from now on has a reason of their own
 }
 
 # --- telemetryd ---
@@ -218,7 +223,11 @@ install_telemetryd() {
   done
   put_conf "$WORK/front-end.conf" "$ETC/telemetry.conf" 640 g
   put "$SAMPLE" "$ETC/telemetry.conf.sample" 644 g
-  # A package may have brought it.
+}
+
+# In the tree it is for the hosts; here for everybody, unless a package has brought it.
+install_doctor() {
+  if [ "$(id -u)" != 0 ] && [ -z "$DESTDIR" ]; then return 0; fi
   doctor=$(find_program "$NATIVE_DIR" one-telemetry)
   packaged=$(command -v one-telemetry)
   if [ -n "$doctor" ] && [ "${packaged:-$BINDIR/one-telemetry}" = "$BINDIR/one-telemetry" ]; then

@@ -9,7 +9,6 @@ uninstall() {
   say "Taking out"
   [ ! -d "$STATE" ] || open_list
   if [ -z "$DESTDIR" ]; then
-    hosts_with_ours
     remove_hooks
     delete_keys
   fi
@@ -33,18 +32,39 @@ hosts_with_ours() {
   if [ -f "$LIST" ]; then listed_of host; else awk '$4 == "kvm" || $4 == "qemu" { print $2 }' "$WORK/hosts"; fi | sort >"$WORK/listed"
   : >"$WORK/good"
   while read -r host <&8; do
-    if [ -n "$(host_field "$host" 1)" ]; then echo "$host" >>"$WORK/good"; else note "OpenNebula has no host $host any more"; fi
+    if [ -z "$(host_field "$host" 1)" ]; then
+      note "OpenNebula has no host $host any more"
+    elif [ -n "$HOSTS" ] && ! is_in "$host" "$HOSTS"; then
+      note "host $host is given up (--hosts): what it has stays there until it is synced"
+    else
+      check_reachable "$host"
+    fi
   done 8<"$WORK/listed"
+}
+is_in() { # WORD LIST
+  case " $2 " in *" $1 "*) return 0 ;; esac
+  return 1
+}
+# One that is away would keep the probe, and OpenNebula the keys of its VMs.
+check_reachable() { # HOST
+  if on_host "$1" true </dev/null >/dev/null 2>"$WORK/said"; then
+    echo "$1" >>"$WORK/good"
+    ok "host $1 can be reached"
+  elif [ -f "$LIST" ]; then
+    bad "host $1 can't be reached: $(head -n 1 "$WORK/said")" "bring it back first, or give it up: --hosts with the names of the others"
+  fi
 }
 
 check_uninstall() {
-  TELEMETRYD=$(listed_of unit; listed_of file | grep -F -x -e "$SBINDIR/telemetryd")
-  if [ "$(id -u)" != 0 ] && [ -n "$TELEMETRYD" ]; then
-    bad "telemetryd is installed, which $(id -un) can't take out" "run it as root"
+  TELEMETRYD=''
+  roots=$(listed_of unit; listed_of file | grep -F -e "$SBINDIR/" -e "$BINDIR/" -e "$ETC/")
+  if [ "$(id -u)" != 0 ] && [ -n "$roots" ]; then
+    bad "root's files are installed, which $(id -un) can't take out" "run it as root"
   else
     check_user
   fi
   check_commands
+  [ ! -s "$WORK/hosts" ] || hosts_with_ours
 }
 
 # --- keys ---

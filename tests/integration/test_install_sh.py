@@ -169,6 +169,20 @@ class Empty(Installing):
         self.assert_same(before)
         self.assertEqual(self.hooks(), [])
 
+    def test_away(self):
+        """--uninstall while a host is away: refused, nothing changes; that host given up: all but what is there goes"""
+        fresh = self.pictures()["front"]
+        self.install(*SHORT)
+        before = self.pictures()
+        self.cloud.hosts["kvm1"].down = True
+        text = self.install("--uninstall", status=1)
+        self.assertRegex(text, r"FAILED  host kvm1 can't be reached.*\n.*--hosts")
+        self.assert_same(before)
+        text = self.install("--uninstall", "--hosts", "none")
+        self.assertIn("host kvm1 is given up", text)
+        self.assert_same({"front": fresh})
+        self.assertEqual(self.hooks(), [])
+
     def until_done(self, *words):
         """Runs that are killed a little later each time, between steps and within them."""
         for number in range(60):
