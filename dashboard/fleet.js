@@ -37,44 +37,39 @@ const JUDGED = Object.keys(FIGURES).filter((name) => FIGURES[name].high !== unde
 /** Steps of the scale on which disk activity is shown, bytes per second. */
 const SCALES = [1, 10, 100, 1024, 10240, 102400].map((mib) => mib * 1048576);
 
-/** Of the browser's clock, but never backwards. */
-function now() {
-    return performance.timeOrigin + performance.now();
-}
-
 export class Vm {
-    constructor(data) {
-        this.trail = new Trail(); // CPU in percent
+    constructor(data, time) {
+        this.trail = new Trail(); // CPU in percent, by the endpoint's clock as history is
         this.trailAsked = false;
-        this.set(data);
+        this.set(data, time);
     }
 
-    set(data) {
+    /** time: when its figures were taken, in ms since 1970. */
+    set(data, time) {
         this.data = data;
-        this.received = now();
+        this.received = performance.now();
         this.standing = standingOf(data.telemetry, data.locked);
         const cpu = this.figure("cpu");
         if (cpu !== null)
-            this.trail.push(this.received - data.sample_age_seconds * 1000, cpu);
+            this.trail.push(time, cpu);
     }
 
-    /** What was before this page was opened: [[ISO time, mean, …]] as history has it, asked for at `to` by its clock. */
-    addPast(points, to) {
-        const ahead = now() - Date.parse(to);
-        this.trail.addPast(points.map(([time, mean]) => [Date.parse(time) + ahead, mean]));
+    /** What was before this page was opened: [[ISO time, mean, …]] as history has it. */
+    addPast(points) {
+        this.trail.addPast(points.map(([time, mean]) => [Date.parse(time), mean]));
     }
 
     /** As it is now, whatever comes. */
     still() {
         const still = Object.assign(Object.create(Vm.prototype), this);
         still.trail = this.trail.copy();
-        still.seen = now();
+        still.seen = performance.now();
         return still;
     }
 
     get id() { return this.data.vm_id; }
     get title() { return this.data.vm_name || this.data.name; }
-    get age() { return this.data.sample_age_seconds + ((this.seen ?? now()) - this.received) / 1000; }
+    get age() { return this.data.sample_age_seconds + ((this.seen ?? performance.now()) - this.received) / 1000; }
 
     /** One member of the JSON; null: not known. */
     value(key) {
@@ -137,26 +132,34 @@ export class Fleet {
         this.members++;
     }
 
-    replace(list, trouble = null) {
+    /** All there are, as the endpoint had them at that time (ISO), when their figures were as old as they say. */
+    replace(list, trouble = null, time = undefined) {
         this.trouble = trouble;
         const seen = new Set(list.map((data) => data.vm_id));
         for (const id of this.known.keys()) {
             if (!seen.has(id))
                 this.end(id);
         }
-        this.merge(list);
+        const at = Date.parse(time);
+        this.#take(list, (data) => at - data.sample_age_seconds * 1000);
         this.loaded = true;
     }
 
-    merge(list) {
+    /** Those of a sample of that time. */
+    merge(list, time) {
+        const at = Date.parse(time);
+        this.#take(list, () => at);
+    }
+
+    #take(list, timeOf) {
         if (list.length > 0)
             this.trouble = null;
         for (const data of list) {
             const vm = this.known.get(data.vm_id);
             if (vm) {
-                vm.set(data);
+                vm.set(data, timeOf(data));
             } else {
-                this.known.set(data.vm_id, new Vm(data));
+                this.known.set(data.vm_id, new Vm(data, timeOf(data)));
                 this.members++;
             }
         }

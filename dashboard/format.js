@@ -43,7 +43,8 @@ export function degrees(value) {
 
 /** Points of percent per second. */
 export function pointRate(value) {
-    return Number.isFinite(value) ? signed(Number(value.toFixed(2)), `${Math.abs(value).toFixed(2)} %/s`) : UNKNOWN;
+    const places = Math.abs(value) >= 9.995 ? 1 : 2;
+    return Number.isFinite(value) ? signed(Number(value.toFixed(places)), `${Math.abs(value).toFixed(places)} %/s`) : UNKNOWN;
 }
 
 export function perSecond(value) {

@@ -68,7 +68,7 @@ export class Live {
         try {
             const answer = await getJson(VM_TELEMETRY, {timeout: POLL_MOST_MS});
             if (!signal.aborted)
-                this.fleet.replace(answer.vms);
+                this.fleet.replace(answer.vms, null, answer.timestamp);
         } catch (error) {
             if (error.status !== 503 || signal.aborted) // it answers, but sees nothing itself
                 throw error;
@@ -93,9 +93,9 @@ export class Live {
 
     #take(event, data) {
         if (event === "snapshot")
-            this.fleet.replace(data.vms, data.detail ?? null);
+            this.fleet.replace(data.vms, data.detail ?? null, data.timestamp);
         else if (event === "sample")
-            this.fleet.merge(data.vms);
+            this.fleet.merge(data.vms, data.timestamp);
         else if (event === "ended")
             this.fleet.end(data.vm_id);
     }

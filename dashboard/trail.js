@@ -17,7 +17,7 @@ export class Trail {
     value(i) { return this.values[(this.start + i) % MOST]; }
 
     push(time, value) {
-        if (this.length > 0 && time < this.time(this.length - 1) + SAME_MS)
+        if (!(time > 0) || (this.length > 0 && time < this.time(this.length - 1) + SAME_MS))
             return;
         this.#add(time, value);
     }

@@ -20,7 +20,7 @@ const LIBVIRT_STATES = ["running", "blocked", "paused", "shutdown", "shutoff", "
 const STATES = new Set(["attention", ...Object.keys(STANDINGS), ...LIBVIRT_STATES]);
 const NARROW = "(max-width: 109rem)"; // the table has not room for all its columns
 // in rem
-const CARD = {width: 23, gap: 0.93, height: (width) => width < 23 ? 23.4 : 18.8};
+const CARD = {width: 24, gap: 0.93, height: (width) => width < 24 ? 23.4 : 18.8};
 const LINE = {width: 0, gap: 0, height: () => 2.6};
 
 function option(value, text) {
@@ -48,6 +48,7 @@ export class FleetView {
     }
 
     end() {
+        clearTimeout(this.resort);
         this.narrow.removeEventListener("change", this.onnarrow);
         this.windowed.end();
         this.ended = true;
@@ -175,9 +176,13 @@ export class FleetView {
         const now = performance.now();
         if (now - this.sortedAt > RESORT_MS || this.members !== this.fleet.members) {
             this.sortedAt = now;
+            clearTimeout(this.resort);
+            this.resort = undefined;
             this.members = this.fleet.members;
             this.selected = this.fleet.select(this.asked);
         }
+        if (this.sortedAt !== now) // and if nothing else comes: what has come now may stand at another place
+            this.resort ??= setTimeout(() => this.app.paused || this.update(), this.sortedAt + RESORT_MS + 100 - now);
         this.context.diskScale = this.fleet.diskScale();
         setAttr(this.list, "aria-rowcount", this.asked.layout === "table" ? this.selected.length + 1 : null);
         this.windowed.set(this.selected);
@@ -284,10 +289,10 @@ export class FleetView {
     }
 
     async #addTrail(vm) {
-        const {series, to} = await getHistory(vm.id, `metric=cpu_usage_percent&from=${TRAIL_FROM}`);
+        const {series} = await getHistory(vm.id, `metric=cpu_usage_percent&from=${TRAIL_FROM}`);
         if (this.ended)
             return;
-        vm.addPast(series[0]?.points ?? [], to);
+        vm.addPast(series[0]?.points ?? []);
         this.windowed.refresh(vm.id);
     }
 

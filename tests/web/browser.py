@@ -13,8 +13,8 @@ import time
 from databases import Server, find
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-KEYS = {"Escape": "\ue00c", "Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Down": "\ue015", "Left": "\ue012",
-        "Right": "\ue014"}
+KEYS = {"Escape": "\ue00c", "Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Down": "\ue015", "Up": "\ue013",
+        "PageUp": "\ue00e", "PageDown": "\ue00f", "End": "\ue010", "Home": "\ue011", "Left": "\ue012", "Right": "\ue014"}
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--lang=en-US",
          "--force-device-scale-factor=1", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--hide-scrollbars", "--no-proxy-server")

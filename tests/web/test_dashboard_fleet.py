@@ -5,7 +5,8 @@ import re
 
 import web  # noqa: F401 (where the modules are)
 import fleet
-from web import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, percent
+from browser import KEYS
+from web import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, degrees, fixed, past, percent, point_rate
 from harness import main
 from replayed import at
 from telemetryd import SECOND, now_ns, totals
@@ -15,6 +16,20 @@ HEBREW = "\u05e9\u05e8\u05ea \u202etxt.exe\u202c \u0645\u062f\u064a\u0646\u0629"
 LONG = "very-long-" * 20
 STICKS_OUT = """return [...document.querySelectorAll("[data-vm-id]:not([hidden]) :is(.title, span, p)")].filter((n) =>
     n.getBoundingClientRect().right > n.closest("[data-vm-id]").getBoundingClientRect().right + 1).map((n) => n.outerHTML)"""
+TEXT = "return document.querySelector(`[data-vm-id='${arguments[0]}'] ${arguments[1]}`).textContent"
+TITLE = TEXT.replace("textContent", "title")
+POINTS = """(id) => (document.querySelector(`[data-vm-id="${id}"] .spark .line`)?.getAttribute("points") ?? "").trim().split(" ")
+    .filter(Boolean).map((pair) => pair.split(",").map(Number))"""
+FOCUSED = "return Number(document.activeElement.closest('[data-vm-id]')?.dataset.vmId)"
+IN_SIGHT = """const {top, bottom} = document.activeElement.getBoundingClientRect();
+const head = document.querySelector(".line.head")?.getBoundingClientRect().bottom ?? 0; return top >= head - 1 && bottom <= innerHeight"""
+# figures and words wider than their room; those of a card that are over another
+CUT = """const cards = [...document.querySelectorAll(".card")];
+const room = document.createRange();
+return cards.flatMap((card) => [...card.querySelectorAll(".flows dd, .flows dt, .gauge .value, .gauge .mark, .gauge .label, .gauge .rate, .gauge .scale")])
+    .filter((n) => n.textContent).filter((n) => { room.selectNodeContents(n); const text = room.getBoundingClientRect(), own = n.getBoundingClientRect();
+        return text.left < own.left - 1 || text.right > own.right + 1 || text.bottom > own.bottom + 3; })
+    .map((n) => `${n.className} ${n.dataset.figure}: ${n.textContent}`)"""
 FIRST_VIEW_BYTES = 200 * 1000
 
 
@@ -206,6 +221,271 @@ class FleetView(WebCase):
         self.assertEqual(self.cell(93, "vcpus") + self.cell(93, "size"), ["–", "vCPUs: not known", "–", "memory: not known"])
         self.assertEqual(self.cell(92, "vcpus") + self.cell(92, "size"), ["2", "2 vCPUs", "1.00 MiB", "1024 KiB"])
 
+    def test_gauges(self):
+        """dashboard: arcs, levels in words, scales, angles and rates of a card are those of the JSON; so are the exact values"""
+        daemon, now = self.daemon(), now_ns()
+        for age, grown in ((1, 0), (0, 1)):
+            daemon.write("".join(totals(
+                vm_id, now - age * SECOND, cpu_s=5 + grown, cpu_usage_percent=f"{cpu + grown * 1.25}", memory_source=f'"{source}"',
+                memory_usage_percent=f"{memory - grown * 0.5}", disk_rd_bytes=f"{10**9 + grown}i", net_txbytes="7777777i",
+                disk_rd_bytes_per_sec=f"{4e5 + grown * 3e5}", disk_wr_bytes_per_sec="100000.0", cpu_steal_percent="6.5",
+                net_rxbytes_per_sec=f"{3e6 - grown * 2e6}", net_txbytes_per_sec="1234.5")
+                for vm_id, cpu, memory, source in ((83, 40, 70.0, "guest"), (84, 80, 90.25, "guest"), (85, 95.5, 99.0, "balloon"))))
+        self.page(daemon)
+        shown, vms = self.shows(3), daemon.vms()
+        words = ["", "▲ high", "◆ critical"]
+        for vm_id, (levels, soft) in {83: ("000", None), 84: ("110", None), 85: ("200", "")}.items():
+            vm, disk = vms[vm_id], vms[vm_id]["disk_read_per_sec"] + vms[vm_id]["disk_write_per_sec"]
+            source = vm["memory_source"]
+            self.assertEqual(self.levels(vm_id), dict(zip(("cpu", "memory", "disk"), levels)))
+            self.assertEqual(self.gauges(vm_id, ".mark"), dict(zip(("cpu", "memory", "disk"), (words[int(n)] for n in levels))))
+            self.assertEqual(self.scales(vm_id), {"cpu": "of 100 %", "memory": f"of 100 %, {source}", "disk": "of 1.00 MiB/s"})
+            self.assertEqual(self.rates(vm_id), {
+                **{name: f"{degrees(vm[f'{name}_rate'])} · {point_rate(vm[f'{name}_per_sec'])}" for name in ("cpu", "memory")},
+                "disk": byte_rate(disk)})
+            self.assertEqual(self.soft(vm_id), soft)
+            for name, part in (("cpu", vm["cpu_usage_percent"]), ("memory", vm["memory_usage_percent"]), ("disk", 100 * disk / 2**20)):
+                self.assertEqual(self.arc(vm_id, name), f"{fixed(part, 1)} 100")
+            for name in ("cpu", "memory"):
+                self.assertEqual(self.numbers(vm_id, f".gauge:has([data-figure={name}]) .rate"),
+                                 [vm[f"{name}_rate"], vm[f"{name}_per_sec"]])
+            for figure, key in (("rx", "network_rx"), ("tx", "network_tx"), ("disk_read", "disk_read"), ("disk_write", "disk_write")):
+                angle = f"[data-figure={figure}] + .angle"
+                self.assertEqual(self.browser.js(TEXT, vm_id, angle), degrees(vm[f"{key}_rate"]) if f"{key}_rate" not in vm["missing"] else "")
+                self.assertEqual(self.numbers(vm_id, angle), [vm[f"{key}_rate"]] if f"{key}_rate" not in vm["missing"] else [])
+            self.assertIn(f"; {vm['disk_read_bytes']} bytes in all", shown[vm_id]["figures"]["disk_read"][1])
+            self.assertIn(f"; {vm['network_tx_bytes']} bytes in all", shown[vm_id]["figures"]["tx"][1])
+        self.assertGreater(abs(vms[83]["cpu_rate"]), 30)
+        self.assertLess(vms[83]["memory_rate"], -15)
+        for vm_id in vms:
+            self.assertEqual(self.browser.js(TITLE, vm_id, ".facts"), f"2 vCPUs, 1024 KiB, host kvm1, owner not known")
+        self.page(daemon, "#/?layout=table")
+        self.shows(3)
+        for vm_id, vm in vms.items():
+            for column, key, before in (("cpu", "cpu", ""), ("memory", "memory", f"{vm['memory_source']} "), ("rx", "network_rx", ""),
+                                        ("disk_read", "disk_read", "")):
+                angle = f"[data-column={column}] .angle"
+                self.assertEqual(self.browser.js(TEXT, vm_id, angle), before + degrees(vm[f"{key}_rate"]))
+                self.assertEqual(self.numbers(vm_id, angle), [vm[f"{key}_rate"]])
+        self.assertEqual(self.browser.js(TITLE, 84, "[data-figure=memory]"), "high: 89.75 %")
+
+    def test_sparkline(self):
+        """dashboard: a sparkline begins with what is kept, without waiting for a sample; each sample is in it once"""
+        daemon, end = self.daemon(), now_ns() // SECOND
+        daemon.write("".join(past(90, end, 120)))
+        self.settles(lambda: daemon.json("status")["history"]["written"] >= 12, "not written")
+        browser = self.page(daemon)
+        self.shows(1)
+        browser.wait(f"return ({POINTS})(90).length > 2")
+        kept = daemon.json("history/90?metric=cpu_usage_percent&from=-3m")["series"][0]["points"]
+        drawn = browser.js(f"return ({POINTS})(90)")
+        self.assertEqual(len(drawn), len(kept))
+        first, last = [int(re.sub(r"\D", "", time[11:19])) for time in (kept[0][0], kept[-1][0])]
+        self.assertGreater(last, first)
+        for i, ((x, y), (_, mean, *_)) in enumerate(zip(drawn, kept)):
+            self.assertAlmostEqual(x, 2000 * i / (len(kept) - 1), delta=20)
+            self.assertAlmostEqual(y, 270 - 2.6 * mean, delta=1)
+        self.assertEqual(self.texts(".spark .span"), ["CPU, 2 min"])
+        self.allowed = ["ERR_BLOCKED_BY_CLIENT"]
+        browser.cdp("Network.enable")
+        browser.cdp("Network.setBlockedURLs", urls=["*/api/telemetry/stream*"])
+        try:
+            self.page(daemon, state="polling")
+            browser.wait(f"return ({POINTS})(90).length > 2")
+            browser.evaluate("new Promise((done) => setTimeout(done, 3500))")
+            self.assertEqual(len(browser.js(f"return ({POINTS})(90)")), len(kept), "the same sample is asked for over and over")
+        finally:
+            browser.cdp("Network.setBlockedURLs", urls=[])
+
+    def test_without_history(self):
+        """dashboard: where no history is kept none is asked for"""
+        daemon = self.daemon(history={"enabled": "no"})
+        self.fill(daemon)
+        self.page(daemon)
+        self.shows(5)
+        self.browser.evaluate("new Promise((done) => setTimeout(done, 1500))")
+        self.take_network()
+        self.assertEqual([url for url in self.requested() if "/history/" in url], [])
+
+    def thousand(self):
+        """A telemetryd with 1,000 VMs, and what makes each of them differ: that CPU."""
+        daemon, text = self.daemon(), fleet.lines(self.probe(), 1000, self.scratch)
+
+        def feed(cpu):
+            daemon.write(at(re.sub(r"(VMID=(\d+),.*cpu_usage_percent=)[\d.]+", lambda m: f"{m[1]}{cpu(int(m[2])):.3f}", text), now_ns()))
+        feed(lambda vm_id: vm_id * 37 % 1000 / 10)
+        return daemon, feed
+
+    def test_tab_order(self):
+        """dashboard: of 1,000 VMs Tab goes from one to the next, back too and after they changed places; arrows, Home, End, pages"""
+        daemon, feed = self.thousand()
+        for address in ("#/?sort=cpu&desc=1", "#/?sort=cpu&desc=1&layout=table"):
+            browser = self.page(daemon, address)
+            browser.wait("return document.querySelector('.count').textContent === '1000 VMs'")
+            order = [vm_id for _, vm_id in sorted((-(vm_id * 37 % 1000), vm_id) for vm_id in range(1000, 2000))]
+            browser.js("document.querySelector('[data-vm-id] a').focus()")
+            gone = [browser.js(FOCUSED)]
+            for _ in range(40):
+                browser.keys("Tab")
+                gone.append(browser.js(FOCUSED))
+            self.assertEqual(gone, order[:41])
+            for _ in range(3):
+                self.shift_tab()
+            self.assertEqual(browser.js(FOCUSED), order[37])
+            for key, index in (("End", 999), ("Home", 0), ("Down", None), ("PageDown", None), ("End", 999), ("Up", None)):
+                browser.keys(key)
+                settled = browser.evaluate(f"new Promise((done) => setTimeout(() => done((() => {{ {FOCUSED} }})()), 100))")
+                at_index = order.index(settled)
+                if index is not None:
+                    self.assertEqual(at_index, index, key)
+                elif key == "Down":
+                    self.assertIn(at_index, (1, 3))
+                elif key == "PageDown":
+                    self.assertGreater(at_index, 5)
+                else:
+                    self.assertIn(at_index, (998, 996))
+                self.assertTrue(browser.js(IN_SIGHT), key)
+            browser.keys("Home")
+            browser.wait(f"return (() => {{ {FOCUSED} }})() === arguments[0]", order[0])
+            focused = browser.js(FOCUSED)
+            feed(lambda vm_id: (vm_id * 37 + 3) % 1000 / 10 if vm_id == focused else (vm_id * 91 + 11) % 1000 / 10)
+            browser.wait("return [...document.querySelectorAll('[data-vm-id]')].some((n) => Number(n.dataset.vmId) === arguments[0])",
+                         next(vm_id for vm_id in range(1000, 2000) if (vm_id * 91 + 11) % 1000 == 999), seconds=20)
+            self.assertEqual(browser.js(FOCUSED), focused, "the focus stays with its VM")
+            self.assertEqual(browser.js("return [...document.querySelectorAll('[data-vm-id]')].map((n) => Number(n.dataset.vmId))"),
+                             self.ids(), "the order that Tab goes by is what one sees")
+            feed(lambda vm_id: vm_id * 37 % 1000 / 10)
+
+    def shift_tab(self):
+        self.browser.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": [
+            {"type": kind, "value": KEYS[key]} for kind, key in (("keyDown", "Shift"), ("keyDown", "Tab"), ("keyUp", "Tab"),
+                                                                 ("keyUp", "Shift"))]}]})
+
+    def test_table_in_sight(self):
+        """dashboard: the table's head, names and scrollbar stay in sight; where there is little room figures come first"""
+        daemon, _ = self.thousand()
+        box = "const b = (css) => document.querySelector(css).getBoundingClientRect(); const list = b('.list.table');"
+        for width, wanted in ((1280, ("cpu", "steal", "memory", "disk_read", "disk_write", "iops", "latency", "rx", "tx", "drops")),
+                              (PHONE[0], ("drops",))):
+            self.browser.size(width, 800)
+            browser = self.page(daemon, "#/?layout=table&sort=drops&desc=1")
+            browser.wait("return document.querySelectorAll('[data-vm-id]').length > 5")
+            seen = browser.js(box + """return [...document.querySelectorAll(".head [data-column]")].filter((n) =>
+                n.getBoundingClientRect().right <= list.right && n.getBoundingClientRect().left >= list.left).map((n) => n.dataset.column)""")
+            self.assertLessEqual({"name", *wanted}, set(seen))
+            self.assertEqual(seen[:2], ["name", "drops"])
+            browser.js("scrollTo(0, 1e6); document.querySelector('.list').scrollTo(400, 9000)")
+            browser.wait(f"{box} return b('.head').top >= 0 && document.querySelector('.list').scrollTop > 8000")
+            browser.wait(f"{box} return list.bottom <= innerHeight && Math.abs(b('.head').top - list.top) < 3 && "
+                         "Math.abs(b('.body [data-column=name]').left - list.left) < 3")
+            self.assertGreater(len(self.shown()), 10)
+            self.assertLess(browser.js("return document.documentElement.scrollHeight"), 2500)
+        self.browser.size(2560, 900)
+        browser.wait("return document.querySelector('.head').children[1].dataset.column === 'id'")
+
+    def test_query(self):
+        """dashboard: each column and each rate of change sorts; what an address asks for that is not to be had is left out"""
+        daemon = self.daemon()
+        self.fill(daemon)
+        browser = self.page(daemon, "#/?layout=table")
+        self.shows(5)
+        select = ".toolbar label:nth-of-type(5) select"
+        columns = browser.js("return [...document.querySelectorAll('.head [data-sort]')].map((n) => n.dataset.sort)")
+        self.assertEqual(len(columns), 17)
+        for column in columns:
+            browser.js("document.querySelector(`.head [data-sort=${arguments[0]}] button`).click()", column)
+            self.assertEqual(browser.js("return document.querySelector(arguments[0]).value", select), column)
+            self.assertEqual(browser.js("return document.querySelector('[aria-sort]').dataset.sort"), column)
+        now = now_ns()
+        for age, grown in ((1, 0), (0, 1)):
+            daemon.write("".join(totals(vm_id, now - age * SECOND, cpu_usage_percent=f"{50 + grown * change:.1f}")
+                                 for vm_id, change in ((101, 3), (102, -5), (103, 9))))
+        self.page(daemon, "#/?q=one-10&sort=cpu_rate&desc=1")
+        self.shows(3)
+        self.assertEqual(self.ids(), [103, 101, 102])
+        self.page(daemon, "#/?sort=constructor&desc=1&layout=foo&state=nonsense")
+        self.shows(8)
+        self.assertEqual(self.ids(), sorted(self.ids()))
+        self.assertEqual(browser.js("return [...document.querySelectorAll('.toolbar select')].map((n) => n.value)"), ["", "", "", "id"])
+        self.assertEqual(self.texts(".toolbar button"), ["↑ lowest first", "Table"])
+
+    def test_pause_holds(self):
+        """dashboard: paused, the figures stand still, also those that scrolling brings and after a search"""
+        daemon, feed = self.thousand()
+        for address in ("", "#/?layout=table"):
+            feed(lambda vm_id: 10.0)
+            browser = self.page(daemon, address)
+            browser.wait("return document.querySelectorAll('[data-vm-id]').length > 5")
+            browser.wait("return document.querySelector('[data-figure=cpu]').textContent === '10.0 %'")
+            browser.click("#pause")
+            feed(lambda vm_id: 20.0)
+            browser.evaluate("new Promise((done) => setTimeout(done, 1500))")
+            for scroll in (10, 3000):
+                browser.js("for (const n of [document.documentElement, document.querySelector('.list')]) n.scrollTop = arguments[0]", scroll)
+                browser.evaluate("new Promise((done) => setTimeout(done, 200))")
+                self.assertEqual({seen["figures"]["cpu"][0] for seen in self.shown().values()}, {"10.0 %"})
+            browser.type('[type="search"]', "one-1777")
+            self.assertEqual(self.shows(1)[1777]["figures"]["cpu"][0], "10.0 %")
+            browser.click("#pause")
+            browser.wait("return document.querySelector('[data-figure=cpu]').textContent === '20.0 %'", seconds=5)
+
+    def test_room(self):
+        """dashboard: from 320 to 3840 pixels no figure is cut off or lies over another; on a wall all of the width is used"""
+        daemon, now = self.daemon(), now_ns()
+        for age in (1, 0):
+            daemon.write("".join(totals(vm_id, now - age * SECOND, cpu_usage_percent=f"{99.9 - 80 * age}", memory_usage_percent=f"{99.9 - 60 * age}",
+                                        memory_source='"guest"', **{f"{name}_per_sec": f"{1023 * 1024 - age * 9e5}" for name in (
+                                            "disk_rd_bytes", "disk_wr_bytes", "net_rxbytes", "net_txbytes")}) +
+                                 info(vm_id, now, "postgres-main") for vm_id in range(100, 112)))
+        for width in (320, 360, 381, 390, 775, 1150, 1280, 1920, 3840):
+            self.browser.size(width, 900)
+            self.page(daemon)
+            self.browser.wait("return document.querySelectorAll('[data-vm-id]').length > 1")
+            self.assertEqual(self.browser.js(CUT), [], width)
+            self.assertLessEqual(self.browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+        self.assertGreater(self.browser.js("return document.querySelector('.list').clientWidth"), 3700)
+        self.assertGreater(self.browser.js("return parseFloat(getComputedStyle(document.querySelector('.card .value')).fontSize)"), 20)
+        self.browser.size(1280, 900)
+        self.page(daemon)
+        self.browser.wait("return document.querySelectorAll('.lists a').length > 4")
+        self.assertEqual(self.browser.js("return [...document.querySelectorAll('.lists a')].filter((n) => n.scrollWidth > n.clientWidth + 1)"
+                                         ".map((n) => n.textContent)"), [])
+        self.assertGreater(self.browser.js("return document.querySelector('.lists').lastChild.getBoundingClientRect().right"), 1240)
+
+    def test_tops_filtered(self):
+        """dashboard: the top lists are of those VMs that search and filters leave"""
+        daemon = self.daemon()
+        self.fill(daemon)
+        self.page(daemon, "#/?owner=bob")
+        self.shows(1)
+        self.assertEqual([vm_id for vm_id, _ in self.tops("cpu")], [82])
+
+    def test_life_cycle(self):
+        """dashboard: OpenNebula's state of a VM's life cycle is said where it is not just RUNNING"""
+        daemon, now = self.daemon(), now_ns()
+        daemon.write("".join(totals(vm_id, now, cpu_usage_percent="7.5") for vm_id in (83, 84)) +
+                     f'vm_events,VMID=83,host=kvm1,state=ACTIVE,lcm_state=MIGRATE name="a" {now}\n'
+                     f'vm_events,VMID=84,host=kvm1,state=ACTIVE,lcm_state=RUNNING name="b" {now}\n')
+        for address in ("", "#/?layout=table"):
+            self.page(daemon, address)
+            shown = self.shows(2)
+            self.assertEqual(daemon.vms()[83]["one_lcm_state"], "MIGRATE")
+            self.assertRegex(shown[83]["badge"], r"^\S [^·]+ · MIGRATE$")
+            self.assertNotIn("RUNNING", shown[84]["badge"])
+
+    def test_pace(self):
+        """dashboard: however often samples come, the page is drawn once in an interval"""
+        daemon = self.daemon()
+        self.fill(daemon)
+        browser = self.page(daemon)
+        self.shows(5)
+        browser.js("performance.clearMarks()")
+        for i in range(25):
+            daemon.write(totals(83, now_ns(), cpu_usage_percent=f"{i}.5"))
+            browser.evaluate("new Promise((done) => setTimeout(done, 120))")
+        count = browser.js("return performance.getEntriesByName('one-telemetry-update').length")
+        self.assertIn(count, range(2, 6))
+
     # ---- of what is shown ---------------------------------------------------------------------------------
 
     def tops(self, name):
@@ -226,6 +506,19 @@ class FleetView(WebCase):
 
     def scales(self, vm_id):
         return self.gauges(vm_id, ".scale")
+
+    def soft(self, vm_id):
+        """Whether memory's gauge is one that may be full."""
+        return self.browser.js("""return document.querySelector(`[data-vm-id="${arguments[0]}"] .gauge:has([data-figure=memory])`)
+            .getAttribute("data-soft")""", vm_id)
+
+    def arc(self, vm_id, name):
+        return self.browser.js("""return document.querySelector(`[data-vm-id="${arguments[0]}"] .gauge:has([data-figure=${arguments[1]}]) .arc`)
+            .getAttribute("stroke-dasharray")""", vm_id, name)
+
+    def numbers(self, vm_id, css):
+        """Those in a title."""
+        return [float(number) for number in re.findall(r"-?\d[\d.]*(?:e-?\d+)?", self.browser.js(TITLE, vm_id, css))]
 
     def cell(self, vm_id, column):
         """[text, title] in the table."""

@@ -65,7 +65,7 @@ def degrees(value):
 
 
 def point_rate(value):
-    return signed(value, 2, " %/s")
+    return signed(value, 1 if abs(value) >= 9.995 else 2, " %/s")
 
 
 def milliseconds(value):
