@@ -150,7 +150,7 @@ const HISTORY = [
     ["History", ({told}) => told.history ? status(told.history.status) : "off"], ["What is wrong", kept((history) => trouble(history) || undefined)],
     ["Size", kept((history) => bytes(history.bytes))], ["Written", kept((history) => count(history.written))],
     ["Waiting", kept((history) => count(history.queued))], ["Dropped", kept((history) => count(history.dropped))],
-    ["Not yet in a tier", kept((history) => history.pending === undefined ? undefined : count(history.pending))],
+    ["Not yet in a tier", kept((history) => count(history.pending))],
     ["Damaged file set aside", kept((history) => history.set_aside ?? undefined)],
 ];
 

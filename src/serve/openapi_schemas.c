@@ -186,11 +186,16 @@ static const Field history_status[] = {
     {"written", "integer", "Samples written since the start"},
     {"dropped", "integer", "Samples that there was no room for"},
     {"queued", "integer", "Samples that wait to be written"},
+    {"pending", "integer",
+     "Samples that are in the file and in answers, and in no tier yet: that takes some ten minutes"},
     {"set_aside", "string?", "Where a damaged file was set aside at the start"},
     {"tiers", "Tiers", "By name: raw, 1m, 15m"},
 };
 static const Field tiers[] = {{"*", "Tier", NULL}};
-static const Field tier[] = {{"rows", "integer", "Rows of the file"}, {"oldest", "string?", "Time of the oldest"}};
+static const Field tier[] = {
+    {"rows", "integer", "Rows of the file"},
+    {"oldest", "string?",
+     "Time of the oldest; null: there is none, or for some ten minutes after the start not looked up"}};
 static const Field connection[] = {
     {"uri", "string", "Without a user or password"},
     VERDICT("ok, error, unknown (not yet asked) or stopped (the collector does not run)"),

@@ -116,6 +116,7 @@ static void history_member(JsonWriter *json, Service *service)
     json_u64_member(json, "written", status.written);
     json_u64_member(json, "dropped", status.dropped);
     json_u64_member(json, "queued", status.queued);
+    json_u64_member(json, "pending", status.pending);
     json_text_or_null_member(json, "set_aside", status.set_aside);
     begin_object(json, "tiers");
     for (int tier = 0; tier < N_TIERS; tier++) {

@@ -149,6 +149,7 @@ static bool begin_anew(History *history, const char *problem, GError **error)
     g_mutex_lock(&history->pending_lock);
     requeue_pending(history);
     history->pending_bytes = 0;
+    history->pending_samples = 0;
     g_mutex_unlock(&history->pending_lock);
     g_mutex_unlock(&history->lock);
     return true;
@@ -402,6 +403,9 @@ void history_status(History *history, HistoryStatus *ret_status)
     ret_status->error = g_strdup(history->error);
     ret_status->set_aside = g_strdup(history->set_aside);
     g_mutex_unlock(&history->lock);
+    g_mutex_lock(&history->pending_lock);
+    ret_status->pending = history->pending_samples;
+    g_mutex_unlock(&history->pending_lock);
 }
 
 void history_status_clear(HistoryStatus *status)

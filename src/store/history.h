@@ -97,7 +97,8 @@ GPtrArray *history_events(History *history, guint64 vm_id, gint64 from_ns, gint6
 typedef struct {
     guint64 bytes;             /* of the file and its log */
     guint64 rows[N_TIERS];     /* about */
-    gint64 oldest_ns[N_TIERS]; /* 0: none */
+    gint64 oldest_ns[N_TIERS]; /* 0: none, or of what a file had at the start not looked up yet */
+    guint64 pending;           /* samples that are in the file and served, and in no row of a tier yet */
     guint64 written, dropped;  /* records, since the start */
     guint queued;
     char *error;     /* of the last flush; NULL: it went well */

@@ -31,6 +31,7 @@ typedef struct {
     guint64 vm_id;
     gint64 first_seq, since_us; /* of the first of them; since_us monotonic */
     GByteArray *samples;        /* see pending_next */
+    guint n;                    /* of them */
 } Pending;
 
 typedef struct {
@@ -69,6 +70,7 @@ struct History {
     GHashTable *pending; /* vm_id -> Pending */
     GQueue order;        /* of Pending, by first_seq */
     gsize pending_bytes;
+    guint64 pending_samples;
 
     GMutex readers_lock;
     GPtrArray *readers; /* of HistoryDb: idle connections */
@@ -78,9 +80,9 @@ struct History {
     HistoryDb *db;   /* NULL: could not be opened anew after damage */
     gint64 next_seq, journal_first;
     TierSize sizes[N_TIERS];
-    gint64 cut[N_TIERS];          /* realtime: older rows go because of max_bytes */
-    gint64 oldest[N_TIERS];       /* as the last round of sweeping found it; 0 none */
-    gint64 round_oldest[N_TIERS]; /* as this round has found it so far */
+    gint64 cut[N_TIERS];    /* realtime: older rows go because of max_bytes */
+    gint64 oldest[N_TIERS]; /* as the last round of sweeping found it, or older rows since; 0 none, or no round yet */
+    gint64 round_oldest[N_TIERS]; /* as this round has found or written it so far */
     gint64 sweep_after;           /* the VM swept last */
     gint64 vms_settled;           /* rows of that table, about */
     bool squeezing;               /* max_bytes is exceeded */

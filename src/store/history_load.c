@@ -28,13 +28,15 @@ void history_add_pending(History *history, const Packed *sample)
     Pending *pending = g_hash_table_lookup(history->pending, &sample->vm_id);
     if (!pending) {
         pending = g_new(Pending, 1);
-        *pending = (Pending){sample->vm_id, sample->seq, g_get_monotonic_time(), g_byte_array_new()};
+        *pending = (Pending){sample->vm_id, sample->seq, g_get_monotonic_time(), g_byte_array_new(), 0};
         g_hash_table_insert(history->pending, &pending->vm_id, pending);
         g_queue_push_tail(&history->order, pending);
     }
     g_byte_array_append(pending->samples, (const guint8 *)&head, sizeof head);
     g_byte_array_append(pending->samples, sample->data, sample->length);
     history->pending_bytes += sizeof head + sample->length;
+    history->pending_samples++;
+    pending->n++;
 }
 
 /* --- at the start --- */

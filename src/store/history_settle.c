@@ -80,6 +80,19 @@ static bool get_row(const Target *target, gint64 time, PackRow *ret_row, gsize *
     return !reason;
 }
 
+/* Of a row that is about to be written. Where nothing was it is the oldest; where nobody has looked yet what there was,
+ * a round of sweeping will tell. */
+static void note_oldest(const Target *target, gint64 time)
+{
+    History *history = target->history;
+    const gint64 time_ns = time * history_tier_unit(target->tier);
+    gint64 *oldest = &history->oldest[target->tier], *round = &history->round_oldest[target->tier];
+    if (history->sizes[target->tier].rows == 0 || (*oldest && time_ns < *oldest))
+        *oldest = time_ns;
+    if (*round == 0 || time_ns < *round)
+        *round = time_ns;
+}
+
 /* `before`: length of the row that it replaces; 0: none. */
 static bool put_row(const Target *target, gint64 time, const PackRow *row, gsize before)
 {
@@ -87,6 +100,7 @@ static bool put_row(const Target *target, gint64 time, const PackRow *row, gsize
     guint8 data[PACK_BYTES_MAX];
     gsize length = target->tier == TIER_RAW ? pack_write_sample(data, row) : pack_write_bucket(data, row);
     TierSize *size = &history->sizes[target->tier];
+    note_oldest(target, time);
     size->rows += before == 0;
     size->bytes += (gint64)length - (gint64)before;
     return history_db_run(history->db, target->error, SQL_PUT + target->tier, "iib", (gint64)target->vm_id, time, data,

@@ -175,6 +175,7 @@ static void drop_pending(History *history, guint n)
     for (guint i = 0; i < n; i++) {
         Pending *pending = g_queue_pop_head(&history->order);
         history->pending_bytes -= pending->samples->len;
+        history->pending_samples -= pending->n;
         g_hash_table_remove(history->pending, &pending->vm_id);
     }
     g_mutex_unlock(&history->pending_lock);

@@ -48,6 +48,8 @@ class History(EndpointCase):
     def test_tiers_and_steps(self):
         """history: samples, minutes and quarters of an hour; steps; by min, mean and max"""
         daemon, begin, end = self.filled()
+        status = daemon.json("status")["history"]
+        self.assertEqual(status["pending"] + status["tiers"]["raw"]["rows"], 1800, status)
         got = daemon.json(f"history/83?metric=cpu_usage_percent&from={(end - 30 * MINUTE) // SECOND}&to={end // SECOND}")
         series = got["series"][0]
         self.assertEqual((got["tier"], got["source"], series["metric"], series["unit"]), ("raw", "sqlite", "cpu_usage_percent", "%"))

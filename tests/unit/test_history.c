@@ -228,6 +228,36 @@ static void test_queue_is_bounded(void **state)
     assert_true(history_has_vm(history, 1010));
 }
 
+/* What is written is somewhere: pending first, then in rows, whose oldest is known as soon as they are there. */
+static void test_status(void **state)
+{
+    (void)state;
+    PLACE(place);
+    g_autoptr(History) history = open_history(&place);
+    const gint64 begin = some_hours_ago(3);
+    for (guint vm = 1; vm <= 3; vm++)
+        add_many(history, vm, begin + (3 - vm) * QUARTER, 10 * S, 60);
+    HistoryStatus status;
+    history_flush(history, false);
+    history_status(history, &status);
+    assert_int_equal(status.written, 180);
+    assert_int_equal(status.pending, 180);
+    assert_int_equal(status.rows[TIER_RAW], 0);
+    assert_int_equal(status.oldest_ns[TIER_RAW], 0);
+    history_status_clear(&status);
+    for (guint flush = 0; flush < 6; flush++) { /* whichever VM is swept */
+        history_flush(history, true);
+        history_status(history, &status);
+        assert_int_equal(status.pending, 0);
+        assert_int_equal(status.rows[TIER_RAW], 180);
+        assert_int_equal(status.rows[TIER_MINUTE], 30);
+        for (HistoryTier tier = 0; tier < N_TIERS; tier++)
+            CHECK(status.oldest_ns[tier] == begin, "flush %u, tier %d: off by %" G_GINT64_FORMAT, flush, tier,
+                  status.oldest_ns[tier] - begin);
+        history_status_clear(&status);
+    }
+}
+
 /* --- tiers and steps --- */
 
 static void test_choice_of_tier(void **state)
@@ -378,17 +408,10 @@ static void test_vms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metric_names),
-        cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_late_and_double),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_queue_is_bounded),
-        cmocka_unit_test(test_choice_of_tier),
-        cmocka_unit_test(test_wrong_queries),
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_vms),
+        cmocka_unit_test(test_metric_names),     cmocka_unit_test(test_stages), cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_late_and_double),  cmocka_unit_test(test_pieces), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_status), cmocka_unit_test(test_choice_of_tier),
+        cmocka_unit_test(test_wrong_queries),    cmocka_unit_test(test_events), cmocka_unit_test(test_vms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,7 @@ class Health(WebCase):
             self.assertEqual(feed[label], count(told["feed"][key]), label)
         history = self.facts("History")
         self.assertGreater(told["history"]["written"], 0)
-        for label, key in (("Written", "written"), ("Waiting", "queued"), ("Dropped", "dropped")):
+        for label, key in (("Written", "written"), ("Waiting", "queued"), ("Dropped", "dropped"), ("Not yet in a tier", "pending")):
             self.assertEqual(history[label], count(told["history"][key]), label)
         tiers = {row["Tier"][0]: row["Rows"] for row in self.rows("History")}
         self.assertEqual(tiers, {name: count(tier["rows"]) for name, tier in told["history"]["tiers"].items()})

@@ -72,6 +72,10 @@ class Life(WebCase):
         self.assertGreater(browser.js("return scrollY"), 100)
         box = browser.js("const b = document.querySelector('#banner').getBoundingClientRect(); return [b.top, b.bottom]")
         self.assertTrue(box[0] >= 0 and box[1] <= 300, box)
+        browser.js("const s = document.querySelector('.tops summary');"  # else below the banner, and so hidden
+                   "scrollBy(0, s.getBoundingClientRect().top - 10); s.focus()")
+        browser.wait("return document.activeElement.getBoundingClientRect().top >= document.querySelector('#banner')"
+                     ".getBoundingClientRect().bottom")
         text = self.banner()
         self.assertRegex(text, r"^◆ No answer from telemetryd since .+; what is shown is \d+ s old\.")
         self.assertIn("systemctl status one-telemetryd", text)
