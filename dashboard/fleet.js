@@ -80,7 +80,7 @@ export class Vm {
     /** As it may be shown; null where a word takes its place (see standing.js), or it is not known. */
     figure(name) {
         const {parts, join, of} = FIGURES[name];
-        if (instead(this.standing, of ?? name) !== null || (of && this.figure(of) === null))
+        if (instead(this.standing, of ?? name) !== null)
             return null;
         let result = null;
         for (const part of parts) {

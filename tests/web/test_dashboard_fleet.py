@@ -474,7 +474,7 @@ class FleetView(WebCase):
             self.assertNotIn("RUNNING", shown[84]["badge"])
 
     def test_pace(self):
-        """dashboard: however often samples come, the page is drawn once in an interval"""
+        """dashboard: however often samples come, the page is drawn once in an interval, and not where nothing comes"""
         daemon = self.daemon()
         self.fill(daemon)
         browser = self.page(daemon)
@@ -485,6 +485,10 @@ class FleetView(WebCase):
             browser.evaluate("new Promise((done) => setTimeout(done, 120))")
         count = browser.js("return performance.getEntriesByName('one-telemetry-update').length")
         self.assertIn(count, range(2, 6))
+        browser.evaluate("new Promise((done) => setTimeout(done, 1500))")
+        browser.js("performance.clearMarks()")
+        browser.evaluate("new Promise((done) => setTimeout(done, 2500))")
+        self.assertEqual(browser.js("return performance.getEntriesByName('one-telemetry-update').length"), 0, "nothing has come")
 
     # ---- of what is shown ---------------------------------------------------------------------------------
 
