@@ -15,10 +15,10 @@ START_S = time.time() - 9 * DAY  # since when all of them run
 OWNERS = ("alice", "bob", "carol", "dora", "erik", "oneadmin")
 REQUEST_BYTES, PACKET_BYTES = 24000, 900
 # kind: vCPUs, GiB, mean CPU, how much that moves, MiB/s read, written, received, sent
-KINDS = {"web-front": (2, 4, 24, 14, 0.15, 0.4, 2.4, 7.5), "postgres-main": (8, 32, 38, 20, 28, 17, 3.1, 4.4),
-         "batch-worker": (4, 8, 62, 26, 6, 9, 1.2, 0.8), "redis": (2, 16, 12, 6, 0, 0.6, 5.2, 6.1),
-         "gitlab-runner": (4, 8, 30, 32, 4, 11, 1.6, 0.5), "mail-relay": (1, 2, 7, 4, 0.2, 0.7, 0.3, 0.4),
-         "kafka-broker": (4, 16, 33, 10, 9, 30, 14, 17), "build-arm": (8, 16, 52, 40, 8, 21, 0.9, 0.3),
+KINDS = {"web": (2, 4, 24, 14, 0.15, 0.4, 2.4, 7.5), "postgres": (8, 32, 38, 20, 20, 12, 3.1, 4.4),
+         "batch": (4, 8, 62, 26, 6, 9, 1.2, 0.8), "redis": (2, 16, 12, 6, 0, 0.6, 5.2, 6.1),
+         "runner": (4, 8, 30, 32, 4, 11, 1.6, 0.5), "mail": (1, 2, 7, 4, 0.2, 0.7, 0.3, 0.4),
+         "kafka": (4, 16, 33, 10, 9, 30, 14, 17), "build": (8, 16, 52, 40, 8, 21, 0.9, 0.3),
          "ldap": (1, 2, 4, 2, 0.05, 0.1, 0.1, 0.2), "haproxy": (2, 2, 19, 9, 0, 0.05, 21, 22)}
 
 
@@ -63,7 +63,7 @@ class Machine:
         day = 0.5 + 0.5 * math.sin((time_s % DAY) / DAY * 2 * math.pi - math.pi * 2 / 3)
         burst = max(noise(seed, time_s, 1700) - 0.55, 0) * 2
         percent = mean * self.size * (0.6 + 0.6 * day) + moves * (0.5 * noise(seed + 1, time_s, 90) + 0.25 * noise(seed + 2, time_s, 11) + burst)
-        return (max(percent, 0.4) if percent < 60 else 100 - 40 * math.exp((60 - percent) / 40)) / 100  # never quite all
+        return (max(percent, 0.4) if percent < 60 else 100 - 40 * math.exp((60 - percent) / 25)) / 100  # never quite all
 
     def figures(self, time_s):
         """{field: value} of vm_totals but the counters."""

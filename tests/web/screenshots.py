@@ -27,9 +27,9 @@ from telemetryd import SECOND, Telemetryd
 
 LOOKS = {"light": (DESKTOP, "light"), "dark": (DESKTOP, "dark"), "phone": (PHONE, "light")}
 MINUTE, HOUR, DAY = 60, 3600, 86400
-THREE = (Machine(79, "kvm1", "web-front", crowd=1), Machine(82, "kvm1", "postgres-main", crowd=2),
-         Machine(83, "kvm2", "batch-worker", balloon=True, crowd=9))
-IN_DEPTH = Machine(84, "kvm2", "postgres-main", crowd=3, loss=2)
+THREE = (Machine(79, "kvm1", "web", crowd=1), Machine(82, "kvm1", "postgres", crowd=2),
+         Machine(83, "kvm2", "batch", balloon=True, crowd=9))
+IN_DEPTH = Machine(84, "kvm2", "postgres", crowd=3, loss=2)
 ALL_AT_ONCE = 2000  # lines of one request
 VERSION = "0.1.0"
 VIEWS = ("three", "thousand", "in_depth", "health")
