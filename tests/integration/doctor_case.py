@@ -30,6 +30,7 @@ PROBES_PERIOD = [
 STUBS = {"onehook": 'case $1 in list) cat "$0.list" ;; show) cat "$0.show.$3" ;; *) exit 1 ;; esac\n',
          "onehost": 'cat "$0.list"\n',
          "ssh": 'for word in "$@"; do [ "$before" = -- ] && host=$word; before=$word; done\n. "$0.$host"\n',
+         "crontab": 'cat "$0.table"\n',
          "systemctl": 'exit 0\n'}
 
 
@@ -106,6 +107,10 @@ class Place:
         for name in HOOKS:
             (templates / f"{name}.tmpl").write_text(f'NAME = telemetry-{name}\nTYPE = state\n# COMMAND = "no"\n'
                                                     'COMMAND = "telemetry/vm_event"\n')
+
+    def let_cron_send(self):
+        """The table of the user's cron starts the forwarder."""
+        (self.bin / "crontab.table").write_text(f"* * * * * {self.front.root}/hooks/telemetry/forward --once\n")
 
     def hosts(self, states):
         (self.bin / "onehost.list").write_text("<HOST_POOL>" + "".join(

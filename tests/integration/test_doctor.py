@@ -31,6 +31,7 @@ class Guests(RigCase, Doctor):
         self.addCleanup(endpoint.stop)
         endpoint.start()
         shutil.copy(endpoint.conf, place.etc / "telemetry.conf")
+        place.let_cron_send()
         place.host.run(host="kvm1")  # makes state and spool
         self.wait_for(lambda: not list(place.spool.glob("one/*.gz")) and not place.forwarder_runs(), 30, "nothing is sent")
         stored = len(server.store.points)
@@ -305,10 +306,9 @@ class Broken(Doctor):
         place = self.place(conf=sink)
         self.assert_found(place.findings("--front-end", "--check", "resend"), "warning", "resend", "waits for the next one")
         self.assertFalse([each for each in place.findings("--front-end", "--check", "spool") if "share" in each[3]])
-        (place.bin / "crontab").write_text(f"#!/bin/sh\necho '* * * * * {place.front.root}/hooks/telemetry/forward --once'\n")
-        (place.bin / "crontab").chmod(0o755)
+        place.let_cron_send()
         self.assert_found(place.findings("--front-end", "--check", "resend"), "ok", "resend", "cron starts")
-        (place.etc / "telemetry.conf").write_text(sink)
+        (place.etc / "telemetry.conf").write_text(f"[spool]\ndir = {place.spool}\n{sink}")
         self.assert_found(place.findings("--front-end", "--check", "spool"), "warning", "spool", "hooks and telemetryd share",
                           "dir = /var/lib/one-telemetry/spool")
 
@@ -409,7 +409,7 @@ class CommandLine(Doctor):
         run = place.start("--help")
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertIn("--deep", run.stdout)
-        self.assertEqual(len(place.start("--list").stdout.splitlines()), 17)
+        self.assertEqual(len(place.start("--list").stdout.splitlines()), 18)
         program = args.asan / "commands" / "one-telemetry"
         for words, status, out, err in ((["version"], 0, "one-telemetry 0", ""), (["--help"], 0, "doctor", ""),
                                         ([], 2, "", "Usage"), (["docter"], 2, "", 'no command "docter"')):
