@@ -262,7 +262,7 @@ install_timer() {
   if [ -n "$DESTDIR" ] || [ "$(id -u)" = 0 ]; then
     # A package may have brought them.
     for unit in service timer; do
-      [ -f "/lib/systemd/system/$TIMER.$unit" ] && [ -z "$DESTDIR" ] || put_unit "$TIMER.$unit"
+      if [ -n "$DESTDIR" ] || [ ! -f "/lib/systemd/system/$TIMER.$unit" ]; then put_unit "$TIMER.$unit"; fi
     done
   fi
 }
