@@ -18,6 +18,7 @@ export class Windowed {
         for (const scrolled of [window, this.scroller])
             scrolled?.addEventListener("scroll", this.onscroll, {passive: true});
         container.addEventListener("keydown", this.onkey);
+        container.addEventListener("focusin", () => this.#layout()); // the next Tab may come before the next frame
         this.observer = new ResizeObserver(() => this.#schedule());
         for (const element of [container, document.body, ...(this.scroller ? [this.scroller] : [])])
             this.observer.observe(element);

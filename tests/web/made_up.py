@@ -62,12 +62,13 @@ class Machine:
         seed = self.vm_id
         day = 0.5 + 0.5 * math.sin((time_s % DAY) / DAY * 2 * math.pi - math.pi * 2 / 3)
         burst = max(noise(seed, time_s, 1700) - 0.55, 0) * 2
-        percent = mean * self.size * (0.6 + 0.6 * day) + moves * (0.5 * noise(seed + 1, time_s, 90) + 0.25 * noise(seed + 2, time_s, 11) + burst)
+        uneasy = 0.5 * noise(seed + 1, time_s, 90) + 0.25 * noise(seed + 2, time_s, 11) + burst
+        percent = mean * self.size * (0.6 + 0.6 * day) + moves * uneasy
         return (max(percent, 0.4) if percent < 60 else 100 - 40 * math.exp((60 - percent) / 25)) / 100  # never quite all
 
     def figures(self, time_s):
         """{field: value} of vm_totals but the counters."""
-        vcpus, gib, _, _, read, write, rx, tx = KINDS[self.kind]
+        *_, read, write, rx, tx = KINDS[self.kind]
         load, seed = self.load(time_s), self.vm_id * 7
         rate = lambda mib, n: mib * MIB * self.size * load * 2.2 * (1 + 0.5 * noise(seed + n, time_s, 17))  # noqa: E731
         disk_rd, disk_wr, net_rx, net_tx = (rate(mib, n) for n, mib in enumerate((read, write, rx, tx)))
@@ -96,8 +97,8 @@ class Machine:
     def _line(self, series, tags, fields, time_s):
         def text(value):
             return f"{value:.3f}" if isinstance(value, float) else f'"{value}"' if isinstance(value, str) else f"{value}i"
-        tags = ",".join(f"{name}={value}" for name, value in sorted({"VMID": self.vm_id, "host": self.host, "name": f"one-{self.vm_id}",
-                                                                     "uuid": self.uuid, **tags}.items()))
+        tags = {"VMID": self.vm_id, "host": self.host, "name": f"one-{self.vm_id}", "uuid": self.uuid, **tags}
+        tags = ",".join(f"{name}={value}" for name, value in sorted(tags.items()))
         return f"{series},{tags} {','.join(f'{name}={text(value)}' for name, value in fields.items())} {int(time_s * SECOND)}\n"
 
     def totals(self, time_s):
@@ -108,10 +109,10 @@ class Machine:
         return self._line("vm_totals", {}, {**known, **self._counters(time_s, self._usual), **figures}, time_s)
 
     def info(self, time_s):
-        return self._line("vm_info", {}, {"vm_name": f"{self.kind}-{self.vm_id}", "uname": self.owner, "uid": str(OWNERS.index(self.owner)),
-                                          "gname": "users", "gid": "1", "template_id": str(self.vm_id % 40), "labels": "production",
-                                          "cpu_requested": "2", "memory_requested": str(KINDS[self.kind][1] * 1024),
-                                          "info_source": "opennebula"}, time_s)
+        told = {"vm_name": f"{self.kind}-{self.vm_id}", "uname": self.owner, "uid": str(OWNERS.index(self.owner)),
+                "gname": "users", "gid": "1", "template_id": str(self.vm_id % 40), "labels": "production", "cpu_requested": "2",
+                "memory_requested": str(KINDS[self.kind][1] * 1024), "info_source": "opennebula"}
+        return self._line("vm_info", {}, told, time_s)
 
     def devices(self, time_s):
         """Lines of its disks, interfaces and vCPUs: shares of the totals."""
@@ -132,13 +133,15 @@ class Machine:
         return text + self._vcpus(time_s, figures)
 
     def _vcpus(self, time_s, figures):
-        vcpus, text = KINDS[self.kind][0], ""
-        for i in range(vcpus):
-            uneven = 1 + 0.3 * (noise(self.vm_id * 11 + i, time_s, 30) if i % 2 == 0 else -noise(self.vm_id * 11 + i - 1, time_s, 30))
-            used = min(figures["cpu_usage_percent"] * uneven, 100.0)
-            up = time_s - START_S
-            text += self._line("vm_vcpus", {"vcpu": i}, {"state": 1, "cputime": int(self._usual["cpu_usage_percent"] * up * (1e7 + i * 4e5)), "delay": int(up * (2e6 + i * 1e5) * (1 + self.crowd)),
-                                                         "usage_percent": used, "steal_percent": figures["cpu_steal_percent"] * uneven}, time_s)
+        text, up = "", time_s - START_S
+        for i in range(KINDS[self.kind][0]):
+            differs = 0.3 * noise(self.vm_id * 11 + i // 2, time_s, 30)
+            uneven = 1 + differs if i % 2 == 0 else 1 - differs  # in pairs, so that the mean is that of the VM
+            fields = {"state": 1, "cputime": int(self._usual["cpu_usage_percent"] * up * (1e7 + i * 4e5)),
+                      "delay": int(up * (2e6 + i * 1e5) * (1 + self.crowd)),
+                      "usage_percent": min(figures["cpu_usage_percent"] * uneven, 100.0),
+                      "steal_percent": figures["cpu_steal_percent"] * uneven}
+            text += self._line("vm_vcpus", {"vcpu": i}, fields, time_s)
         return text
 
 

@@ -38,10 +38,14 @@ COUNTED = "return document.querySelector('.count')?.textContent.startsWith(argum
 
 def happened(begin_s, end_s):
     """[(seconds since 1970, OpenNebula's state, of the life cycle, the states before, reason)] of a VM in that time."""
-    off, on = begin_s + 9 * HOUR, begin_s + 9 * HOUR + 50 * MINUTE
-    return [(off - 20, "ACTIVE", "SHUTDOWN_POWEROFF", "ACTIVE", "RUNNING", "poweroff"), (off, "POWEROFF", "LCM_INIT", "ACTIVE", "SHUTDOWN_POWEROFF", "poweroff"),
-            (on - 15, "ACTIVE", "BOOT_POWEROFF", "POWEROFF", "LCM_INIT", "resume"), (on, "ACTIVE", "RUNNING", "ACTIVE", "BOOT_POWEROFF", "resume"),
-            (end_s - 4 * HOUR, "ACTIVE", "MIGRATE", "ACTIVE", "RUNNING", "live-migrate"), (end_s - 4 * HOUR + 25, "ACTIVE", "RUNNING", "ACTIVE", "MIGRATE", "live-migrate")]
+    off, migrated = begin_s + 9 * HOUR, end_s - 4 * HOUR
+    on = off + 50 * MINUTE
+    return [(off - 20, "ACTIVE", "SHUTDOWN_POWEROFF", "ACTIVE", "RUNNING", "poweroff"),
+            (off, "POWEROFF", "LCM_INIT", "ACTIVE", "SHUTDOWN_POWEROFF", "poweroff"),
+            (on - 15, "ACTIVE", "BOOT_POWEROFF", "POWEROFF", "LCM_INIT", "resume"),
+            (on, "ACTIVE", "RUNNING", "ACTIVE", "BOOT_POWEROFF", "resume"),
+            (migrated, "ACTIVE", "MIGRATE", "ACTIVE", "RUNNING", "live-migrate"),
+            (migrated + 25, "ACTIVE", "RUNNING", "ACTIVE", "MIGRATE", "live-migrate")]
 
 
 def event_line(vm_id, host, event):
@@ -164,7 +168,8 @@ class Gallery:
             return text
         with self.daemon("archive") as archive:
             now = time.time()
-            fleet.fill(spool, "reporting", ((int(at * SECOND), collected(cloud, at)) for at in range(int(now) - 30 * MINUTE, int(now), 30)))
+            waiting = range(int(now) - 30 * MINUTE, int(now), 30)
+            fleet.fill(spool, "reporting", ((at * SECOND, collected(cloud, at)) for at in waiting))
             with self.daemon("health", sink__reporting={"url": "http://127.0.0.1:1", "database": "one"},
                              sink__archive={"type": "telemetryd", "url": archive.url}, spool={"dir": spool},
                              forward={"program": self.build / "hooks" / "forward", "linger": 1}) as daemon, Feed(daemon, feed, 5):
