@@ -185,9 +185,17 @@ def fuzz(args, tally):
 
 
 def scripts(args, tally, directory):
-    for script in sorted((ROOT / "tests" / directory).glob("test_*.py")):
+    """Most of them wait most of the time, each with machines, ports and directories of its own."""
+    found = sorted((ROOT / "tests" / directory).glob("test_*.py"))
+
+    def run_script(script):
+        begin = time.monotonic()
         got = run([sys.executable, script, "--build", args.build, "--asan", args.asan], limit=1500)
+        return got, time.monotonic() - begin
+
+    for script, (got, seconds) in two_at_a_time(run_script, found):
         take_lines(script.stem, got, tally)
+        print(f"   {seconds:.0f} s  {script.stem}", flush=True)
 
 
 def integration(args, tally):
