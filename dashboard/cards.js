@@ -56,6 +56,18 @@ function showBadge(badge, vm) {
     badge.set(vm.data.state, vm.standing, STANDINGS[vm.standing], vm.data.one_lcm_state);
 }
 
+/** Judged figures that have no gauge on a card. */
+const WITHOUT_GAUGE = ["steal", "latency", "drops"];
+
+/** At the foot of a card: how old its figures are, or what else wants attention, with the highest level of it. */
+function remarkOf(vm) {
+    if (vm.standing === "stale")
+        return {text: `last figures ${format.span(vm.age)} old`, level: 0};
+    const wrong = WITHOUT_GAUGE.filter((name) => vm.level(name) > 0);
+    return {text: wrong.map((name) => `${mark(vm.level(name))[0]} ${FIGURES[name].label} ${say(vm, name).text}`).join(" · "),
+            level: Math.max(0, ...wrong.map((name) => vm.level(name)))};
+}
+
 function hrefOf(vm) {
     return `#/vm/${vm.id}`;
 }
@@ -100,7 +112,10 @@ export class Card {
         this.#showGauges(vm);
         this.#showFlows(vm);
         this.spark.set(vm.trail);
-        setText(this.age, vm.standing === "stale" ? `last figures ${format.span(vm.age)} old` : "");
+        const remark = remarkOf(vm);
+        setText(this.age, remark.text);
+        setAttr(this.age, "title", remark.text || null);
+        setAttr(this.age, "data-level", remark.level || null);
         this.context.wantTrail(vm);
     }
 

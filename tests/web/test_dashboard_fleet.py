@@ -244,6 +244,7 @@ class FleetView(WebCase):
                 **{name: f"{degrees(vm[f'{name}_rate'])} · {point_rate(vm[f'{name}_per_sec'])}" for name in ("cpu", "memory")},
                 "disk": byte_rate(disk)})
             self.assertEqual(self.soft(vm_id), soft)
+            self.assertEqual(self.browser.js(TEXT, vm_id, ".age[data-level='1']"), "▲ Steal 6.5 %")
             for name, part in (("cpu", vm["cpu_usage_percent"]), ("memory", vm["memory_usage_percent"]), ("disk", 100 * disk / 2**20)):
                 self.assertEqual(self.arc(vm_id, name), f"{fixed(part, 1)} 100")
             for name in ("cpu", "memory"):
