@@ -298,6 +298,7 @@ sync_hosts() {
   [ -z "$DRY_RUN" ] || [ "$CHANGES" = 0 ] || tree_stays=''
   while read -r host <&8; do
     number=$((number + 1))
+    [ -n "$DRY_RUN" ] || remember "$host"
     if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -n "$tree_stays" ]; then
       enlist_if_real host "$host"
       continue
