@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What install.sh says of itself is so: that figures and points arrive is said only of those that this run has brought, and
 what is taken out is gone everywhere."""
+import time
+
 from harness import main
 from install_case import Installing
 
@@ -41,6 +43,42 @@ class Verified(Installing):
         self.assertRegex(text, r"\nFAILED  host kvm1: sink influx has stored nothing since: .*[Cc]onnect")
         options[1] = sink.url
         self.assertIn("every sink has stored something (influx)\n", self.install(*SHORT, *options))
+
+
+class TakenOut(Installing):
+    """From two hosts, one of which got the tree by a sync of somebody else's."""
+    hosts_of_cloud = ("kvm1", "kvm2")
+
+    def wait_for_keys(self, vm):
+        deadline = time.monotonic() + 20
+        while not self.keys(vm) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertTrue(self.keys(vm))
+
+    def test_other_sync(self):
+        """a host that install.sh has not synced itself is found and cleaned too, and keys are gone though agents are slow"""
+        before = self.pictures()
+        for host in self.hosts_of_cloud:
+            self.cloud.hosts[host].agent.begin(vm_monitor=4, host_monitor=60, host_system=60, host_beacon=60, vm_status=60)
+        self.install(*SHORT, "--hosts", "kvm1")
+        self.cloud.sync("--force", "kvm2")
+        self.wait_for_keys(8)
+        plan = self.actions(self.install("--uninstall", "--purge", "--dry-run"))
+        text = self.install("--uninstall", "--purge")
+        self.assertEqual(self.actions(text), plan)
+        self.assertEqual((self.keys(7), self.keys(8)), (set(), set()))
+        self.assert_same(before)
+
+    def test_stays(self):
+        """a host that OpenNebula does not sync keeps our files, which is said, with what OpenNebula said; --purge later"""
+        before = self.pictures()
+        self.install(*SHORT, "--wait", "0", status=3)
+        self.cloud.one("onehost", "offline", "kvm2")
+        text = self.install("--uninstall", "--wait", "0", status=3)
+        self.assertRegex(text, r"FAILED  host kvm2: still has our files after onehost sync: No hosts are going to be updated")
+        self.cloud.one("onehost", "enable", "kvm2")
+        self.install("--uninstall", "--purge")
+        self.assert_same(before)
 
 
 if __name__ == "__main__":
