@@ -180,11 +180,11 @@ place_poll() {
   for tree in kvm qemu; do
     poll=$REMOTES/im/$tree-probes.d/vm/monitor/poll.rb
     if [ "$(conf_get "$WORK/$tree.conf" probe mode)" = replace ]; then
-      if [ -x "$poll" ] && step "take the executable bit from $poll"; then
-        enlist bit "$poll" "$(mode_of "$poll")"
-        moment
-        at "$poll" chmod a-x "$poll"
-      fi
+      [ -x "$poll" ] || continue
+      step "take the executable bit from $poll" || { foresee "$poll"; continue; }
+      enlist bit "$poll" "$(mode_of "$poll")"
+      moment
+      at "$poll" chmod a-x "$poll"
     else
       give_bit_back "$poll"
     fi
@@ -193,8 +193,8 @@ place_poll() {
 give_bit_back() { # PATH
   bit=$(listed_value bit "$1")
   case $bit in '' | given) return 0 ;; esac
-  if [ -f "$1" ] && [ ! -x "$1" ]; then
-    step "give $1 its executable bit back" || return 0
+  if [ -f "$1" ] && [ ! -x "$1" ] && ! is_foreseen "$1"; then
+    step "give $1 its executable bit back" || { foresee "$1"; return 0; }
     at "$1" chmod "$bit" "$1"
   fi
   [ -n "$DRY_RUN" ] || enlist bit "$1" given # whoever takes it from now on has a reason of their own
@@ -248,7 +248,8 @@ start_telemetryd() {
     systemctl daemon-reload
     systemctl enable --now one-telemetryd >"$WORK/said" 2>&1 || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
     enlist pending restart no
-  elif [ "$(listed_value pending restart)" = yes ] && step "restart telemetryd"; then
+  elif [ "$(listed_value pending restart)" = yes ] || foreseen_below "$SBINDIR" "$UNITDIR" "$ETC"; then
+    step "restart telemetryd" || return 0
     systemctl daemon-reload
     systemctl restart one-telemetryd || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
     enlist pending restart no
@@ -295,9 +296,10 @@ sync_hosts() {
   tree_sums >"$WORK/tree.sums"
   : >"$WORK/synced"
   tree_stays=yes
-  [ -z "$DRY_RUN" ] || [ "$CHANGES" = 0 ] || tree_stays=''
+  ! foreseen_below "$REMOTES" || tree_stays=''
   while read -r host <&8; do
     number=$((number + 1))
+    [ -n "$DRY_RUN" ] || remember "$host"
     if grep -E '^([0-9]+ |enabled )' "$WORK/host.$host" | cmp -s - "$WORK/tree.sums" && [ -n "$tree_stays" ]; then
       enlist_if_real host "$host"
       continue
@@ -306,9 +308,9 @@ sync_hosts() {
     enlist host "$host"
     moment
     if ! sync_host "$host"; then
-      trouble "host $host" "onehost sync failed: $(tail -n 1 "$WORK/said")"
+      trouble "host $host" "onehost sync failed: $(sync_said)"
     elif ! on_host "$host" "$(sums_script)" </dev/null 2>/dev/null | cmp -s - "$WORK/tree.sums"; then
-      trouble "host $host" "does not have the tree after onehost sync: $(tail -n 1 "$WORK/said")"
+      trouble "host $host" "does not have the tree after onehost sync: $(sync_said)"
     else
       say "    ok"
       echo "$host" >>"$WORK/synced"

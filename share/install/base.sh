@@ -31,6 +31,17 @@ step() { # DESCRIPTION...
   moment
 }
 
+# With --dry-run: the paths that would be changed or gone by now, so that what comes later goes by that.
+foresee() { printf '%s\n' "$1" >>"$WORK/foreseen"; }
+is_foreseen() { [ -n "$DRY_RUN" ] && grep -q -F -x -e "$1" "$WORK/foreseen" 2>/dev/null; }
+foreseen_below() { # DIRECTORY...
+  [ -n "$DRY_RUN" ] && [ -f "$WORK/foreseen" ] || return 1
+  for below; do
+    ! awk -v top="$below/" 'index($0, top) == 1 && !/\.sample$/ { found = 1 } END { exit !found }' "$WORK/foreseen" || return 0
+  done
+  return 1
+}
+
 # For the tests: to be killed here.
 moment() {
   STEPS=$((STEPS + 1))
@@ -177,7 +188,7 @@ put() { # FILE PATH MODE LETTER: the file is there, with that mode and owner
     return 0
   fi
   if [ -e "$2" ]; then put_verb=update; else put_verb=install; fi
-  step "$put_verb $2" || return 0
+  step "$put_verb $2" || { foresee "$2"; return 0; }
   enlist file "$2"
   replace "$@"
 }
@@ -195,14 +206,15 @@ put_conf() { # FILE PATH MODE LETTER: likewise a file that people edit, of which
   # What somebody has changed stays theirs after we have changed something else in it: then it has no checksum of ours.
   put_sum=$(sum_of "$1")
   if [ -e "$2" ] && is_edited "$2"; then put_sum=edited; fi
-  step "$put_verb $2" || return 0
+  step "$put_verb $2" || { foresee "$2"; return 0; }
   enlist conf "$2" "$put_sum"
   replace "$@"
 }
 
 take_out() { # PATH
   [ -e "$1" ] || [ -L "$1" ] || return 0
-  step "remove $1" || return 0
+  ! is_foreseen "$1" || return 0
+  step "remove $1" || { foresee "$1"; return 0; }
   at "$1" rm -f "$1" || warn "cannot remove $1"
 }
 

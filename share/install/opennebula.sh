@@ -145,3 +145,8 @@ tree_sums() { (cd "$REMOTES" && sh -c "$(REMOTE_DIR=$REMOTES sums_script)"); }
 sync_host() { # HOST: the tree may be large, and the way narrow
   (COMMAND_SECONDS=600 && as_oneadmin onehost sync --force "$1") >"$WORK/said" 2>&1 </dev/null
 }
+# Its last line that says more than which hosts it was for.
+sync_said() {
+  awk '!/^[ \t]*$/ { if (!/^(\* |\[[0-9]+\/[0-9]+\] |Failed to update )/) why = $0; last = $0 }
+    END { print (why != "" ? why : last != "" ? last : "it said nothing") }' "$WORK/said"
+}

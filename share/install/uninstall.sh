@@ -9,14 +9,17 @@ uninstall() {
   say "Taking out"
   [ ! -d "$STATE" ] || open_list
   if [ -z "$DESTDIR" ]; then
+    [ ! -f "$LIST" ] || while read -r host <&8; do enlist_if_real host "$host"; done 8<"$WORK/good"
     remove_hooks
     delete_keys
   fi
   remove_probes
-  [ -n "$DESTDIR" ] || sync_without 'im/*-probes.d/vm/monitor/telemetry'
+  [ -n "$DESTDIR" ] || sync_without im/kvm-probes.d/vm/monitor/telemetry im/qemu-probes.d/vm/monitor/telemetry
   remove_files
   if [ -z "$DESTDIR" ]; then
-    sync_without 'hooks/telemetry etc/im/*-probes.d/telemetry.conf.sample'
+    sync_without hooks/telemetry hooks/telemetry/forward hooks/telemetry/vm_event hooks/telemetry/one-telemetry \
+      etc/im/kvm-probes.d/telemetry.conf etc/im/qemu-probes.d/telemetry.conf etc/im/kvm-probes.d/secrets etc/im/qemu-probes.d/secrets \
+      etc/im/kvm-probes.d/telemetry.conf.sample etc/im/qemu-probes.d/telemetry.conf.sample
     clean_hosts
     clean_front_end
   fi
@@ -27,31 +30,40 @@ uninstall() {
   [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; say "Run it again when that is mended."; exit 3; }
 }
 
-# $WORK/good: the hosts that have something of ours. Where the list is lost, or was never there (make install), all may.
+# $WORK/good: the hosts that have something of ours. OpenNebula syncs others than those of the list too, of its own accord or
+# an operator's, so all are asked. Those of the list are taken anyhow: OpenNebula may still have keys of their VMs.
 hosts_with_ours() {
-  if [ -f "$LIST" ]; then listed_of host; else awk '$4 == "kvm" || $4 == "qemu" { print $2 }' "$WORK/hosts"; fi | sort >"$WORK/listed"
-  : >"$WORK/good"
+  { listed_of host; awk '$4 == "kvm" || $4 == "qemu" { print $2 }' "$WORK/hosts"; } | sort -u >"$WORK/asked"
   while read -r host <&8; do
     if [ -z "$(host_field "$host" 1)" ]; then
       note "OpenNebula has no host $host any more"
-    elif [ -n "$HOSTS" ] && ! is_in "$host" "$HOSTS"; then
+    elif [ -z "$HOSTS" ] || is_in "$host" "$HOSTS"; then
+      look_for_ours "$host"
+    elif listed host "$host" || [ ! -f "$LIST" ]; then
       note "host $host is given up (--hosts): what it has stays there until it is synced"
-    else
-      check_reachable "$host"
     fi
-  done 8<"$WORK/listed"
+  done 8<"$WORK/asked"
 }
 is_in() { # WORD LIST
   case " $2 " in *" $1 "*) return 0 ;; esac
   return 1
 }
+ours_script() {
+  # shellcheck disable=SC2016 # for the host's shell
+  printf '[ ! -d /var/tmp/one-telemetry-$(id -u) ] || echo ours; cd %s 2>/dev/null && for f in %s; do [ ! -e $f ] || echo ours; done; true' "$REMOTE_DIR" \
+    'im/*-probes.d/vm/monitor/telemetry hooks/telemetry etc/im/*-probes.d/telemetry.conf etc/im/*-probes.d/telemetry.conf.sample'
+}
 # One that is away would keep the probe, and OpenNebula the keys of its VMs.
-check_reachable() { # HOST
-  if on_host "$1" true </dev/null >/dev/null 2>"$WORK/said"; then
-    echo "$1" >>"$WORK/good"
-    ok "host $1 can be reached"
-  elif [ -f "$LIST" ]; then
+look_for_ours() { # HOST
+  if on_host "$1" "$(ours_script)" </dev/null >"$WORK/has" 2>"$WORK/said"; then
+    if [ -s "$WORK/has" ] || listed host "$1"; then
+      echo "$1" >>"$WORK/good"
+      ok "host $1 can be reached"
+    fi
+  elif listed host "$1"; then
     bad "host $1 can't be reached: $(head -n 1 "$WORK/said")" "bring it back first, or give it up: --hosts with the names of the others"
+  else
+    note "host $1 can't be reached; should it have got our files by another sync, when it is back: onehost sync --force $1"
   fi
 }
 
@@ -64,6 +76,7 @@ check_uninstall() {
     check_user
   fi
   check_commands
+  : >"$WORK/good"
   [ ! -s "$WORK/hosts" ] || hosts_with_ours
 }
 
@@ -81,7 +94,10 @@ delete_keys() {
     [ "$(conf_get "$conf" probe mode)" != leave ] || continue
     if [ -f "$conf" ]; then at "$conf" cat "$conf" >"$WORK/leave.conf"; else : >"$WORK/leave.conf"; fi
     conf_set "$WORK/leave.conf" probe mode leave
-    step "tell the probe to delete its keys ($conf)" || continue
+    if ! step "tell the probe to delete its keys ($conf)"; then
+      if [ -f "$conf" ] && is_edited "$conf" && [ -z "$PURGE" ]; then foresee "$STATE/$tree.conf"; fi
+      continue
+    fi
     if [ -f "$conf" ] && is_edited "$conf" && [ -z "$PURGE" ]; then
       at "$conf" cat "$conf" >"$WORK/aside"
       enlist file "$STATE/$tree.conf"
@@ -91,8 +107,8 @@ delete_keys() {
     replace "$WORK/leave.conf" "$conf" 640 o
   done
   while read -r host <&8; do
-    step "sync $host, so that the probe deletes its keys" || continue
-    sync_host "$host" || trouble "host $host" "onehost sync failed: $(tail -n 1 "$WORK/said")"
+    step "sync $host, so that the probe deletes its keys" || { foresee "host $host"; continue; }
+    sync_host "$host" || trouble "host $host" "onehost sync failed: $(sync_said)"
   done 8<"$WORK/good"
   [ -n "$DRY_RUN" ] || wait_for_deletion
 }
@@ -119,7 +135,7 @@ remove_files() {
   { listed_of file
     printf '%s\n' "$REMOTES/hooks/telemetry/forward" "$REMOTES/hooks/telemetry/vm_event" "$REMOTES/hooks/telemetry/one-telemetry"
     for tree in kvm qemu; do printf '%s\n' "$REMOTES/etc/im/$tree-probes.d/telemetry.conf.sample"; done; } >"$WORK/ours"
-  grep -v -F -e "$STATE/" "$WORK/ours" >"$WORK/ours.files"
+  grep -v -F -e "$STATE/" "$WORK/ours" | awk '!seen[$0]++' >"$WORK/ours.files"
   while IFS= read -r file <&8; do
     case $file in
     */telemetry.conf) ;; # below
@@ -132,16 +148,22 @@ remove_files() {
   { listed_of dir; listed dir "$REMOTES/hooks/telemetry" || echo "$REMOTES/hooks/telemetry"; } >"$WORK/ours"
   while IFS= read -r directory <&8; do
     [ -d "$directory" ] || continue
-    if [ -n "$DRY_RUN" ] || [ -z "$(ls -A "$directory")" ]; then
-      if step "remove $directory"; then at "$directory" rmdir "$directory"; fi
+    if [ -z "$(left_in "$directory")" ]; then
+      if step "remove $directory"; then at "$directory" rmdir "$directory"; else foresee "$directory"; fi
     else
       say "  kept, as something is in it: $directory"
     fi
   done 8<"$WORK/ours"
 }
 
+left_in() { # DIRECTORY
+  for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    { [ ! -e "$entry" ] && [ ! -L "$entry" ]; } || is_foreseen "$entry" || echo "$entry"
+  done
+}
+
 remove_conf() { # PATH ASIDE: an edited one stays, as it was before we told the probe to leave
-  if [ -f "$2" ] && [ -z "$PURGE" ]; then
+  if { [ -f "$2" ] || is_foreseen "$2"; } && [ -z "$PURGE" ]; then
     if step "put $1 back, which was edited"; then
       at "$2" cat "$2" >"$WORK/aside"
       replace "$WORK/aside" "$1" 640 "$(case $1 in "$ETC"/*) echo g ;; *) echo o ;; esac)"
@@ -166,14 +188,29 @@ remove_telemetryd() {
 
 # --- hosts ---
 
-sync_without() { # PATTERNS: of what a host must not have any more
+# What the tree has no more, a host must not have either.
+sync_without() { # PATHS: below the tree
+  gone=''
+  for path; do
+    if [ ! -e "$REMOTES/$path" ] || is_foreseen "$REMOTES/$path"; then gone="$gone $path"; fi
+  done
   while read -r host <&8; do
-    if on_host "$host" "cd $REMOTE_DIR && for f in $1; do [ -e \$f ] && exit 9; done; exit 0" </dev/null 2>"$WORK/said"; then
-      continue
-    fi
+    if has_none "$host" && ! will_have_some "$host"; then continue; fi
     step "sync $host" || continue
-    sync_host "$host" || trouble "host $host" "still has our files, as onehost sync failed: $(tail -n 1 "$WORK/said"). When it is back: onehost sync --force $host"
+    if ! sync_host "$host"; then
+      trouble "host $host" "still has our files, as onehost sync failed: $(sync_said). When it is back: onehost sync --force $host"
+    elif ! has_none "$host"; then
+      trouble "host $host" "still has our files after onehost sync: $(sync_said). When it is enabled: onehost sync --force $host"
+    fi
   done 8<"$WORK/good"
+}
+has_none() { # HOST: of $gone
+  on_host "$1" "cd $REMOTE_DIR 2>/dev/null || exit 0; for f in $gone; do [ ! -e \$f ] || exit 9; done; exit 0" </dev/null 2>/dev/null
+}
+will_have_some() { # HOST: by a sync that a dry run has foreseen
+  is_foreseen "host $1" || return 1
+  for path in $gone; do [ ! -e "$REMOTES/$path" ] || return 0; done
+  return 1
 }
 
 # What a host keeps of us: the last sample, and what was not sent to the sinks.

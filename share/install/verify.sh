@@ -4,18 +4,35 @@
 
 PAUSE=${ONE_TELEMETRY_PAUSE:-2} # seconds between two looks; the tests' clouds are quicker
 
-# Before anything is changed: a key that is there from an earlier installation proves nothing, but one that moves does.
-remember_keys() { # HOST
+# What OpenNebula and the sinks have of an earlier installation proves nothing: it has to move. Where they have nothing yet,
+# whatever comes is of this one. Asked before a host is synced:
+remember() { # HOST
   vm=$(vm_on "$1")
   [ -z "$vm" ] || our_keys "$vm" >"$WORK/keys.$1"
+  : >"$WORK/sent.$1"
+  if grep -q '^\[sink ' "$WORK/kvm.conf" && ask_sinks "$1"; then successes >"$WORK/sent.$1"; fi
+}
+# And once more when all are synced. A run of the probe that was there before ends by its deadline, 10 s, and so may its
+# forwarder's request: what these still say must not count.
+remember_anew() {
+  while read -r host <&8; do
+    [ ! -s "$WORK/keys.$host" ] && ! grep -q -v ' null$' "$WORK/sent.$host" || echo "$host"
+  done 8<"$WORK/synced" >"$WORK/had"
+  if [ -s "$WORK/had" ]; then for _ in 1 2 3 4 5; do sleep "$PAUSE"; done; fi
+  while read -r host <&8; do
+    [ ! -s "$WORK/keys.$host" ] || our_keys "$(vm_on "$host")" >"$WORK/keys.$host"
+    if ! grep -q '^\[sink ' "$WORK/kvm.conf" || ! ask_sinks "$host"; then continue; fi
+    successes | awk 'NR == FNR { if ($2 == "null") had_nothing[$1]; next } !($1 in had_nothing)' "$WORK/sent.$host" - >"$WORK/sent.anew"
+    mv "$WORK/sent.anew" "$WORK/sent.$host"
+  done 8<"$WORK/synced"
 }
 vm_on() { awk -v host="$1" '$2 == host { print $1; exit }' "$WORK/vms"; }
-is_synced() { [ -f "$WORK/synced" ] && grep -q -F -x -e "$1" "$WORK/synced"; }
 
 seconds() { date +%s; }
 
 verify() {
   say "Verifying (at most $WAIT s)"
+  remember_anew
   END=$(($(seconds) + WAIT))
   while read -r host <&8; do
     verify_host "$host"
@@ -31,7 +48,7 @@ verify_host() { # HOST
   elif wait_for has_figures "$1" "$vm"; then
     ok "host $1: OpenNebula has our figures of VM $vm"
   else
-    trouble "host $1" "no figures of our probe in OpenNebula after $WAIT s (onevm show $vm). On the host, as $ONEADMIN: $REMOTE_DIR/im/kvm-probes.d/vm/monitor/telemetry kvm 0 $1; journalctl -t vm_monitor"
+    trouble "host $1" "no new figures of our probe in OpenNebula after $WAIT s (onevm show $vm). On the host, as $ONEADMIN: $REMOTE_DIR/im/kvm-probes.d/vm/monitor/telemetry kvm 0 $1; journalctl -t vm_monitor"
   fi
   if grep -q '^\[sink ' "$WORK/kvm.conf"; then verify_sinks "$1"; fi
 }
@@ -44,24 +61,43 @@ wait_for() { # COMMAND...: until it is so, or time is up; it is asked once in an
 has_figures() { # HOST VM
   now=$(our_keys "$2")
   [ -n "$now" ] || return 1
-  ! is_synced "$1" || [ "$now" != "$(cat "$WORK/keys.$1" 2>/dev/null)" ]
+  [ "$now" = "$(cat "$WORK/keys.$1" 2>/dev/null)" ] || return 0
+  [ -f "$WORK/says.$1" ] || probe_says "$1" "$2" >"$WORK/says.$1"
+  [ -s "$WORK/says.$1" ] && ! grep -q '^CPU_TIME=' "$WORK/says.$1"
+}
+# With little detail none of the keys has to move. Asked once, on the host: the lines of the probe's record.
+probe_says() { # HOST VM
+  on_host "$1" "$REMOTE_DIR/im/kvm-probes.d/vm/monitor/telemetry kvm $(host_field "$1" 1) $1" </dev/null 2>/dev/null |
+    sed -n "s/^VM *= *\[ *ID=\"$2\",.*MONITOR=\"\([^\"]*\)\".*/\1/p" | base64 -d 2>/dev/null
 }
 
 # The forwarder beside the host's probe is asked how each sink does.
 verify_sinks() { # HOST
   if wait_for has_sent "$1"; then
-    ok "host $1: every sink has stored something ($(sed -n 's/^"name":"\([a-zA-Z0-9_-]*\)".*/\1/p' "$WORK/sinks" | tr '\n' ' ' | sed 's/ $//'))"
+    ok "host $1: every sink has stored something ($(successes | cut -d ' ' -f 1 | tr '\n' ' ' | sed 's/ $//'))"
   elif [ -s "$WORK/sinks" ]; then
-    trouble "host $1" "a sink has stored nothing yet: $(sed -n 's/.*"last_error":"\([^"]\{1,\}\)".*/\1/p' "$WORK/sinks" | head -n 1); forward --status on the host says more"
+    idle=$(idle_sinks "$1" | head -n 1)
+    error=$(grep -F "\"name\":\"$idle\"" "$WORK/sinks" | sed -n 's/.*"last_error":"\([^"]\{1,\}\)".*/\1/p')
+    trouble "host $1" "sink $idle has stored nothing since: ${error:-no error is known}. On the host, as $ONEADMIN: $REMOTE_DIR/hooks/telemetry/forward --status"
   else
     trouble "host $1" "the forwarder there does not answer: $(head -n 1 "$WORK/said")"
   fi
 }
-has_sent() { # HOST
+ask_sinks() { # HOST: $WORK/sinks has a line of JSON for each
   on_host "$1" "$REMOTE_DIR/hooks/telemetry/forward --status --json --config $REMOTE_DIR/etc/im/kvm-probes.d/telemetry.conf" </dev/null 2>"$WORK/said" |
     awk '{ gsub(/\{"name"/, "\n\"name\""); print }' | grep '^"name".*"last_success"' >"$WORK/sinks"
-  [ -s "$WORK/sinks" ] && ! grep -q '"last_success":null' "$WORK/sinks"
+  [ -s "$WORK/sinks" ]
 }
+# NAME and when it last stored something, by the host's clock, or null; of those in $WORK/sinks.
+successes() { sed -n 's/^"name":"\([a-zA-Z0-9_-]*\)".*"last_success":"\{0,1\}\([^",]*\).*/\1 \2/p' "$WORK/sinks"; }
+# Those that have stored nothing that was not there before, or have trouble now.
+idle_sinks() { # HOST
+  successes | while read -r sink success; do
+    if [ "$success" = null ] || grep -q -F -x -e "$sink $success" "$WORK/sent.$1" 2>/dev/null ||
+      ! grep -F "\"name\":\"$sink\"" "$WORK/sinks" | grep -q '"status":"ok"'; then echo "$sink"; fi
+  done
+}
+has_sent() { ask_sinks "$1" && [ -z "$(idle_sinks "$1")" ]; } # HOST
 
 # Asked as a host would, with the token that hosts have; nothing is written.
 verify_endpoint() {

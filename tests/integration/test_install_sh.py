@@ -76,19 +76,24 @@ class Whole(Installing):
 
     def check_replace(self):
         polls = [f"{probes}/poll.rb" for probes in PROBES]
-        self.install("--replace")
+        newer = self.build("mine", mark="newer")
+        with open(newer / "telemetryd", "ab") as program:
+            program.write(b"newer")
+        plan = self.actions(self.install("--replace", "--dry-run", builds=[newer]))
+        self.assertEqual(self.actions(self.install("--replace", builds=[newer])), plan)
+        self.assertIn("restart telemetryd", plan)
         self.assertEqual([self.mode(path)[:3] for path in polls], ["644", "644"])
         conf = self.cloud.hosts["kvm2"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text()
         self.assertIn("\nmode = replace\n", conf)
         self.assertEqual([name for name, *_ in self.cloud.hosts["kvm1"].cycle().ran], ["telemetry"])
 
     def check_out(self, before):
-        plan = self.actions(self.install("--uninstall", "--dry-run"))
+        plan = self.actions(self.install("--uninstall", "--purge", "--dry-run"))
         text = self.install("--uninstall", "--purge")
         self.assertEqual(self.keys(7) | self.keys(8), set())
         self.assertEqual(self.hooks(), [])
         self.assert_same(before)
-        self.assertLessEqual(set(plan), set(self.actions(text)))
+        self.assertEqual(self.actions(text), plan)
 
 
 class One(Installing):
@@ -134,7 +139,9 @@ class One(Installing):
         self.assertEqual(said, [])  # it stays so
         self.install(*SHORT, "--beside", builds=[newer])
         self.assertEqual([name for name, *_ in self.cloud.hosts["kvm1"].cycle().ran], ["poll.rb", "telemetry"])
+        plan = self.actions(self.install("--uninstall", "--dry-run"))
         said = self.install("--uninstall")
+        self.assertEqual(self.actions(said), plan)
         self.assertIn(f"  kept, as it was edited: {edited}\n", said)
         self.assertIn("\nmode = beside\n", self.front.read(edited))
         self.assertFalse(self.front.path(plain).exists())
