@@ -123,10 +123,27 @@ server_answers() {
 begin_conf() { # PATH COPY
   if [ -f "$1" ] && ! cmp -s "$1" "$1.sample"; then at "$1" cat "$1" >"$2"; else cat "$SAMPLE" >"$2"; fi
 }
+# After an --uninstall that was interrupted: the edited file that it put aside; and of one that was not edited the mode
+# that it had, as "leave" was not the operator's word.
+begin_host_conf() { # TREE
+  conf=$REMOTES/etc/im/$1-probes.d/telemetry.conf
+  if [ -s "$STATE/$1.conf" ]; then
+    at "$STATE/$1.conf" cat "$STATE/$1.conf" >"$WORK/$1.conf"
+    return
+  fi
+  begin_conf "$conf" "$WORK/$1.conf"
+  [ "$(conf_get "$WORK/$1.conf" probe mode)" = leave ] || return 0
+  case $(listed_value leave "$conf") in
+  '' | given) ;;
+  none) cat "$SAMPLE" >"$WORK/$1.conf" ;;
+  unset) grep -v -x 'mode = leave' "$WORK/$1.conf" >"$WORK/without" && mv "$WORK/without" "$WORK/$1.conf" ;;
+  *) conf_set "$WORK/$1.conf" probe mode "$(listed_value leave "$conf")" ;;
+  esac
+}
 prepare_configuration() {
   host_answers >"$WORK/answers"
   for tree in kvm qemu; do
-    begin_conf "$REMOTES/etc/im/$tree-probes.d/telemetry.conf" "$WORK/$tree.conf"
+    begin_host_conf $tree
     conf_apply "$WORK/$tree.conf" "$WORK/answers"
   done
   begin_conf "$ETC/telemetry.conf" "$WORK/front-end.conf"
@@ -170,6 +187,8 @@ install_configuration() {
       put "$secret" "$place/secrets/${secret##*/}" 600 o
     done
     put_conf "$WORK/$tree.conf" "$place/telemetry.conf" 640 o
+    take_out "$STATE/$tree.conf"
+    [ -z "$(listed_value leave "$place/telemetry.conf")" ] || enlist_if_real leave "$place/telemetry.conf" given
     put "$SAMPLE" "$place/telemetry.conf.sample" 644 o
   done
   place_poll

@@ -4,8 +4,10 @@
 #
 # Whatever is about to be made is written into the list first, and made whole in one rename, so that after a kill -9 at
 # any moment both another run and --uninstall know what there may be. The list, $LIST, has a line for each:
-#   file PATH   dir PATH   conf PATH CHECKSUM   bit PATH MODE   hook NAME   unit NAME   host NAME     (tabs between)
-# conf: a file that people edit; the checksum is of what we wrote. bit: OpenNebula's file whose executable bit we took.
+#   file PATH   dir PATH   conf PATH CHECKSUM   bit PATH MODE   hook NAME   unit NAME   host NAME   leave PATH MODE
+# with tabs between. conf: a file that people edit; the checksum is of what we wrote. bit: OpenNebula's file whose executable
+# bit we took. leave: a configuration in which --uninstall wrote "mode = leave", and the mode that it had; "given" since it
+# has that again.
 
 TAB=$(printf '\t')
 CHANGES=0  # made, or with --dry-run to be made

@@ -103,6 +103,7 @@ delete_keys() {
       enlist file "$STATE/$tree.conf"
       replace "$WORK/aside" "$STATE/$tree.conf" 600 o
     fi
+    enlist_leave "$conf"
     enlist file "$conf"
     replace "$WORK/leave.conf" "$conf" 640 o
   done
@@ -111,6 +112,16 @@ delete_keys() {
     sync_host "$host" || trouble "host $host" "onehost sync failed: $(sync_said)"
   done 8<"$WORK/good"
   [ -n "$DRY_RUN" ] || wait_for_deletion
+}
+# So that an installation after an interruption knows what was there: the mode; and that the file is ours as it was.
+enlist_leave() { # PATH
+  if [ ! -f "$1" ]; then
+    enlist leave "$1" none
+    return
+  fi
+  leave_before=$(conf_get "$1" probe mode)
+  enlist leave "$1" "${leave_before:-unset}"
+  is_edited "$1" || enlist conf "$1" "$(sum_of "$WORK/leave.conf")"
 }
 wait_for_deletion() {
   END=$(($(seconds) + WAIT))

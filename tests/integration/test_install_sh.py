@@ -348,6 +348,7 @@ class Mixed(Installing):
         self.assertEqual([(name, status) for name, status, *_ in cycle.ran], [("poll.rb", 0), ("telemetry", 0)])
         self.assertEqual(cycle.ran[1][2:], ("", ""))
         self.assertTrue(cycle.ran[0][2])
+        self.assertRegex("\n".join(self.cloud.hosts["kvm2"].machine.log()), "one-telemetry.*: no build of vm_monitor .*aarch64")
         self.cloud.hosts["kvm3"].down = False
         self.cloud.hosts["kvm3"].lacks("libxml2.so.2")
         self.mine.joinpath("vm_monitor").unlink()

@@ -9,6 +9,7 @@ import pathlib
 import re
 import resource
 import shutil
+import statistics
 import subprocess
 import time
 import unittest
@@ -99,6 +100,22 @@ class Taking(EndpointCase):
         self.assertEqual((told.status, told.out, told.err),
                          (0, "VM 9 lab-idle: ACTIVE/RUNNING on localhost, queued for 1 sink\n", ""))
         self.assertEqual(len([name for name in tree.waiting("down") if name.endswith(".gz")]), 1)
+
+    def test_cost(self):
+        """vm_event: an event costs less than 50 ms of CPU"""
+        tree, spent = self.tree(build=args.build), []
+        given = (RECORDED / "vm-hook-stdin.b64").read_bytes()
+        for _ in range(20):
+            process = tree.start()
+            process.stdin.write(given)
+            process.stdin.close()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual((process.returncode, process.stderr.read()), (0, b""))
+            spent.append(usage.ru_utime + usage.ru_stime)
+            process.stdout.close()
+            process.stderr.close()
+        self.assertLess(statistics.median(spent), 0.050, spent)
 
     def test_bad_documents(self):
         """vm_event: whatever comes that is no document of a VM ends with status 3, one line, and nothing queued"""

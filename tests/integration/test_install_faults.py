@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""install.sh where something is wrong: what its checks find before anything is changed, and runs that were killed."""
+import fcntl
+import os
+import shutil
+
+from cloud.machine import PATH
+from harness import main
+from install_case import CONFS, PROBES, REMOTES, STATE, Installing
+
+BARE = ["--no-telemetryd", "--no-hooks"]
+
+
+class Killed(Installing):
+    """Runs that did not end, on a host without VMs."""
+    vms = {}
+
+    def test_install_after_uninstall(self):
+        """--uninstall is killed and it is installed again: the mode and what was edited are as before"""
+        edited, plain = CONFS
+        self.install(*BARE, "--replace")
+        text = self.front.read(edited).replace("#detail = 5", "detail = 3")
+        self.front.write(edited, text, 0o640)
+        self.install(*BARE)
+        untouched = self.front.read(plain)
+        for moment in (2, 4, 5, 6, 7, 10, 12, 20, 27):
+            self.install("--uninstall", status=-9, env={"ONE_TELEMETRY_KILL_AT": str(moment)})
+            gone = not self.front.path(plain).exists()  # the one that nobody edited is made anew then
+            self.install(*BARE, *(["--replace"] if gone else []))
+            self.assertEqual((self.front.read(edited), self.front.read(plain)), (text, untouched), f"moment {moment}")
+            self.assertFalse(self.front.path(f"{STATE}/kvm.conf").exists())
+
+
+class Checks(Installing):
+    """Nothing is changed, and a line says what is wrong."""
+
+    def assert_refused(self, before, wanted, *words, **options):
+        self.assertRegex(self.install(*words, status=1, **options), wanted)
+        self.assertRegex(self.err, "checks failed; nothing was changed")
+        self.assert_same(before)
+
+    def tools(self, **scripts):
+        """Commands in front of the machine's: PATH for install()."""
+        directory = self.scratch / self._testMethodName
+        directory.mkdir(exist_ok=True)
+        for name, text in scripts.items():
+            (directory / name).write_text("#!/bin/sh\n" + text)
+            (directory / name).chmod(0o755)
+        directory.chmod(0o755)
+        return {"PATH": f"{directory}:{PATH}"}
+
+    def test_rights(self):
+        """a directory that oneadmin may not write is found by root, who may"""
+        for place in (PROBES[1], f"{REMOTES}/hooks", f"{REMOTES}/etc/im/qemu-probes.d"):
+            path = self.front.path(place)
+            os.chown(path, 0, 0)
+            with self.subTest(place):
+                self.assert_refused(self.pictures(), f"FAILED  {place}.* can't be written by oneadmin\n +look at the owner and mode "
+                                    f"of {place},", *BARE)
+            self.front.own(path)
+        self.assertIn("ok      places can be written and have room\n", self.install(*BARE, "--dry-run"))
+
+    def test_room(self):
+        """a file system with less than 20 MiB left"""
+        full = self.tools(df='echo Filesystem\necho "/dev/x 1000000 990000 10000 99% /"\n')
+        self.assert_refused(self.pictures(), f"FAILED  {REMOTES}/hooks/telemetry has 10000 KiB left\n +make room", *BARE, env=full)
+
+    def test_version(self):
+        """an OpenNebula that is too old, or does not say how old it is"""
+        for version, wanted in (("5.10.4", "OpenNebula 5.10.4 is too old"), ("4.14", "OpenNebula 4.14 is too old"),
+                                ("", "OpenNebula's version is not known")):
+            with self.subTest(version):
+                old = self.tools(onehost=f'[ "$1" = --version ] || exec /usr/bin/onehost "$@"\necho "OpenNebula {version}"\n')
+                self.assert_refused(self.pictures(), f"FAILED  {wanted}", *BARE, env=old)
+        new = self.tools(onehost='[ "$1" = --version ] || exec /usr/bin/onehost "$@"\necho "OpenNebula 5.12.0"\n')
+        self.assertIn("ok      OpenNebula 5.12.0\n", self.install(*BARE, "--dry-run", env=new))
+
+    def test_user(self):
+        """neither root nor oneadmin"""
+        self.assert_refused(self.pictures(), "FAILED  run as nobody\n +run it as root, or as oneadmin", *BARE, user="nobody")
+
+    def test_same_name(self):
+        """two builds of one name"""
+        other = self.scratch / "other" / "mine"
+        shutil.copytree(self.mine, other)
+        self.assert_refused(self.pictures(), "FAILED  two builds are called mine\n", *BARE, builds=[self.mine, other])
+
+    def test_another_at_work(self):
+        """a second run while one is at work"""
+        self.assertIn("no figures of our probe in OpenNebula after 0 s", self.install(*BARE, "--wait", "0", status=3))
+        before = self.pictures()
+        held = os.open(self.front.path(STATE), os.O_RDONLY)
+        self.addCleanup(os.close, held)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self.install(*BARE, status=1)
+        self.assertIn("another install.sh is at work", self.err)
+        self.assert_same(before)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
