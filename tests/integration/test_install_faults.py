@@ -88,7 +88,7 @@ class Checks(Installing):
 
     def test_another_at_work(self):
         """a second run while one is at work"""
-        self.assertIn("no figures of our probe in OpenNebula after 0 s", self.install(*BARE, "--wait", "0", status=3))
+        self.assertIn("no new figures of our probe in OpenNebula after 0 s", self.install(*BARE, "--wait", "0", status=3))
         before = self.pictures()
         held = os.open(self.front.path(STATE), os.O_RDONLY)
         self.addCleanup(os.close, held)
