@@ -304,6 +304,9 @@ start_timer() {
 
 # --- hooks and hosts ---
 
+# The last line that a command said which is not blank.
+last_word() { grep . "$WORK/said" | tail -n 1; }
+
 register_hooks() {
   for tmpl in "$TEMPLATES"/*.tmpl; do
     [ ! -f "$tmpl" ] || register_hook "$tmpl"
@@ -328,7 +331,7 @@ sync_hosts() {
     enlist host "$host"
     moment
     if ! sync_host "$host"; then
-      trouble "host $host" "onehost sync failed: $(tail -n 1 "$WORK/said")"
+      trouble "host $host" "onehost sync failed: $(last_word)"
     elif ! on_host "$host" "$(sums_script)" </dev/null 2>/dev/null | cmp -s - "$WORK/tree.sums"; then
       trouble "host $host" "does not have the tree after onehost sync: $(tail -n 1 "$WORK/said")"
     else

@@ -87,6 +87,12 @@ class Checks(Installing):
         shutil.copytree(self.mine, other)
         self.assert_refused(self.pictures(), "FAILED  two builds are called mine\n", *BARE, builds=[self.mine, other])
 
+    def test_sync_fails(self):
+        """onehost sync fails: what it said last stands in the line, though it ends with an empty one"""
+        fails = self.tools(onehost='[ "$1" = sync ] || exec /usr/bin/onehost "$@"\nprintf "Failed:\\n* kvm1\\n\\n"\nexit 1\n')
+        text = self.install(*BARE, status=3, env=fails)
+        self.assertIn("FAILED  host kvm1: onehost sync failed: * kvm1\n", text)
+
     def test_another_at_work(self):
         """a second run while one is at work"""
         self.assertIn("no figures of our probe in OpenNebula after 0 s", self.install(*BARE, "--wait", "0", status=3))
