@@ -35,9 +35,11 @@ Where the data goes (written into telemetry.conf, which has more options; withou
   --influx-user USER    of InfluxDB 1, with --password-file
   --password-file FILE  holds that user's password; is copied
   --token-file FILE     holds the database's token; is copied
-  --no-sink-check       do not ask the sinks first: this front-end can't reach them, or they are down
+  --no-sink-check       do not ask the sinks first: this front-end can't reach them, or they are down; and take from hosts
+                        the sinks that this front-end does not know
   --endpoint URL        the address at which hosts reach the telemetryd of this front-end, as http://front-end:4126.
-                        Unless it is a loopback's, telemetryd listens on all addresses, with tokens that are made
+                        Unless it is a loopback's, telemetryd listens on all addresses, with tokens that are made.
+                        Of several front-ends (HA) each is named, by the same words on each of them
   --endpoint-token-file FILE
                         holds the token for writing of a telemetryd that is elsewhere; is copied
 
@@ -80,7 +82,7 @@ SHARE=$(dirname "$PARTS")
 
 DRY_RUN='' BUILDS='' MODE='' HOSTS='' TELEMETRYD=yes HOOKS=yes SINK_CHECK=yes YES='' UNINSTALL='' PURGE='' WAIT=150
 INFLUX_URL='' INFLUX_TYPE='' INFLUX_DATABASE='' INFLUX_ORG='' INFLUX_BUCKET='' INFLUX_USER='' PASSWORD_FILE='' TOKEN_FILE=''
-ENDPOINT='' ENDPOINT_TOKEN=''
+ENDPOINT='' ENDPOINTS='' ENDPOINT_TOKEN=''
 
 wrong() {
   warn "$1; see --help"
@@ -131,7 +133,11 @@ parse() {
     --password-file) PASSWORD_FILE=$value ;;
     --token-file) TOKEN_FILE=$value ;;
     --endpoint-token-file) ENDPOINT_TOKEN=$value ;;
-    --endpoint) ENDPOINT=${value%/} ;;
+    --endpoint)
+      case $value in *[[:space:]]*) wrong "--endpoint: a URL without blanks, please: $value" ;; esac
+      ENDPOINT=${ENDPOINT:-${value%/}}
+      is_in "${value%/}" "$ENDPOINTS" || ENDPOINTS="$ENDPOINTS${ENDPOINTS:+ }${value%/}"
+      ;;
     --wait)
       case $value in *[!0-9]* | '') wrong "--wait takes a number of seconds" ;; esac
       WAIT=$value
@@ -152,7 +158,7 @@ check_usage() {
   '' | influxdb1 | influxdb2 | influxdb3 | victoriametrics) ;;
   *) wrong "--influx-type: influxdb1, influxdb2, influxdb3 or victoriametrics" ;;
   esac
-  for url in "$INFLUX_URL" "$ENDPOINT"; do
+  for url in "$INFLUX_URL" $ENDPOINTS; do
     case $url in
     '' | http://?* | https://?*) ;;
     *) wrong "a URL begins with http:// or https://: $url" ;;

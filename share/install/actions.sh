@@ -96,11 +96,14 @@ host_answers() {
     [ -z "$PASSWORD_FILE" ] || answer 'sink influx' password_file secrets/influx.password
     [ -z "$TOKEN_FILE" ] || answer 'sink influx' token_file secrets/influx.token
   fi
-  if [ -n "$ENDPOINT" ]; then
-    answer 'sink endpoint' type telemetryd
-    answer 'sink endpoint' url "$ENDPOINT"
-    if has_endpoint_token; then answer 'sink endpoint' token_file secrets/endpoint.token; fi
-  fi
+  sink='sink endpoint' number=1
+  for url in $ENDPOINTS; do
+    answer "$sink" type telemetryd
+    answer "$sink" url "$url"
+    if has_endpoint_token; then answer "$sink" token_file secrets/endpoint.token; fi
+    number=$((number + 1))
+    sink="sink endpoint$number"
+  done
 }
 # Given; or made, for a telemetryd of ours that others reach.
 has_endpoint_token() { [ -n "$ENDPOINT_TOKEN" ] || { [ -n "$TELEMETRYD" ] && ! is_loopback "$ENDPOINT"; }; }
@@ -301,6 +304,8 @@ start_timer() {
 }
 
 # --- hooks and hosts ---
+
+# The last line that a command said which is not blank.
 
 register_hooks() {
   for tmpl in "$TEMPLATES"/*.tmpl; do

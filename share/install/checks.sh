@@ -45,6 +45,7 @@ check_opennebula() {
     bad "OpenNebula's version is not known: onehost --version does not say it" "install OpenNebula's command line tools (opennebula-tools)"
   elif version_at_least "$version" 5 12; then
     ok "OpenNebula $version"
+    [ -z "$(other_front_ends)" ] || note "OpenNebula has several front-ends: install on each, with the same --endpoint of each (docs/opennebula.md)"
   else
     bad "OpenNebula $version is too old" "it has to be 5.12 or later, which run probes as this one is"
   fi
@@ -178,7 +179,8 @@ check_places() { # FAILED, before
     "$REMOTES"/etc/im/kvm-probes.d/secrets "$REMOTES"/etc/im/qemu-probes.d/secrets "$STATE" "$ETC" "$ETC/telemetry-secrets" \
     "$SBINDIR" "$BINDIR" "$UNITDIR"; do
     case $place in
-    "$ETC"* | "$SBINDIR" | "$UNITDIR") [ -n "$TELEMETRYD" ] || continue ;;
+    "$ETC"/*) if [ -z "$TELEMETRYD" ] || [ ! -d "$place" ]; then continue; fi ;; # root makes it
+    "$ETC" | "$SBINDIR" | "$UNITDIR") [ -n "$TELEMETRYD" ] || continue ;;
     "$BINDIR") [ "$(id -u)" = 0 ] || continue ;;
     */\*) continue ;;
     esac
@@ -213,10 +215,11 @@ check_sinks() {
   status=$?
   [ "$status" != 2 ] || bad "the configuration is wrong: $(head -n 1 "$WORK/said")" "mend $REMOTES/etc/im/kvm-probes.d/telemetry.conf, or the options given"
   [ "$status" != 1 ] || bad "forward --check failed: $(head -n 1 "$WORK/said")" "run it by hand"
+  own='' # one of the endpoints is this front-end's
   while IFS= read -r line; do
     case $line in
-    endpoint\ *": ok" | *": ok") ok "sink $line" ;;
-    endpoint\ *) if [ -n "$TELEMETRYD" ] && ! is_active; then note "sink endpoint is telemetryd, which is installed now"; else bad "sink $line" "see above"; fi ;;
+    *": ok") ok "sink $line" ;;
+    endpoint*) if [ -n "$TELEMETRYD" ] && [ -z "$own" ] && ! is_active; then own=yes; note "sink ${line%% *} is telemetryd, which is installed now"; else bad "sink $line" "see above"; fi ;;
     "No sink"*) note "no sink is configured: OpenNebula alone gets figures (--influx-url, --endpoint)" ;;
     *" at "*) bad "sink ${line%%: *}" "${line#*: }" ;;
     esac
@@ -234,7 +237,24 @@ host_script() {
     'for b in */; do b=${b%/}; of=; read -r of <"$b/machine"; [ "$of" = "$(uname -m)" ] || continue
       bad=; for p in vm_monitor forward; do "./$b/$p" --version >said 2>&1 </dev/null || bad="$p: $(head -n 1 said)"; done
       if [ -z "$bad" ]; then echo "runs $b"; else echo "fails $b $bad"; fi; done'
+  # shellcheck disable=SC2016
+  printf 'sed -n "/^\[sink /,\$s/^[ \t]*url[ \t]*=[ \t]*/sends /p" %s/etc/im/kvm-probes.d/telemetry.conf 2>/dev/null\n' "$REMOTE_DIR"
   sums_script
+}
+
+# Sinks of a host that neither this tree has nor the one that is made: another front-end's, which would get nothing more.
+# Where this front-end has synced the host before, somebody has edited the tree since.
+check_host_sinks() { # HOST
+  sed -n 's/^sends //p' "$WORK/host.$1" >"$WORK/sends"
+  while IFS= read -r url; do
+    ! cat "$WORK/kvm.conf" "$REMOTES/etc/im/kvm-probes.d/telemetry.conf" 2>/dev/null | grep '^[ \t]*url' | grep -q -F -e "$url" || continue
+    if [ -n "$SINK_CHECK" ] && ! listed host "$1"; then
+      bad "host $1 sends to $url, which this front-end does not know and would take away" \
+        "is it another front-end's? Name each: --endpoint, more than once. Or bring its telemetry.conf with secrets/ here; or --no-sink-check"
+    else
+      note "host $1 sends to $url no more: it is not in telemetry.conf here"
+    fi
+  done <"$WORK/sends"
 }
 
 # $WORK/good: hosts that our probe runs on; $WORK/left: the others, "HOST why".
@@ -273,6 +293,7 @@ check_host() { # HOST
   elif grep -q '^runs [^/]*$' "$WORK/host.$1"; then
     sed -n 's/^runs \([^/]*\)$/\1/p' "$WORK/host.$1" | head -n 1 >"$WORK/build.$1"
     echo "$1" >>"$WORK/good"
+    check_host_sinks "$1"
     ok "host $1: $machine, the probe runs there (build $(cat "$WORK/build.$1"))"
   elif grep -q '^fails ' "$WORK/host.$1"; then
     leave_out "$1" "can't run the probe: $(sed -n 's/^fails [^ ]* //p' "$WORK/host.$1" | head -n 1): install what is missing there, or give a build for it (--build)"

@@ -101,6 +101,14 @@ remove_hooks() {
   done <"$WORK/ours"
 }
 
+# --- front-ends ---
+
+# Names of all servers of an OpenNebula in HA; nothing where there is one.
+other_front_ends() {
+  as_oneadmin onezone show -x 0 2>/dev/null </dev/null | xml_flat |
+    awk -F '\t' '$1 ~ /\/SERVER\/NAME$/ { name[++n] = $2 } END { if (n > 1) for (i = 1; i <= n; i++) printf "%s%s", name[i], (i < n ? " " : "\n") }'
+}
+
 # --- hosts ---
 
 # $WORK/hosts: ID NAME STATE IM_MAD, one a line.

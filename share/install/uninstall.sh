@@ -76,6 +76,9 @@ check_uninstall() {
     check_user
   fi
   check_commands
+  servers=$(other_front_ends)
+  [ -z "$servers" ] ||
+    note "OpenNebula has several front-ends ($servers): the hooks and what the hosts have are taken from all of them. Take it out on each"
   : >"$WORK/good"
   [ ! -s "$WORK/hosts" ] || hosts_with_ours
 }

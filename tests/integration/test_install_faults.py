@@ -3,6 +3,7 @@
 """install.sh where something is wrong: what its checks find before anything is changed, and runs that were killed."""
 import fcntl
 import os
+import re
 import shutil
 
 from cloud.machine import PATH
@@ -86,6 +87,12 @@ class Checks(Installing):
         shutil.copytree(self.mine, other)
         self.assert_refused(self.pictures(), "FAILED  two builds are called mine\n", *BARE, builds=[self.mine, other])
 
+    def test_sync_fails(self):
+        """onehost sync fails: what it said last stands in the line, though it ends with an empty one"""
+        fails = self.tools(onehost='[ "$1" = sync ] || exec /usr/bin/onehost "$@"\nprintf "Failed:\\n* kvm1\\n\\n"\nexit 1\n')
+        text = self.install(*BARE, status=3, env=fails)
+        self.assertIn("FAILED  host kvm1: onehost sync failed: * kvm1\n", text)
+
     def test_another_at_work(self):
         """a second run while one is at work"""
         self.assertIn("no new figures of our probe in OpenNebula after 0 s", self.install(*BARE, "--wait", "0", status=3))
@@ -96,6 +103,45 @@ class Checks(Installing):
         self.install(*BARE, status=1)
         self.assertIn("another install.sh is at work", self.err)
         self.assert_same(before)
+
+
+class FrontEnds(Installing):
+    """Two front-ends in HA: the page's steps (docs/opennebula.md)."""
+    options = {"front_ends": ("one-1", "one-2")}
+
+    def on(self, name, *words, **options):
+        self.front = self.cloud.fronts[name]
+        return self.install(*words, "--no-hooks", **options)
+
+    def conf_of_host(self):
+        return self.cloud.hosts["kvm1"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text()
+
+    def test_both(self):
+        """installed on both: the host feeds both, with one token; a second that does not know the first is refused"""
+        self.monitor()
+        urls = [f"http://{front.address}:4126" for front in self.cloud.fronts.values()]
+        one, two = self.cloud.fronts.values()
+        two.path("/run/systemd/system").mkdir(parents=True, exist_ok=True)
+        text = self.on("one-1", "--endpoint", urls[0])
+        self.assertIn("note    OpenNebula has several front-ends", text)
+        self.front, conf = two, self.conf_of_host()
+        before = two.changes("/var/lib/one", "/etc/one", "/usr/local")
+        text = self.on("one-2", "--endpoint", urls[1], status=1)
+        self.assertIn(f"FAILED  host kvm1 sends to {urls[0]}, which this front-end does not know", text)
+        self.assertEqual((two.changes("/var/lib/one", "/etc/one", "/usr/local"), self.conf_of_host()), (before, conf))
+        for name in ("read", "write"):
+            path = f"/etc/one/telemetry-secrets/{name}.token"
+            two.write(path, one.read(path), 0o600)
+        both = ["--endpoint", urls[0], "--endpoint", urls[1]]
+        text = self.on("one-2", *both)
+        self.assertIn("ok      host kvm1: every sink has stored something (endpoint endpoint2)\n", text)
+        text = self.on("one-1", *both)
+        self.assertNotIn("sync 1/1", text)  # it has it from the other
+        self.assertEqual(re.findall("^url = (.*)", self.conf_of_host(), re.M), urls)
+        self.assertEqual(one.read(CONFS[0]), two.read(CONFS[0]))
+        self.assertEqual(one.read("/etc/one/telemetry.conf"), two.read("/etc/one/telemetry.conf"))
+        text = self.on("one-2", "--uninstall", "--dry-run")
+        self.assertIn("note    OpenNebula has several front-ends (one-1 one-2)", text)
 
 
 if __name__ == "__main__":
