@@ -305,8 +305,6 @@ start_timer() {
 
 # --- hooks and hosts ---
 
-# The last line that a command said which is not blank.
-
 register_hooks() {
   for tmpl in "$TEMPLATES"/*.tmpl; do
     [ ! -f "$tmpl" ] || register_hook "$tmpl"

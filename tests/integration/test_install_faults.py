@@ -88,10 +88,10 @@ class Checks(Installing):
         self.assert_refused(self.pictures(), "FAILED  two builds are called mine\n", *BARE, builds=[self.mine, other])
 
     def test_sync_fails(self):
-        """onehost sync fails: what it said last stands in the line, though it ends with an empty one"""
-        fails = self.tools(onehost='[ "$1" = sync ] || exec /usr/bin/onehost "$@"\nprintf "Failed:\\n* kvm1\\n\\n"\nexit 1\n')
+        """onehost sync fails: why stands in the line, though it ends with which hosts it was, and an empty one"""
+        fails = self.tools(onehost='[ "$1" = sync ] || exec /usr/bin/onehost "$@"\nprintf "no room there\\nFailed to update the following hosts:\\n* kvm1\\n\\n"\nexit 1\n')
         text = self.install(*BARE, status=3, env=fails)
-        self.assertIn("FAILED  host kvm1: onehost sync failed: * kvm1\n", text)
+        self.assertIn("FAILED  host kvm1: onehost sync failed: no room there\n", text)
 
     def test_another_at_work(self):
         """a second run while one is at work"""
