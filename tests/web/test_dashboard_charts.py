@@ -219,7 +219,7 @@ class Charts(WebCase):
         there = (hours * 60 + minutes + 330) % 1440
         self.assertEqual(shown[2], f"{there // 60:02d}:{there % 60:02d}:{seconds:02d}")
         self.assertEqual(self.legend("CPU and steal")[1], percent(at[1]))
-        ticks = [text for text in browser.js("return window.written") if re.fullmatch(r"\d\d:\d\d", text)]
+        ticks = [text for text in browser.js("return window.written") if re.fullmatch(r"\d{1,2}:\d\d", text)]
         self.assertGreater(len(ticks), 4)
         self.assertTrue(all(tick.endswith(("0", "5")) for tick in ticks), ticks)
         self.assertTrue(re.search(r"\d+\. \w+", " ".join(browser.js("return window.written"))), "the day, as in German")
