@@ -6,6 +6,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/remotes.h"
+#include "encode/explain.h"
 #include "encode/json.h"
 #include "encode/line_protocol.h"
 #include "encode/one_record.h"
@@ -30,8 +31,10 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE };                                    /* as in options.def */
-enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS }; /* as in format_names */
+enum { SOURCES_AUTO, SOURCES_LIBVIRT };         /* as in options.def */
+enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE }; /* as in options.def */
+/* As in format_names; the last is --explain's. */
+enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS, FORMAT_EXPLAIN };
 
 static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};
 
@@ -44,7 +47,7 @@ static const char *const format_names[] = {"one", "line", "json", "prometheus", 
 typedef struct {
     char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
     char **replay, **positional;
-    gboolean spool, dry_run, dump_config, version;
+    gboolean spool, explain, dry_run, dump_config, version;
     int format;
     bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
 } Arguments;
@@ -79,6 +82,10 @@ static bool check_arguments(Arguments *arguments, GError **error)
             break;
     if (!format_names[arguments->format])
         return usage(error, "--format: expected one, line, json, prometheus or domstats");
+    if (arguments->explain && (arguments->format_name || arguments->by_opennebula))
+        return usage(error, "--explain goes neither with --format nor with OpenNebula's arguments");
+    if (arguments->explain)
+        arguments->format = FORMAT_EXPLAIN;
     if (arguments->replay && arguments->record)
         return usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
@@ -103,6 +110,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "one: OpenNebula's records; line: InfluxDB line protocol; json; prometheus: its text format; "
          "domstats: as virsh prints them",
          "FORMAT"},
+        {"explain", 0, 0, G_OPTION_ARG_NONE, &arguments->explain,
+         "print a table of all figures: who served each, libvirt, /proc or the sample before, and how old it is", NULL},
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &arguments->record, "append what was collected to FILE", "FILE"},
         {"replay", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->replay,
          "take the sample from FILE (--record's or virsh domstats --raw's) instead of libvirt; repeat for several, "
@@ -204,12 +213,17 @@ static void report_locked(const Sample *now, const Sample *previous)
 
 static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret_abandoned, GError **error)
 {
+    const bool kernel =
+        proc_serves_uri(probe->uri) && config_integer(probe->config, CONFIG_probe_sources) == SOURCES_AUTO;
+    g_autoptr(Processes) processes = kernel ? processes_new("/proc", "/sys/fs/cgroup") : NULL;
     const CollectOptions options = {
         .api = &libvirt_api,
         .uri = probe->uri,
         .deadline_ms = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline)),
         .workers = (guint)config_integer(probe->config, CONFIG_probe_workers),
         .previous = previous,
+        .processes = processes,
+        .slow_ms = 1000 * config_integer(probe->config, CONFIG_probe_slow_interval),
     };
     Sample *now = collect_sample(&options, ret_abandoned, error);
     if (!now)
@@ -289,6 +303,8 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
         return line_protocol_write(now, SERIES_ALL);
     if (probe->arguments.format == FORMAT_JSON)
         return json_write(now, isatty(STDOUT_FILENO));
+    if (probe->arguments.format == FORMAT_EXPLAIN)
+        return explain_write(now, host_boottime_ns());
     if (probe->arguments.format == FORMAT_PROMETHEUS)
         return prometheus_write((const Sample *const[]){now}, 1);
     GString *text = g_string_new(NULL);

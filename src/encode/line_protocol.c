@@ -96,7 +96,8 @@ static void tags_add(Tags *tags, const char *key, const char *value)
 typedef struct {
     GString *out;
     const Sample *sample;
-    char vm_id[24]; /* of the VM at hand */
+    const VmSample *vm; /* at hand; NULL: the host */
+    char vm_id[24];     /* the VM's */
 } Writer;
 
 /* The series of which the metric is a field; 0 where it is a tag, or not in the line protocol at all. */
@@ -147,6 +148,13 @@ static void append_series(GString *out, const char *measurement, const Tags *tag
     }
 }
 
+/* What a fast sample holds was written with the sample it is of: with this one's time it would be a counter that stood
+ * still, and leapt. */
+static bool is_written(const Writer *w, const MetricRow *row, Metric m, LineSeries series)
+{
+    return series_of(m) == series && row_has(row, m) && !(w->vm && vm_sample_holds(w->vm, m));
+}
+
 /* One line with the fields that `series` has of the row; none where there is no field. */
 static void append_point(Writer *w, const char *measurement, const Tags *tags, const MetricRow *row, LineSeries series)
 {
@@ -157,7 +165,7 @@ static void append_point(Writer *w, const char *measurement, const Tags *tags, c
     char separator = ' ';
     for (guint i = 0; i < metric_count(row->scope); i++) {
         Metric m = metric_first(row->scope) + i;
-        if (series_of(m) != series || !row_has(row, m))
+        if (!is_written(w, row, m, series))
             continue;
         const gsize before = out->len;
         g_string_append_c(out, separator);
@@ -228,6 +236,7 @@ static void append_vcpus(Writer *w, const VmSample *vm)
 static void append_vm(Writer *w, const VmSample *vm, LineSeries series)
 {
     g_snprintf(w->vm_id, sizeof w->vm_id, "%" G_GUINT64_FORMAT, vm->vm_id);
+    w->vm = vm;
     if (series & SERIES_TOTALS) {
         Tags tags = vm_tags_with_name(w, vm);
         append_point(w, "vm_totals", &tags, vm->row, SERIES_TOTALS);
@@ -247,6 +256,7 @@ static void append_vm(Writer *w, const VmSample *vm, LineSeries series)
 static void append_host(Writer *w)
 {
     const Sample *sample = w->sample;
+    w->vm = NULL;
     Tags tags = {.n = 0};
     tags_add(&tags, "host", sample->host);
     append_point(w, "host_totals", &tags, sample->row, SERIES_HOST);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/collect.h"
+#include "gather/ask.h"
 #include "gather/host.h"
 #include "gather/identity.h"
 
@@ -21,7 +22,8 @@ typedef struct {
     char *name, *uuid;
     gint64 id;
     char *known_devices; /* NIC names whose XML was read before; NULL: none */
-    VmSample *vm;        /* the fullest answer so far */
+    VmKnown known;
+    VmSample *vm; /* the fullest answer so far */
     char *xml;
 } Target;
 
@@ -39,6 +41,7 @@ typedef struct {
     gint references;
     const HypervisorApi *api;
     char *uri;
+    AskOptions ask;      /* with a reference on its processes */
     CollectCount *count; /* may be NULL */
     GMutex lock;         /* for all that follows */
     GCond changed;
@@ -101,6 +104,7 @@ static void free_target(gpointer data)
     g_free(target->name);
     g_free(target->uuid);
     g_free(target->known_devices);
+    vm_known_clear(&target->known);
     vm_sample_free(target->vm);
     g_free(target->xml);
     g_free(target);
@@ -122,6 +126,8 @@ static void collection_unref(Collection *collection)
     g_mutex_clear(&collection->lock);
     g_cond_clear(&collection->changed);
     g_free(collection->uri);
+    processes_unref(collection->ask.processes);
+    g_free((gpointer)(guintptr)collection->ask.status_dir);
     collect_count_unref(collection->count);
     g_free(collection);
 }
@@ -132,6 +138,14 @@ static Collection *collection_new(const CollectOptions *options)
     collection->references = 1;
     collection->api = options->api;
     collection->uri = g_strdup(options->uri);
+    collection->ask = (AskOptions){
+        .api = options->api,
+        .processes = options->processes ? processes_ref(options->processes) : NULL,
+        .status_dir = options->processes ? plan_status_dir(options->uri) : NULL,
+        .fast = options->fast,
+        .slow_ns = options->slow_ms * 1000000,
+        .now_ns = host_boottime_ns(),
+    };
     collection->count = count_ref(options->count);
     g_mutex_init(&collection->lock);
     g_cond_init(&collection->changed);
@@ -194,32 +208,20 @@ static gpointer end_thread(Collection *collection)
 /* The same batch may have been asked twice; the answer with more in it stays. */
 static bool is_fuller(const VmSample *a, const VmSample *b)
 {
-    if (!b)
-        return true;
-    bool locked = row_has(b->row, METRIC_VM_LOCKED) || !row_has(b->row, METRIC_VM_MEMORY_RSS);
-    return locked && row_has(a->row, METRIC_VM_MEMORY_RSS);
+    return !b || (row_u64(b->row, METRIC_VM_LOCKED) != 0 && row_u64(a->row, METRIC_VM_LOCKED) == 0);
 }
 
-static Target *find_target(Collection *collection, guint first, guint count, const char *uuid)
+/* With the lock held. Takes VMs and XML over. */
+static void file_answers(Collection *collection, guint first, AskedVm *asked, guint count)
 {
-    for (guint i = first; i < first + count; i++) {
-        Target *target = g_ptr_array_index(collection->targets, i);
-        if (g_strcmp0(target->uuid, uuid) == 0)
-            return target;
-    }
-    return NULL;
-}
-
-/* With the lock held. Takes the VMs out of the array. */
-static void file_answers(Collection *collection, guint first, guint count, GPtrArray *vms)
-{
-    for (guint i = 0; i < vms->len && !collection->over; i++) {
-        Target *target = find_target(collection, first, count, ((VmSample *)g_ptr_array_index(vms, i))->uuid);
-        if (!target || !is_fuller(g_ptr_array_index(vms, i), target->vm))
-            continue;
-        vm_sample_free(target->vm);
-        target->vm = g_ptr_array_index(vms, i);
-        vms->pdata[i] = NULL;
+    for (guint i = 0; i < count && !collection->over; i++) {
+        Target *target = g_ptr_array_index(collection->targets, first + i);
+        if (asked[i].vm && is_fuller(asked[i].vm, target->vm)) {
+            vm_sample_free(target->vm);
+            target->vm = g_steal_pointer(&asked[i].vm);
+        }
+        if (asked[i].xml && !target->xml)
+            target->xml = g_steal_pointer(&asked[i].xml);
     }
 }
 
@@ -243,23 +245,31 @@ static void read_new_xml(Collection *collection, Hypervisor *hypervisor, guint f
     }
 }
 
+typedef enum { ASK_FIRST, ASK_AGAIN, ASK_FOR_LITTLE } AskHow;
+
 /* Asks for targets first … first+count-1; false: the call failed. */
-static bool ask(Collection *collection, Hypervisor *hypervisor, guint first, guint count, HypervisorGroups groups)
+static bool ask(Collection *collection, Hypervisor *hypervisor, guint first, guint count, AskHow how)
 {
-    g_autofree const char **uuids = g_new0(const char *, count);
-    for (guint i = 0; i < count; i++) /* uuids never change and live as long as the collection */
-        uuids[i] = ((Target *)g_ptr_array_index(collection->targets, first + i))->uuid;
+    g_autofree AskedVm *asked = g_new0(AskedVm, count);
+    for (guint i = 0; i < count; i++) { /* these never change and live as long as the collection */
+        const Target *target = g_ptr_array_index(collection->targets, first + i);
+        asked[i] = (AskedVm){.name = target->name, .uuid = target->uuid, .known = &target->known};
+    }
     GError *error = NULL;
-    g_autoptr(GPtrArray) vms = collection->api->stats(hypervisor, uuids, count, groups, &error);
-    for (guint i = 0; vms && groups == HYPERVISOR_FREE_GROUPS && i < vms->len; i++)
-        row_set_u64(((VmSample *)g_ptr_array_index(vms, i))->row, METRIC_VM_LOCKED, 1);
+    const bool good = how == ASK_FOR_LITTLE
+                          ? ask_vms_for_little(&collection->ask, hypervisor, asked, count, &error)
+                          : ask_vms(&collection->ask, hypervisor, asked, count, how == ASK_AGAIN, &error);
     g_mutex_lock(&collection->lock);
-    if (vms)
-        file_answers(collection, first, count, vms);
+    if (good)
+        file_answers(collection, first, asked, count);
     else
         note_error(collection, error);
     g_mutex_unlock(&collection->lock);
-    return vms != NULL;
+    for (guint i = 0; i < count; i++) {
+        vm_sample_free(asked[i].vm);
+        g_free(asked[i].xml);
+    }
+    return good;
 }
 
 static Batch *batch_at(Collection *collection, guint i)
@@ -286,11 +296,11 @@ static guint overdue(Collection *collection, guint others)
 static void ask_batch(Collection *collection, Hypervisor *hypervisor, guint i)
 {
     Batch *batch = batch_at(collection, i); /* the array does not grow once threads see it */
-    batch->attempts++;
+    const AskHow how = batch->attempts++ ? ASK_AGAIN : ASK_FIRST;
     batch->out++;
     batch->asked_at = g_get_monotonic_time();
     g_mutex_unlock(&collection->lock);
-    bool good = ask(collection, hypervisor, batch->first, batch->count, HYPERVISOR_ALL_GROUPS);
+    bool good = ask(collection, hypervisor, batch->first, batch->count, how);
     g_mutex_lock(&collection->lock);
     batch->out--;
     batch->answered |= good;
@@ -413,7 +423,7 @@ static gpointer last_call(gpointer data)
         const Batch batch = *batch_at(collection, i);
         bool wanted = !batch.answered && !collection->over;
         g_mutex_unlock(&collection->lock);
-        if (!wanted || !ask(collection, hypervisor, batch.first, batch.count, HYPERVISOR_FREE_GROUPS))
+        if (!wanted || !ask(collection, hypervisor, batch.first, batch.count, ASK_FOR_LITTLE))
             continue;
         g_mutex_lock(&collection->lock);
         batch_at(collection, i)->served = true;
@@ -436,12 +446,15 @@ static bool wait_opened(Collection *collection, gint64 deadline)
     return collection->opened;
 }
 
-static char *known_devices(const Sample *previous, const HypervisorDomain *domain)
+/* What the sample before says of it. */
+static void set_known(Target *target, const Sample *previous)
 {
-    VmSample key = {.name = domain->name, .uuid = domain->uuid, .domain_id = domain->id};
-    vm_id_from_name(domain->name, &key.vm_id);
+    VmSample key = {.name = target->name, .uuid = target->uuid, .domain_id = target->id};
+    vm_id_from_name(target->name, &key.vm_id);
     const VmSample *before = sample_find_run(previous, &key);
-    return before && strcmp(before->name, domain->name) == 0 ? g_strdup(before->xml_devices) : NULL;
+    vm_known_set(&target->known, before, previous ? previous->realtime_ns : 0);
+    if (before && strcmp(before->name, target->name) == 0)
+        target->known_devices = g_strdup(before->xml_devices);
 }
 
 static void plan(Collection *collection, const CollectOptions *options)
@@ -454,7 +467,7 @@ static void plan(Collection *collection, const CollectOptions *options)
         target->name = g_strdup(domain->name);
         target->uuid = g_strdup(domain->uuid);
         target->id = domain->id;
-        target->known_devices = known_devices(options->previous, domain);
+        set_known(target, options->previous);
         g_ptr_array_add(collection->targets, target);
     }
     guint n = domains->len, size = CLAMP(n / options->workers, 1, BATCH_MAX);
@@ -470,7 +483,7 @@ static bool all_full(Collection *collection, const Batch *batch)
 {
     for (guint i = batch->first; i < batch->first + batch->count; i++) {
         const Target *target = g_ptr_array_index(collection->targets, i);
-        if (!target->vm || !row_has(target->vm->row, METRIC_VM_MEMORY_RSS))
+        if (!target->vm || row_u64(target->vm->row, METRIC_VM_LOCKED) != 0)
             return false;
     }
     return true;
@@ -548,7 +561,10 @@ static Sample *assemble(Collection *collection, const Sample *previous, guint *r
             answers += vm != NULL;
             missing += vm == NULL;
             vm = vm ? vm : silent_vm(target);
-            identity_add(vm, target->known_devices ? sample_find_run(previous, vm) : NULL, target->xml);
+            const VmSample *before = sample_find_run(previous, vm);
+            identity_add(vm, target->known_devices ? before : NULL, target->xml);
+            if (collection->ask.processes || collection->ask.fast)
+                plan_carry(vm, before, collection->ask.fast);
             g_ptr_array_add(sample->vms, vm);
         }
     }

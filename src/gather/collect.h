@@ -7,6 +7,7 @@
  * needs no QEMU. Calls still under way at the deadline are left behind; their threads end when libvirt lets them. */
 #pragma once
 
+#include "gather/processes.h"
 #include "gather/hypervisor.h"
 
 /* Counts the threads of all collections that are given it, those left behind too: who collects again and again stops
@@ -21,8 +22,11 @@ typedef struct {
     const char *uri;
     gint64 deadline_ms; /* from the call of collect_sample on */
     guint workers;
-    const Sample *previous; /* for what is read once per domain start; may be NULL */
-    CollectCount *count;    /* may be NULL */
+    const Sample *previous; /* for what is read once per domain start, and what has not changed; may be NULL */
+    Processes *processes;   /* the kernel's figures of these guests; NULL: libvirt is asked for everything each time */
+    gint64 slow_ms;         /* with processes: how often the figures are read that hardly change */
+    bool fast; /* the figures that need QEMU's monitor are those of the sample before, but of VMs that are new */
+    CollectCount *count; /* may be NULL */
 } CollectOptions;
 
 #define COLLECT_ERROR collect_error_quark()

@@ -9,6 +9,7 @@ G_DEFINE_QUARK(one_telemetry_domstats, domstats_error)
 
 #define HEADER "# one-telemetry domstats 1 "
 #define END "# end "
+#define GROUP_TIME "domain.boottime-" /* and the group's name */
 
 /* --- keys --- */
 
@@ -263,6 +264,15 @@ static bool read_domain(Reader *reader, char *rest, GError **error)
     return true;
 }
 
+/* Groups of a newer version are passed over. */
+static bool set_group_time(VmSample *vm, const char *name, const char *text)
+{
+    for (Group group = GROUP_STATE; group < N_GROUPS; group++)
+        if (strcmp(group_name(group), name) == 0)
+            return read_time(text, &vm->group_ns[group]);
+    return true;
+}
+
 /* What is not a metric; unknown keys are passed over. false: not the number that it needs. */
 static bool set_identity(VmSample *vm, const char *key, const char *text)
 {
@@ -275,6 +285,17 @@ static bool set_identity(VmSample *vm, const char *key, const char *text)
     } else if (strcmp(key, "domain.sent-keys") == 0) {
         g_free(vm->sent_keys);
         vm->sent_keys = g_strdup(text);
+    } else if (strcmp(key, "domain.shape") == 0) {
+        g_free(vm->shape);
+        vm->shape = g_strdup(text);
+    } else if (strcmp(key, "domain.mark") == 0) {
+        g_free(vm->mark);
+        vm->mark = g_strdup(text);
+    } else if (strcmp(key, "domain.process") == 0) {
+        g_free(vm->process);
+        vm->process = g_strdup(text);
+    } else if (g_str_has_prefix(key, GROUP_TIME)) {
+        return set_group_time(vm, key + strlen(GROUP_TIME), text);
     } else if (strcmp(key, "domain.id") == 0) {
         return read_time(text, &vm->domain_id);
     } else if (strcmp(key, "domain.boottime") == 0) {
@@ -448,7 +469,18 @@ static void write_vm(GString *out, const VmSample *vm)
     write_text(out, "domain.uuid", vm->uuid);
     write_number(out, "domain.id", vm->domain_id);
     write_number(out, "domain.boottime", vm->boottime_ns);
+    for (Group group = GROUP_STATE; group < N_GROUPS; group++)
+        if (vm->group_ns[group] != 0) {
+            g_string_append(out, "  " GROUP_TIME);
+            g_string_append(out, group_name(group));
+            g_string_append_c(out, '=');
+            text_append_u64(out, (guint64)vm->group_ns[group]);
+            g_string_append_c(out, '\n');
+        }
     write_number(out, "domain.ran", vm->ran);
+    write_text(out, "domain.shape", vm->shape);
+    write_text(out, "domain.mark", vm->mark);
+    write_text(out, "domain.process", vm->process);
     write_text(out, "domain.xml-devices", vm->xml_devices);
     write_text(out, "domain.sent-keys", vm->sent_keys);
     write_row(out, vm->row);

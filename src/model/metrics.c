@@ -90,8 +90,37 @@ const char *unit_name(Unit unit)
 
 const char *cost_name(Cost cost)
 {
-    static const char *const names[] = {"", "free", "kernel", "monitor", "start"};
+    static const char *const names[] = {"", "free", "shape", "kernel", "monitor", "slow", "start"};
     return names[cost];
+}
+
+Group metric_group(Metric m)
+{
+    const MetricInfo *info = &metric_info[m];
+    if (info->origin == ORIGIN_SUM || info->origin == ORIGIN_RATE || info->origin == ORIGIN_MEAN_MS)
+        return metric_group(info->of);
+    switch (info->cost) {
+    case COST_FREE:
+        return GROUP_STATE;
+    case COST_SHAPE:
+        return GROUP_SHAPE;
+    case COST_KERNEL:
+        return GROUP_KERNEL;
+    case COST_MONITOR:
+        return info->scope == SCOPE_DISK ? GROUP_DISK : GROUP_GUEST;
+    case COST_SLOW:
+        return GROUP_SLOW;
+    case COST_START:
+        return GROUP_START;
+    default:
+        return GROUP_NONE;
+    }
+}
+
+const char *group_name(Group group)
+{
+    static const char *const names[N_GROUPS] = {"", "state", "shape", "kernel", "disk", "guest", "slow", "start"};
+    return names[group];
 }
 
 double unit_to_base(Unit unit)

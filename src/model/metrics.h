@@ -47,7 +47,20 @@ typedef enum {
 } Origin;
 
 /* What a figure costs to get; the head of metrics.def says what each means. COST_NONE: it is derived. */
-typedef enum { COST_NONE, COST_FREE, COST_KERNEL, COST_MONITOR, COST_START } Cost;
+typedef enum { COST_NONE, COST_FREE, COST_SHAPE, COST_KERNEL, COST_MONITOR, COST_SLOW, COST_START } Cost;
+
+/* Figures that are read together, and so have a time in common. */
+typedef enum {
+    GROUP_NONE,   /* of the host, of the pipeline, texts that are computed */
+    GROUP_STATE,  /* the domain's state, its NICs */
+    GROUP_SHAPE,  /* what changes with the domain's XML alone */
+    GROUP_KERNEL, /* CPU, vCPUs, resident memory */
+    GROUP_DISK,   /* the disks' counters */
+    GROUP_GUEST,  /* what the guest's balloon driver reports */
+    GROUP_SLOW,   /* the disks' sizes and other figures that hardly change */
+    GROUP_START,  /* texts that are read once per domain start */
+    N_GROUPS
+} Group;
 
 /* How OpenNebula's records print a value. */
 typedef enum {
@@ -98,6 +111,10 @@ const char *scope_name(Scope scope); /* "vm", "vcpu", "nic", "disk", "host", "si
 const char *kind_name(Kind kind);
 const char *unit_name(Unit unit); /* "KiB", "ns" …, "" for none */
 const char *cost_name(Cost cost);
+
+/* The group that a figure is read with; of one that is derived, that of the figure it is derived from. */
+Group metric_group(Metric m);
+const char *group_name(Group group);
 
 /* What a value of that unit is multiplied by to be in Prometheus's base unit (seconds, bytes, ratio). */
 double unit_to_base(Unit unit);

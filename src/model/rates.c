@@ -75,7 +75,7 @@ typedef struct {
 } DevicePair;
 
 typedef struct {
-    double seconds;
+    double seconds[N_GROUPS]; /* between the two readings of each group; 0: no rate of it */
     const VmSample *before;
     VmSample *now;
     DevicePair *devices[N_SCOPES]; /* NICs and disks, as they stand in `now` */
@@ -171,8 +171,16 @@ static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before
         Metric m = metric_first(now->scope) + i;
         const MetricInfo *info = &metric_info[m];
         guint64 change, requests;
+        if (info->origin != ORIGIN_RATE && info->origin != ORIGIN_MEAN_MS)
+            continue;
+        const double seconds = pair->seconds[metric_group(m)];
+        if (seconds <= 0) {
+            if (vm_sample_holds(pair->now, m) && row_has(before, m))
+                row_set_real(now, m, row_real(before, m)); /* of the same two readings as there */
+            continue;
+        }
         if (info->origin == ORIGIN_RATE && change_of(pair, now, before, info->of, &change))
-            set_figure(now, m, (double)change / pair->seconds);
+            set_figure(now, m, (double)change / seconds);
         if (info->origin == ORIGIN_MEAN_MS && change_of(pair, now, before, info->of, &change) &&
             change_of(pair, now, before, info->per, &requests) && requests > 0)
             set_figure(now, m, (double)change / (double)requests / NS_PER_MS);
@@ -189,7 +197,7 @@ static double percent(double part, double whole)
 static void derive_vcpus(const Pair *pair)
 {
     guint64 vcpus = row_u64(pair->now->row, METRIC_VM_VCPUS), change;
-    double ns = pair->seconds * NS_PER_S, delay = 0;
+    double ns = pair->seconds[GROUP_KERNEL] * NS_PER_S, delay = 0;
     guint with_delay = 0;
 
     for (guint i = 0; i < pair->now->vcpus->len; i++) {
@@ -215,7 +223,7 @@ static void derive_cpu(const Pair *pair)
     guint64 vcpus = row_u64(row, METRIC_VM_VCPUS), change;
     if (!counter_change(row, pair->before->row, METRIC_VM_CPU_TIME, &change))
         return;
-    double cores = (double)change / (pair->seconds * NS_PER_S);
+    double cores = (double)change / (pair->seconds[GROUP_KERNEL] * NS_PER_S);
     set_figure(row, METRIC_VM_CPU_CORE_PERCENT, 100.0 * cores);
     if (vcpus)
         set_figure(row, METRIC_VM_CPU_USAGE_PERCENT, percent(cores, (double)vcpus));
@@ -256,18 +264,26 @@ static bool comparable(const Sample *now, const Sample *previous)
     return previous && g_strcmp0(now->boot_id, previous->boot_id) == 0 && g_strcmp0(now->host, previous->host) == 0;
 }
 
+/* 0: no pair. */
+static double seconds_between(const VmSample *now, const VmSample *before, Group group)
+{
+    const gint64 elapsed = vm_sample_group_ns(now, group) - vm_sample_group_ns(before, group);
+    return elapsed < RATES_MIN_INTERVAL_NS || elapsed > RATES_MAX_INTERVAL_NS ? 0 : (double)elapsed / NS_PER_S;
+}
+
 static bool make_pair(VmSample *vm, const Sample *previous, Pair *ret_pair)
 {
     const VmSample *before = sample_find_run(previous, vm);
     if (!before || !before->boottime_ns || !vm->boottime_ns)
         return false;
-    gint64 elapsed = vm->boottime_ns - before->boottime_ns;
-    if (elapsed < RATES_MIN_INTERVAL_NS || elapsed > RATES_MAX_INTERVAL_NS)
+    if (seconds_between(vm, before, GROUP_STATE) <= 0)
         return false;
     guint64 a, b;
     if (row_get_u64(before->row, METRIC_VM_CPU_TIME, &a) && row_get_u64(vm->row, METRIC_VM_CPU_TIME, &b) && b < a)
         return false; /* restarted behind the same id */
-    *ret_pair = (Pair){.seconds = (double)elapsed / NS_PER_S, .before = before, .now = vm};
+    *ret_pair = (Pair){.before = before, .now = vm};
+    for (Group group = GROUP_STATE; group < N_GROUPS; group++)
+        ret_pair->seconds[group] = seconds_between(vm, before, group);
     return true;
 }
 
@@ -287,8 +303,10 @@ static void derive_pair(Pair *pair)
     for (guint i = 0; i < G_N_ELEMENTS(scopes); i++)
         pair->devices[scopes[i]] =
             pair_devices(vm_sample_rows(pair->now, scopes[i]), vm_sample_rows(pair->before, scopes[i]));
-    derive_cpu(pair);
-    derive_vcpus(pair);
+    if (pair->seconds[GROUP_KERNEL] > 0) {
+        derive_cpu(pair);
+        derive_vcpus(pair);
+    }
     for (guint i = 0; i < G_N_ELEMENTS(scopes); i++)
         derive_devices(pair, scopes[i]);
     derive_row(pair, pair->now->row, pair->before->row);

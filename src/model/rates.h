@@ -13,7 +13,9 @@
 
 /* Fills in all derived metrics of `now` (after sample_finish). `previous` may be NULL: then whatever needs two samples
  * stays absent. The rules:
- * - elapsed time is by each VM's own boottime, so a jump of the wall clock changes nothing;
+ * - elapsed time is by boottime, of each VM and of each group of its figures, so a jump of the wall clock changes
+ *   nothing, and no rate is taken over the interval of another group; of a group that a fast sample holds, the rates
+ * are held too;
  * - a pair is two samples of one boot, one host, and one run of a domain (same uuid, same libvirt id), whose cpu.time
  * did not fall, RATES_MIN_INTERVAL_NS to RATES_MAX_INTERVAL_NS apart. No pair, no rates;
  * - devices pair by name (vCPUs by number); of a NIC or disk whose counters fell nothing is derived;

@@ -184,6 +184,9 @@ void vm_sample_free(VmSample *vm)
     g_free(vm->uuid);
     g_free(vm->xml_devices);
     g_free(vm->sent_keys);
+    g_free(vm->shape);
+    g_free(vm->mark);
+    g_free(vm->process);
     metric_row_free(vm->row);
     g_ptr_array_unref(vm->vcpus);
     g_ptr_array_unref(vm->nics);
@@ -206,12 +209,29 @@ VmSample *vm_sample_copy(const VmSample *vm)
     copy->boottime_ns = vm->boottime_ns;
     copy->xml_devices = g_strdup(vm->xml_devices);
     copy->sent_keys = g_strdup(vm->sent_keys);
+    copy->shape = g_strdup(vm->shape);
+    copy->mark = g_strdup(vm->mark);
+    copy->process = g_strdup(vm->process);
+    memcpy(copy->served, vm->served, sizeof copy->served);
+    memcpy(copy->group_ns, vm->group_ns, sizeof copy->group_ns);
+    copy->held = vm->held;
     copy->ran = vm->ran;
     metric_row_merge(copy->row, vm->row, false);
     copy_rows(copy->vcpus, vm->vcpus);
     copy_rows(copy->nics, vm->nics);
     copy_rows(copy->disks, vm->disks);
     return copy;
+}
+
+gint64 vm_sample_group_ns(const VmSample *vm, Group group)
+{
+    return vm->group_ns[group] ? vm->group_ns[group] : vm->boottime_ns;
+}
+
+bool vm_sample_holds(const VmSample *vm, Metric m)
+{
+    const Group group = metric_group(m);
+    return vm->held && (group == GROUP_DISK || group == GROUP_GUEST) && vm->served[group] == SERVED_EARLIER;
 }
 
 GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope)
@@ -387,7 +407,7 @@ static bool any_disk_counter(const VmSample *vm)
 
 /* With NOWAIT libvirt answers for a domain that holds a job with what it knows without asking QEMU: balloon.current is
  * there, balloon.rss and the disks' counters are not. (Recorded: tests/golden/locked.) */
-static bool looks_locked(const VmSample *vm)
+bool vm_sample_looks_locked(const VmSample *vm)
 {
     return row_has(vm->row, METRIC_VM_BALLOON_CURRENT) && !row_has(vm->row, METRIC_VM_MEMORY_RSS) &&
            !any_disk_counter(vm);
@@ -407,7 +427,7 @@ void sample_finish(Sample *sample, const Sample *previous)
         }
         keep_active_layers(vm->disks);
         if (!row_has(vm->row, METRIC_VM_LOCKED))
-            row_set_u64(vm->row, METRIC_VM_LOCKED, looks_locked(vm));
+            row_set_u64(vm->row, METRIC_VM_LOCKED, vm_sample_looks_locked(vm));
         locked += row_u64(vm->row, METRIC_VM_LOCKED);
         i++;
     }

@@ -62,6 +62,18 @@ void row_set_real(MetricRow *row, Metric m, double value);     /* NaN and infini
 void row_set_text(MetricRow *row, Metric m, const char *text); /* copies; NULL: absent */
 void row_unset(MetricRow *row, Metric m);
 
+/* Who served a group of figures. */
+typedef enum {
+    SERVED_NOT,     /* nobody, or it is not known */
+    SERVED_BULK,    /* libvirt's bulk statistics */
+    SERVED_DISK,    /* libvirt's statistics of one disk */
+    SERVED_PROC,    /* /proc of the QEMU process */
+    SERVED_CGROUP,  /* CPU time by the domain's cgroup, the rest by /proc */
+    SERVED_EARLIER, /* carried over from the sample before: it changes rarely, or it was not its turn */
+    SERVED_XML,     /* the domain's XML */
+    N_SERVED
+} Served;
+
 typedef struct {
     char *name;         /* libvirt's domain name, "one-83" */
     guint64 vm_id;      /* OpenNebula's id, 83 */
@@ -71,9 +83,15 @@ typedef struct {
     char *xml_devices;  /* names of the devices whose MAC and bridge were read from the XML, see gather/libvirt.c; NULL:
                            not yet */
     char *sent_keys;    /* OpenNebula keys sent so far, see encode/one_record.h; NULL: none */
-    bool ran;           /* has been seen in a state other than paused since the domain started here */
-    MetricRow *row;     /* SCOPE_VM */
-    GPtrArray *vcpus;   /* of MetricRow, in libvirt's order; likewise the next two */
+    char *shape;        /* of the domain's XML, see gather/plan.h; NULL unknown */
+    char *mark;         /* of the file that libvirt keeps of the domain's live XML, likewise; NULL unknown */
+    char *process;      /* its QEMU's in /proc, see gather/processes.h; NULL unknown */
+    Served served[N_GROUPS];
+    gint64 group_ns[N_GROUPS]; /* CLOCK_BOOTTIME when the group was read, where that is not boottime_ns; 0: it is */
+    bool held;        /* a fast sample: what needs QEMU's monitor is of the sample before, with the time it was read */
+    bool ran;         /* has been seen in a state other than paused since the domain started here */
+    MetricRow *row;   /* SCOPE_VM */
+    GPtrArray *vcpus; /* of MetricRow, in libvirt's order; likewise the next two */
     GPtrArray *nics;
     GPtrArray *disks;
 } VmSample;
@@ -85,6 +103,12 @@ VmSample *vm_sample_new(const char *name);
 void vm_sample_free(VmSample *vm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmSample, vm_sample_free)
 VmSample *vm_sample_copy(const VmSample *vm);
+/* When that group was read, CLOCK_BOOTTIME; 0 unknown. */
+gint64 vm_sample_group_ns(const VmSample *vm, Group group);
+/* Of a figure of that VM: it is of an earlier sample, for it was not its turn in a fast one. */
+bool vm_sample_holds(const VmSample *vm, Metric m);
+/* The figures are those of a domain that a job holds: with NOWAIT libvirt then leaves out what needs QEMU's monitor. */
+bool vm_sample_looks_locked(const VmSample *vm);
 
 /* The row of that scope with that index, made where there is none yet. NULL above SAMPLE_DEVICES_MAX of a kind. */
 #define SAMPLE_DEVICES_MAX 4096

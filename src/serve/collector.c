@@ -49,6 +49,7 @@ typedef struct {
     Collector *collector;
     Target *target;
     guint generation;
+    gint64 monitor_us; /* monotonic: when QEMU's monitors were last asked; 0: not yet */
     GThread *thread;
     bool done;
 } Loop;
@@ -125,16 +126,23 @@ static bool may_collect(const Target *target, GError **error)
     return false;
 }
 
-static Sample *collect(const Collector *collector, const Target *target, const Sample *previous, GError **error)
+/* `fast`: without what needs QEMU's monitor. */
+static Sample *collect(const Collector *collector, const Target *target, const Sample *previous, bool fast,
+                       GError **error)
 {
     if (!may_collect(target, error))
         return NULL;
+    const bool kernel = !collector->options.libvirt_alone && proc_serves_uri(target->uri);
+    g_autoptr(Processes) processes = kernel ? processes_new("/proc", "/sys/fs/cgroup") : NULL;
     const CollectOptions options = {
         .api = collector->options.api,
         .uri = target->uri,
         .deadline_ms = collector->options.deadline_ms,
         .workers = collector->options.workers,
         .previous = previous,
+        .processes = processes,
+        .slow_ms = collector->options.slow_ms,
+        .fast = fast,
         .count = target->threads,
     };
     Sample *sample = collect_sample(&options, NULL, error);
@@ -192,12 +200,25 @@ static void note_success(Target *target, const Sample *sample)
     target->collect_ms = row_real(sample->row, METRIC_HOST_COLLECT_MS);
 }
 
+/* A collection comes a little sooner or later than its moment. */
+static bool is_monitors_turn(const Loop *loop, gint64 now_us)
+{
+    const CollectorOptions *options = &loop->collector->options;
+    const gint64 tolerance_us = options->interval_ms * 1000 / 2;
+    return options->libvirt_alone || loop->monitor_us == 0 ||
+           now_us - loop->monitor_us >= options->monitor_ms * 1000 - tolerance_us;
+}
+
 /* false: the loop is no longer wanted. Takes the sample over, and returns the one to go on from. */
 static bool run_once(Loop *loop, Sample **previous)
 {
     Collector *collector = loop->collector;
     g_autoptr(GError) error = NULL;
-    g_autoptr(Sample) sample = collect(collector, loop->target, *previous, &error);
+    const gint64 now_us = g_get_monotonic_time();
+    const bool full = !*previous || is_monitors_turn(loop, now_us);
+    g_autoptr(Sample) sample = collect(collector, loop->target, *previous, !full, &error);
+    if (full && sample)
+        loop->monitor_us = now_us;
     g_mutex_lock(&collector->lock);
     const bool wanted = is_wanted(loop);
     if (wanted && sample)

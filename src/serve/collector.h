@@ -18,6 +18,10 @@ typedef struct {
     const char *const *uris; /* NULL-terminated */
     const char *host; /* name for the local URIs' samples; of remote ones it is the URI's host. "": the machine's */
     gint64 interval_ms;
+    gint64 monitor_ms;  /* between two collections that ask QEMU's monitor; at most interval_ms: all do */
+    bool libvirt_alone; /* it serves all figures each time; else the kernel serves those of local guests, and what
+                           hardly changes is read every slow_ms */
+    gint64 slow_ms;
     gint64 deadline_ms;
     guint workers;
     CollectorTake take;

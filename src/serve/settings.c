@@ -145,6 +145,8 @@ static void set_server(const Config *config, Settings *settings)
 
 /* --- the rest --- */
 
+enum { SOURCES_AUTO, SOURCES_LIBVIRT }; /* as in options.def */
+
 static bool set_collector(const Config *config, Settings *settings, GError **error)
 {
     settings->uris = words_of(config_text(config, CONFIG_collector_uris));
@@ -156,6 +158,9 @@ static bool set_collector(const Config *config, Settings *settings, GError **err
         .uris = (const char *const *)settings->uris,
         .host = settings->host,
         .interval_ms = milliseconds(config, CONFIG_collector_interval),
+        .monitor_ms = milliseconds(config, CONFIG_collector_monitor_interval),
+        .libvirt_alone = config_integer(config, CONFIG_collector_sources) == SOURCES_LIBVIRT,
+        .slow_ms = span_ms(config, CONFIG_collector_slow_interval),
         .deadline_ms = milliseconds(config, CONFIG_collector_deadline),
         .workers = (guint)config_integer(config, CONFIG_collector_workers),
     };

@@ -96,6 +96,7 @@ static bool same_collector(const Settings *a, const Settings *b)
     const CollectorOptions *x = &a->collector, *y = &b->collector;
     g_autofree char *left = g_strjoinv(" ", a->uris), *right = g_strjoinv(" ", b->uris);
     return strcmp(left, right) == 0 && strcmp(a->host, b->host) == 0 && x->interval_ms == y->interval_ms &&
+           x->monitor_ms == y->monitor_ms && x->libvirt_alone == y->libvirt_alone && x->slow_ms == y->slow_ms &&
            x->deadline_ms == y->deadline_ms && x->workers == y->workers;
 }
 

@@ -99,7 +99,12 @@ static guint fake_left_out(const Hypervisor *hypervisor)
     return LEFT_OUT;
 }
 
-static const HypervisorApi fake_api = {fake_open, fake_close, fake_domains, fake_stats, fake_xml, fake_left_out};
+static const HypervisorApi fake_api = {.open = fake_open,
+                                       .close = fake_close,
+                                       .domains = fake_domains,
+                                       .stats = fake_stats,
+                                       .xml = fake_xml,
+                                       .left_out = fake_left_out};
 
 /* --- what comes of it --- */
 

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gather/ask.h"
+#include "gather/host.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct {
+    const AskOptions *options;
+    Hypervisor *hypervisor;
+    AskedVm *vms;
+    guint count;
+    PlanNeeds *needs; /* of each VM */
+} Batch;
+
+static const PlanNeeds all = {.groups = HYPERVISOR_ALL_GROUPS, .slow = true};
+
+static AskedVm *find(AskedVm *vms, guint count, const char *uuid)
+{
+    for (guint i = 0; i < count; i++)
+        if (g_strcmp0(vms[i].uuid, uuid) == 0)
+            return &vms[i];
+    return NULL;
+}
+
+/* --- libvirt's bulk call --- */
+
+/* The groups of our figures that a group of libvirt's serves. The sizes come with each reading of all disks; but of the
+ * slow group there is more. */
+static void mark_served(VmSample *vm, HypervisorGroups groups, bool slow, gint64 time_ns)
+{
+    const struct {
+        HypervisorGroups asked;
+        Group served;
+    } table[] = {
+        {HYPERVISOR_FREE_GROUPS, GROUP_STATE}, {HYPERVISOR_CPU, GROUP_KERNEL}, {HYPERVISOR_BALLOON, GROUP_GUEST},
+        {HYPERVISOR_BLOCK, GROUP_DISK},        {HYPERVISOR_BLOCK, GROUP_SLOW},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+        if (!(groups & table[i].asked) || vm->served[table[i].served] != SERVED_NOT ||
+            (table[i].served == GROUP_SLOW && !slow))
+            continue;
+        vm->served[table[i].served] = SERVED_BULK;
+        vm->group_ns[table[i].served] = time_ns;
+    }
+    if (groups == HYPERVISOR_ALL_GROUPS)
+        vm->served[GROUP_SHAPE] = SERVED_BULK;
+}
+
+/* What `vm` does not have already. */
+static void add_rows(VmSample *vm, const VmSample *more, Scope scope)
+{
+    const GPtrArray *rows = vm_sample_rows(more, scope);
+    for (guint i = 0; i < rows->len; i++) {
+        const MetricRow *row = g_ptr_array_index(rows, i);
+        metric_row_merge(vm_sample_row(vm, scope, row->index), row, true);
+    }
+}
+
+static bool any_disk_counter(const VmSample *vm)
+{
+    for (guint i = 0; i < vm->disks->len; i++)
+        if (row_has(g_ptr_array_index(vm->disks, i), METRIC_DISK_RD_REQS))
+            return true;
+    return false;
+}
+
+/* With NOWAIT libvirt answers for a domain that a job holds what it knows without its QEMU. */
+static bool is_in_part(const VmSample *record, HypervisorGroups groups, const VmKnown *known)
+{
+    if (groups == HYPERVISOR_ALL_GROUPS)
+        return vm_sample_looks_locked(record);
+    return ((groups & HYPERVISOR_BALLOON) && !row_has(record->row, METRIC_VM_MEMORY_RSS)) ||
+           ((groups & HYPERVISOR_BLOCK) && known->disks > 0 && !any_disk_counter(record));
+}
+
+/* false: it is locked, and there may be more of it where all is asked for. */
+static bool add_record(AskedVm *asked, const VmSample *record, const PlanNeeds *needs)
+{
+    VmSample *vm = asked->vm;
+    const HypervisorGroups groups = needs->groups;
+    const bool is_locked = is_in_part(record, groups, asked->known);
+    metric_row_merge(vm->row, record->row, true);
+    add_rows(vm, record, SCOPE_VCPU);
+    add_rows(vm, record, SCOPE_DISK);
+    mark_served(vm, is_locked ? groups & HYPERVISOR_CPU : groups, needs->slow, record->boottime_ns);
+    if (is_locked)
+        row_set_u64(vm->row, METRIC_VM_LOCKED, 1);
+    return !is_locked || groups == HYPERVISOR_ALL_GROUPS;
+}
+
+static bool asks_bulk(const Batch *batch, HypervisorGroups groups, const char **uuids, guint *ret_count)
+{
+    guint n = 0;
+    for (guint i = 0; i < batch->count; i++)
+        if (batch->vms[i].vm && batch->needs[i].groups == groups)
+            uuids[n++] = batch->vms[i].uuid;
+    *ret_count = n;
+    return n > 0;
+}
+
+/* One call for all VMs that need just these groups. */
+static bool ask_bulk(const Batch *batch, HypervisorGroups groups, GError **error)
+{
+    g_autofree const char **uuids = g_new0(const char *, batch->count);
+    guint n;
+    if (!asks_bulk(batch, groups, uuids, &n))
+        return true;
+    g_autoptr(GPtrArray) records = batch->options->api->stats(batch->hypervisor, uuids, n, groups, error);
+    for (guint i = 0; records && i < records->len; i++) {
+        const VmSample *record = g_ptr_array_index(records, i);
+        AskedVm *asked = find(batch->vms, batch->count, record->uuid);
+        if (asked && asked->vm && asked->vm->domain_id == record->domain_id &&
+            !add_record(asked, record, &batch->needs[asked - batch->vms]))
+            batch->needs[asked - batch->vms] = all; /* whose turn is the last */
+    }
+    return records != NULL;
+}
+
+/* For every set of groups that some VM needs. */
+static bool ask_bulks(const Batch *batch, GError **error)
+{
+    for (HypervisorGroups groups = 1; groups <= HYPERVISOR_ALL_GROUPS; groups++)
+        if (!ask_bulk(batch, groups, error))
+            return false;
+    return true;
+}
+
+/* Takes the answers over. */
+static bool ask_first(const Batch *batch, HypervisorGroups groups, GError **error)
+{
+    g_autofree const char **uuids = g_new0(const char *, batch->count);
+    for (guint i = 0; i < batch->count; i++)
+        uuids[i] = batch->vms[i].uuid;
+    g_autoptr(GPtrArray) records = batch->options->api->stats(batch->hypervisor, uuids, batch->count, groups, error);
+    for (guint i = 0; records && i < records->len; i++) {
+        VmSample *record = g_ptr_array_index(records, i);
+        AskedVm *asked = find(batch->vms, batch->count, record->uuid);
+        if (!asked || asked->vm)
+            continue;
+        asked->vm = record;
+        records->pdata[i] = NULL;
+        const bool is_locked = groups != HYPERVISOR_FREE_GROUPS && vm_sample_looks_locked(record);
+        mark_served(record, is_locked ? HYPERVISOR_FREE_GROUPS | HYPERVISOR_CPU : groups, true, 0);
+        row_set_u64(record->row, METRIC_VM_LOCKED, is_locked);
+    }
+    return records != NULL;
+}
+
+/* --- one VM's --- */
+
+/* Its disk is not what it was, or was there a job that did not end? The bulk call tells. */
+static void ask_disk(const Batch *batch, AskedVm *asked, PlanNeeds *needs)
+{
+    VmSample *vm = asked->vm;
+    MetricRow *row = vm_sample_row(vm, SCOPE_DISK, asked->known->row);
+    const gint64 begin_ns = host_boottime_ns();
+    if (!batch->options->api->disk(batch->hypervisor, asked->uuid, asked->known->disk, row, NULL)) {
+        *needs = all;
+        return;
+    }
+    vm->served[GROUP_DISK] = SERVED_DISK;
+    vm->group_ns[GROUP_DISK] = begin_ns + (host_boottime_ns() - begin_ns) / 2;
+}
+
+/* The file is replaced as a whole, so inode and time of another one differ. NULL: not to be had. Owned by the caller.
+ */
+static char *status_mark(const char *directory, const char *name)
+{
+    g_autofree char *path = directory ? g_strconcat(directory, "/", name, ".xml", NULL) : NULL;
+    struct stat found;
+    if (!path || stat(path, &found) < 0)
+        return NULL;
+    return g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GINT64_FORMAT ".%09ld", (guint64)found.st_ino,
+                           (gint64)found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+}
+
+static void carry_shape(VmSample *vm, const VmKnown *known)
+{
+    vm->shape = g_strdup(known->shape);
+    vm->mark = g_strdup(known->mark);
+}
+
+/* Whether libvirt's file says so or not, the XML itself is read at least when the slow figures are. It is kept where it
+ * is news. */
+static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
+{
+    const VmKnown *known = asked->known;
+    VmSample *vm = asked->vm;
+    vm->mark = status_mark(batch->options->status_dir, asked->name); /* before the XML, so that it is not newer */
+    if (known->complete && !slow && vm->mark && g_strcmp0(vm->mark, known->mark) == 0) {
+        vm->shape = g_strdup(known->shape);
+        return;
+    }
+    g_autofree char *xml = batch->options->api->xml(batch->hypervisor, asked->uuid);
+    vm->shape = xml ? plan_shape(xml) : NULL;
+    if (xml && g_strcmp0(vm->shape, known->shape) != 0)
+        asked->xml = g_steal_pointer(&xml);
+}
+
+static void plan(const Batch *batch, AskedVm *asked, PlanNeeds *ret_needs)
+{
+    const AskOptions *options = batch->options;
+    static const VmKnown nothing;
+    VmSample *vm = asked->vm;
+    if (asked->known->domain_id != vm->domain_id) /* started anew since the list was made */
+        asked->known = &nothing;
+    const VmKnown *known = asked->known;
+    const bool slow = plan_slow_due(vm->vm_id, known->slow_ns, options->now_ns, options->slow_ns);
+    const bool thorough = (slow && !options->fast) || !known->complete;
+    PlanNow now = {.fast = options->fast, .slow = slow};
+    now.kernel = options->processes && processes_read(options->processes, vm, known->process, thorough);
+    if (options->fast && known->seen)
+        carry_shape(vm, known);
+    else if (now.kernel && !known->locked)
+        look_at_shape(batch, asked, slow);
+    row_set_u64(vm->row, METRIC_VM_LOCKED, options->fast && known->locked); /* and what is read now may tell */
+    now.shape = vm->shape;
+    *ret_needs = plan_needs(known, &now);
+}
+
+/* --- a batch --- */
+
+static bool ask_planned(const Batch *batch, GError **error)
+{
+    for (guint i = 0; i < batch->count; i++)
+        if (batch->vms[i].vm)
+            plan(batch, &batch->vms[i], &batch->needs[i]);
+    for (guint i = 0; i < batch->count; i++)
+        if (batch->vms[i].vm && batch->needs[i].disk)
+            ask_disk(batch, &batch->vms[i], &batch->needs[i]);
+    return ask_bulks(batch, error);
+}
+
+/* What the kernel has of those that libvirt gave only a part of. */
+static void add_kernel(const Batch *batch)
+{
+    for (guint i = 0; batch->options->processes && i < batch->count; i++)
+        if (batch->vms[i].vm)
+            processes_read(batch->options->processes, batch->vms[i].vm, batch->vms[i].known->process, false);
+}
+
+static void forget(AskedVm *vms, guint count)
+{
+    for (guint i = 0; i < count; i++) {
+        g_clear_pointer(&vms[i].vm, vm_sample_free);
+        g_clear_pointer(&vms[i].xml, g_free);
+    }
+}
+
+static bool ask(const Batch *batch, bool again, GError **error)
+{
+    if (!batch->options->processes && (again || !batch->options->fast))
+        return ask_first(batch, HYPERVISOR_ALL_GROUPS, error);
+    if (!ask_first(batch, HYPERVISOR_FREE_GROUPS, error))
+        return false;
+    if (!again)
+        return ask_planned(batch, error);
+    add_kernel(batch);
+    for (guint i = 0; i < batch->count; i++)
+        batch->needs[i] = all;
+    return ask_bulks(batch, error);
+}
+
+bool ask_vms(const AskOptions *options, Hypervisor *hypervisor, AskedVm *vms, guint count, bool again, GError **error)
+{
+    g_autofree PlanNeeds *needs = g_new0(PlanNeeds, count);
+    const Batch batch = {options, hypervisor, vms, count, needs};
+    const bool good = ask(&batch, again, error);
+    if (!good)
+        forget(vms, count);
+    return good;
+}
+
+bool ask_vms_for_little(const AskOptions *options, Hypervisor *hypervisor, AskedVm *vms, guint count, GError **error)
+{
+    const Batch batch = {options, hypervisor, vms, count, NULL};
+    if (!ask_first(&batch, HYPERVISOR_FREE_GROUPS, error))
+        return false;
+    add_kernel(&batch);
+    for (guint i = 0; i < count; i++)
+        if (vms[i].vm)
+            row_set_u64(vms[i].vm->row, METRIC_VM_LOCKED, 1);
+    return true;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gather/plan.h"
+
+#include <string.h>
+
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
+/* A guest whose balloon driver has not reported for so long is not asked in every cycle. */
+#define REPORT_MAX_AGE_S 600
+/* In the XML of a domain whose balloon device has a stats period, without which no guest reports. */
+#define STATS_PERIOD "<stats period="
+#define REPORTS_MARK "+stats" /* at the end of the shape of such a domain */
+
+/* --- what is known --- */
+
+static bool has_counters(const MetricRow *disk)
+{
+    return row_has(disk, METRIC_DISK_RD_REQS);
+}
+
+static bool may_report(const char *shape)
+{
+    return shape && g_str_has_suffix(shape, REPORTS_MARK);
+}
+
+static bool has_reported(const MetricRow *row, gint64 realtime_ns)
+{
+    const guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
+    return updated > 0 && updated <= G_MAXINT64 && realtime_ns / NS_PER_S - (gint64)updated <= REPORT_MAX_AGE_S;
+}
+
+void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns)
+{
+    *known = (VmKnown){.seen = false};
+    if (!before)
+        return;
+    known->locked = row_u64(before->row, METRIC_VM_LOCKED) != 0;
+    known->process = g_strdup(before->process);
+    known->shape = g_strdup(before->shape);
+    known->mark = g_strdup(before->mark);
+    known->slow_ns = before->group_ns[GROUP_SLOW];
+    known->seen = true;
+    known->domain_id = before->domain_id;
+    known->complete = !known->locked && before->shape && known->slow_ns != 0;
+    known->reports = may_report(before->shape) && has_reported(before->row, realtime_ns);
+    for (guint i = 0; i < before->disks->len; i++) {
+        const MetricRow *disk = g_ptr_array_index(before->disks, i);
+        if (!has_counters(disk))
+            continue;
+        known->disks++;
+        g_free(known->disk);
+        known->disk = known->disks == 1 ? g_strdup(row_device_name(disk)) : NULL;
+        known->row = disk->index;
+    }
+}
+
+void vm_known_clear(VmKnown *known)
+{
+    g_clear_pointer(&known->disk, g_free);
+    g_clear_pointer(&known->shape, g_free);
+    g_clear_pointer(&known->mark, g_free);
+    g_clear_pointer(&known->process, g_free);
+}
+
+char *plan_shape(const char *xml)
+{
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_MD5, xml, -1);
+    return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", NULL);
+}
+
+char *plan_status_dir(const char *uri)
+{
+    const char *path = strstr(uri, ":///"), *socket = strstr(uri, "socket=/");
+    if (!g_str_has_prefix(uri, "qemu") || !path || !g_str_has_prefix(path, ":///system"))
+        return NULL;
+    if (!socket)
+        return g_strdup("/run/libvirt/qemu");
+    socket += strlen("socket=");
+    g_autofree char *file = g_strndup(socket, strcspn(socket, "&"));
+    g_autofree char *directory = g_path_get_dirname(file);
+    return g_build_filename(directory, "qemu", NULL);
+}
+
+/* --- what is needed --- */
+
+/* Multiplying by the golden ratio's fraction of 2^64 spreads ids that follow each other, and any others. */
+static guint64 period_of(guint64 vm_id, gint64 ns, gint64 period_ns)
+{
+    const guint64 spread = vm_id * G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
+    return ((guint64)ns + spread % (guint64)period_ns) / (guint64)period_ns;
+}
+
+bool plan_slow_due(guint64 vm_id, gint64 before_ns, gint64 now_ns, gint64 period_ns)
+{
+    return before_ns == 0 || now_ns < before_ns ||
+           period_of(vm_id, before_ns, period_ns) != period_of(vm_id, now_ns, period_ns);
+}
+
+PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now)
+{
+    const PlanNeeds all = {.groups = HYPERVISOR_ALL_GROUPS, .slow = true}, none = {.groups = 0};
+    if (!known->seen)
+        return all;
+    if (now->fast)
+        return now->kernel ? none : (PlanNeeds){.groups = HYPERVISOR_CPU | HYPERVISOR_VCPU};
+    if (!known->complete || !now->kernel || /* by NOWAIT, which passes over a domain that is still held */
+        g_strcmp0(now->shape, known->shape) != 0)
+        return all;
+    PlanNeeds needs = {.slow = now->slow};
+    if (known->reports || (now->slow && may_report(now->shape)))
+        needs.groups |= HYPERVISOR_BALLOON;
+    if (known->disks > 1 || now->slow)
+        needs.groups |= HYPERVISOR_BLOCK;
+    else
+        needs.disk = known->disks == 1 && known->disk;
+    return needs;
+}
+
+/* --- what is carried over --- */
+
+static bool is_carried(const VmSample *vm, Metric m)
+{
+    const Group group = metric_group(m);
+    const bool is_read = metric_info[m].origin == ORIGIN_KEY || metric_info[m].origin == ORIGIN_OWN;
+    if (m == METRIC_VM_MEMORY_RSS && vm->held)
+        return true; /* libvirt has it with the balloon's figures, so in a fast sample without /proc nobody serves it */
+    return is_read && group != GROUP_STATE && group != GROUP_START && vm->served[group] == SERVED_EARLIER;
+}
+
+static void carry_row(const VmSample *vm, MetricRow *row, const MetricRow *before)
+{
+    for (guint i = 0; i < metric_count(row->scope); i++) {
+        const Metric m = metric_first(row->scope) + i;
+        if (!is_carried(vm, m) || row_has(row, m) || !row_has(before, m))
+            continue;
+        if (metric_info[m].kind == KIND_TEXT)
+            row_set_text(row, m, row_text(before, m));
+        else
+            row_set_u64(row, m, row_u64(before, m));
+    }
+}
+
+static void carry_rows(VmSample *vm, const VmSample *before, Scope scope)
+{
+    const GPtrArray *rows = vm_sample_rows(before, scope);
+    for (guint i = 0; i < rows->len; i++) {
+        const MetricRow *row = g_ptr_array_index(rows, i);
+        carry_row(vm, vm_sample_row(vm, scope, row->index), row);
+    }
+}
+
+void plan_carry(VmSample *vm, const VmSample *before, bool fast)
+{
+    if (!before)
+        return;
+    const bool is_locked = row_u64(vm->row, METRIC_VM_LOCKED) != 0;
+    vm->held = fast && !is_locked;
+    for (Group group = GROUP_SHAPE; group < GROUP_START; group++) {
+        const bool is_held = group == GROUP_DISK || group == GROUP_GUEST;
+        if (vm->served[group] != SERVED_NOT || (is_locked && group != GROUP_SHAPE))
+            continue;
+        vm->served[group] = SERVED_EARLIER;
+        if (is_held || group == GROUP_SLOW)
+            vm->group_ns[group] = vm_sample_group_ns(before, group);
+    }
+    carry_row(vm, vm->row, before->row);
+    carry_rows(vm, before, SCOPE_VCPU);
+    carry_rows(vm, before, SCOPE_DISK);
+}
