@@ -3,7 +3,7 @@
 import {el, setAttr, setText} from "./dom.js";
 import * as format from "./format.js";
 import {FIGURES} from "./fleet.js";
-import {instead, STANDINGS, unknownWord} from "./standing.js";
+import {STANDINGS, unknownWord} from "./standing.js";
 import {Badge, Gauge, mark, Spark} from "./widgets.js";
 
 const FLOWS = {rx: "RX", tx: "TX", disk_read: "Read", disk_write: "Write"};
@@ -15,7 +15,7 @@ function say(vm, name) {
     const value = vm.figure(name);
     if (value !== null)
         return {value, text: FIGURES[name].text(value), exact: format.exact(value, FIGURES[name].unit)};
-    const word = instead(vm.standing, name);
+    const word = vm.instead(name);
     if (word === STANDINGS.locked)
         return {value, text: word, exact: "A job holds the VM: what is known is from before it"};
     const text = word ?? unknownWord(vm.standing);
@@ -139,7 +139,7 @@ export class Card {
         for (const [name, {value, angle}] of Object.entries(this.flows)) {
             const said = say(vm, name), total = vm.value(TOTALS[name]), change = angleOf(vm, name);
             setText(value, said.text);
-            setAttr(value, "title", total === null || instead(vm.standing, name) ? said.exact : `${said.exact}; ${total} bytes in all`);
+            setAttr(value, "title", total === null || vm.instead(name) ? said.exact : `${said.exact}; ${total} bytes in all`);
             setText(angle, change.text);
             setAttr(angle, "title", change.exact);
         }

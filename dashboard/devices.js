@@ -3,6 +3,7 @@
 // of them, scrolled or gone there by keyboard stays where he is.
 import {el, setAttr, setText, toggle} from "./dom.js";
 import * as format from "./format.js";
+import {instead} from "./standing.js";
 
 /** A column of figures of now. Where these are not of now a word stands there instead. */
 function live(key, label, text) {
@@ -17,7 +18,7 @@ function nanoseconds(ns) {
     return format.span(ns / 1e9);
 }
 
-/** held: what a job that holds the VM keeps from being read. */
+/** held: see instead(). */
 export const TABLES = {
     disks: {title: "Disks", held: true, columns: [
         {key: "name", label: "Disk"},
@@ -37,13 +38,6 @@ export const TABLES = {
         live("usage_percent", "Used", format.percent), live("steal_percent", "Steal", format.percent),
         figure("time", "Time run", nanoseconds), figure("delay", "Time waited", nanoseconds)]},
 };
-
-/** The word that stands in place of figures of now, or null: they are of now. held: a job that holds the VM keeps them. */
-function instead(standing, held) {
-    if (standing === "locked")
-        return held ? "locked" : null;
-    return {stale: "stale", missing: "no data", ended: "ended"}[standing] ?? null;
-}
 
 export class DeviceTable {
     constructor(name, {title, columns, held}) {

@@ -5,7 +5,7 @@ import {Chart, CHARTS} from "./charts.js";
 import {DeviceTable, Identity, memorySource, TABLES} from "./devices.js";
 import {el, notice, setText, timeElement, toggle} from "./dom.js";
 import * as format from "./format.js";
-import {STANDINGS} from "./fleet.js";
+import {STANDINGS, standingOf} from "./standing.js";
 import {canMove, fixed, MOVES, RANGES, spanOf} from "./timespan.js";
 import {Badge} from "./widgets.js";
 
@@ -253,7 +253,7 @@ export class VmView {
     }
 
     #show(vm) {
-        const standing = vm.ended ? "ended" : vm.telemetry === "ok" && vm.metrics.locked ? "locked" : vm.telemetry;
+        const standing = standingOf({...vm, locked: vm.metrics.locked});
         const name = vm.metrics.vm_name || vm.name;
         setText(this.title, name);
         document.title = `${name} – one-telemetry`;
