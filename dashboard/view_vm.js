@@ -2,9 +2,10 @@
 // One VM in depth: what it is, its figures over time, its devices, what happened to it.
 import {getHistory, getJson, getText, hasToken, isHistoryKept, url} from "./api.js";
 import {Chart, CHARTS} from "./charts.js";
-import {DeviceTable, Identity, memorySource, TABLES} from "./devices.js";
+import {deviceTable, IDENTITY, memorySource, TABLES} from "./devices.js";
 import {el, notice, setText, timeElement, toggle} from "./dom.js";
 import * as format from "./format.js";
+import {LiveFacts} from "./live_table.js";
 import {STANDINGS, standingOf} from "./standing.js";
 import {canMove, fixed, MOVES, RANGES, spanOf} from "./timespan.js";
 import {Badge} from "./widgets.js";
@@ -56,10 +57,10 @@ export class VmView {
         this.title = el("h2", {}, `VM ${id}`);
         this.message = el("div", {});
         this.age = el("p", {class: "trouble", hidden: true});
-        this.identity = new Identity();
+        this.identity = new LiveFacts("Identity", IDENTITY);
         this.said = el("span", {role: "status"});
-        this.tables = Object.entries(TABLES).map(([name, spec]) => ({name, table: new DeviceTable(name, spec)}));
-        this.now = el("div", {hidden: true}, this.identity.element, this.#makeActions());
+        this.tables = Object.keys(TABLES).map((name) => ({name, table: deviceTable(name)}));
+        this.now = el("div", {hidden: true}, this.identity.list, this.#makeActions());
         this.devices = el("div", {hidden: true}, ...this.tables.map(({table}) => table.element));
         this.past = el("div", {}, this.#makeRanges(), this.#makeCharts());
         this.eventList = el("section", {class: "events"});
@@ -262,7 +263,7 @@ export class VmView {
         this.#showAge(vm, standing);
         for (const part of [this.now, this.past, this.devices, this.eventList])
             toggle(part, false);
-        this.identity.set(vm, standing);
+        this.identity.set({...vm, standing});
         for (const {spec, source} of this.charts)
             setText(source, spec.source ? MEMORY_SOURCES[memorySource(vm)] ?? "" : "");
         for (const {name: table, table: shown} of this.tables)

@@ -21,7 +21,7 @@ COLUMNS = {
 }
 SERIES = {"disks": ("vm_devices", "disk"), "nics": ("vm_devices", "nic"), "vcpus": ("vm_vcpus", None)}
 ROWS = """return Object.fromEntries([...document.querySelectorAll("[data-table]")].map((table) => [table.dataset.table,
-    [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => [cell.textContent, cell.title]))]));"""
+    [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => [cell.textContent, cell.firstChild.title]))]));"""
 
 
 def devices(vm_id, time_ns, first=1):
@@ -115,7 +115,7 @@ class VmView(WebCase):
             before = self.rows()["disks"][0][1]
             now = now_ns()
             daemon.write(totals(91, now) + devices(91, now, first))
-            browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2)').title !== arguments[0]", before[1])
+            browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2) > *').title !== arguments[0]", before[1])
             self.assertEqual(browser.js(state), [True, 100, "02:00:00:00:00:00"])
 
     def test_not_now(self):
