@@ -43,12 +43,9 @@ function axisTimes(ticks, step) {
     return ticks.map((tick, i) => `${clock.format(tick * 1000)}${days[i] === days[i - 1] ? "" : `\n${days[i]}`}`);
 }
 
-/** Where the crosshair stands, by the viewer's clock and in UTC. */
+/** Where the crosshair stands. */
 function crosshairTime(time) {
-    if (time === null)
-        return format.UNKNOWN;
-    const iso = new Date(time * 1000).toISOString();
-    return `${format.clock(iso)} (${iso.slice(0, 19).replace("T", " ")} UTC)`;
+    return time === null ? format.UNKNOWN : format.bothClocks(new Date(time * 1000).toISOString());
 }
 
 /** From the lowest to the highest of what a point stands for. */

@@ -3,7 +3,7 @@
 import {getHistory, getJson, getText, hasToken, isHistoryKept, url} from "./api.js";
 import {Chart, CHARTS} from "./charts.js";
 import {deviceTable, IDENTITY, memorySource, TABLES} from "./devices.js";
-import {el, notice, setText, timeElement, toggle} from "./dom.js";
+import {el, notice, setAttr, setText, timeElement, toggle} from "./dom.js";
 import * as format from "./format.js";
 import {LiveFacts} from "./live_table.js";
 import {STANDINGS, standingOf} from "./standing.js";
@@ -32,7 +32,7 @@ function circumstances({previous_state: state, previous_lcm_state: lcm, reason, 
 }
 
 function describe(event) {
-    return `${format.clock(event.time)} ${stateWord(event.state, event.lcm_state)} ${circumstances(event)}`;
+    return `${format.bothClocks(event.time)} ${stateWord(event.state, event.lcm_state)} ${circumstances(event)}`;
 }
 
 /** Browsers keep the clipboard from pages of plain HTTP, but for what is selected in them. */
@@ -189,7 +189,7 @@ export class VmView {
                 this.#showHistory(answer, span);
         } catch (error) {
             if (generation === this.generation)
-                setText(this.spanText, `no history: ${error.message}`);
+                this.#saySpan(`no history: ${error.message}`);
         }
     }
 
@@ -198,15 +198,21 @@ export class VmView {
         for (const {element} of this.charts)
             toggle(element, !kept);
         if (!kept)
-            setText(this.spanText, "no history is kept ([history] enabled = no): there are no charts");
+            this.#saySpan("no history is kept ([history] enabled = no): there are no charts");
+    }
+
+    /** until: a time in it. */
+    #saySpan(text, until = null) {
+        setText(this.spanText, text);
+        setAttr(this.spanText, "title", until);
     }
 
     #showHistory(answer, span) {
         const {range} = spanOf(this.query), step = answer.step_seconds;
         const points = step > 0 ? `, a point every ${format.span(step)}: mean, lowest and highest` : "";
-        const until = range ? "" : ` until ${format.clock(new Date(span[1] * 1000).toISOString())}`;
-        setText(this.spanText, `${range ? "the last " : ""}${format.span(this.length)}${until}, ${answer.tier ?? answer.source}${points}; `
-            + "drag to zoom");
+        const until = range ? null : new Date(span[1] * 1000).toISOString();
+        this.#saySpan(`${range ? "the last " : ""}${format.span(this.length)}${until ? ` until ${format.clock(until)}` : ""}, `
+            + `${answer.tier ?? answer.source}${points}; drag to zoom`, until);
         for (const {chart, empty, summary} of this.charts) {
             chart.set(answer, span);
             setText(summary, chart.summary());
@@ -259,6 +265,7 @@ export class VmView {
         setText(this.title, name);
         document.title = `${name} – one-telemetry`;
         this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing]);
+        setAttr(this.badge.element, "title", vm.ended);
         this.message.replaceChildren();
         this.#showAge(vm, standing);
         for (const part of [this.now, this.past, this.devices, this.eventList])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The charts of one VM, in Chromium: what is drawn of its past, and how one goes about in it."""
+import datetime
 import re
 
 import web  # noqa: F401 (where the modules are)
@@ -188,10 +189,12 @@ class Charts(WebCase):
             for moment in moments:
                 self.assertGreater(self.ink(title, "--event", (moment - 0.01, moment + 0.01))[0], 20, f"{title}: {moment}")
             self.assertEqual(self.ink(title, "--event", (0.35, 0.6))[0], 0, title)
+        there = f"{datetime.datetime.fromtimestamp(int(end - HOUR * 0.75), datetime.UTC):%Y-%m-%d %H:%M:%S}"
         name = "return [...document.querySelectorAll('.event-name')].map((n) => n.hidden ? '' : n.textContent)"
         self.hover("Memory", moments[0])
         for text in self.browser.js(name):
             self.assertRegex(text, r" MIGRATE before: RUNNING, user, on kvm1$")
+            self.assertIn(f"({there} UTC) MIGRATE", text)
         self.hover("Memory", moments[1])
         self.assertIn("RUNNING before: MIGRATE", self.browser.js(name)[0])
         self.assert_accessible()
@@ -265,7 +268,9 @@ class Charts(WebCase):
         query = self.query()
         self.assertAlmostEqual(int(query["from"]), end - HOUR * 3 // 4, delta=30)
         self.assertAlmostEqual(int(query["to"]), end - HOUR // 2, delta=30)
-        browser.wait("return document.querySelector('.ranges .count').textContent.startsWith('15 min')")
+        browser.wait("return document.querySelector('.ranges .count').textContent.match(/^15 min.* until /)")
+        until = datetime.datetime.fromtimestamp(int(query["to"]), datetime.UTC)
+        self.assertEqual(browser.js("return document.querySelector('.ranges .count').title"), f"{until:%Y-%m-%dT%H:%M:%S}.000Z")
         browser.click(".back a")
         self.shows(1)
         self.assertEqual(self.address(), "#/?q=90")

@@ -56,6 +56,10 @@ class VmView(WebCase):
     def facts(self):
         return dict(zip(self.texts(".identity dt"), self.texts(".identity dd")))
 
+    def times(self, css):
+        """{(time, what stands there where the mouse rests)} of that part."""
+        return set(map(tuple, self.browser.js("return [...document.querySelectorAll(`${arguments[0]} time`)].map((n) => [n.dateTime, n.title])", css)))
+
     def test_figures(self):
         """dashboard: one VM: its name, devices and vCPUs are those of the JSON"""
         daemon = self.daemon()
@@ -205,6 +209,9 @@ class VmView(WebCase):
                              ("Locked", "admin"), ("Requested", "0.5 CPU · 768 MiB")):
             self.assertEqual(facts.get(label), value, facts)
         self.assertEqual(self.texts(".vm h2"), ["<i>new</i>"])
+        kept = {event["time"] for event in daemon.json("events?vm_id=84")["events"]}
+        self.assertEqual(self.times(".events"), {(time, time) for time in kept})
+        self.assertEqual(self.times(".identity"), {(daemon.json("vm-stats/84")["first_seen"],) * 2})
         events = self.texts(".events li")
         self.assertTrue(any("RUNNING before: BOOT, on kvm1" in each for each in events), events)
         self.assertTrue(any("POWEROFF before: SHUTDOWN_POWEROFF, poweroff, on kvm1" in each for each in events), events)
@@ -273,6 +280,7 @@ class VmView(WebCase):
         browser.wait("return document.querySelector('.badge').textContent === '● running'")
         daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n')
         browser.wait("return document.querySelector('.badge').textContent.includes('ended')")
+        self.assertEqual(browser.js("return document.querySelector('.vm .badge').title"), daemon.json("vm-stats/83")["ended"])
         self.assertEqual(self.texts(".trouble:not([hidden])"), [])
         self.assertRegex(self.texts(".hint")[0], r"^The VM has ended; figures are \d+ s old\.$")
         browser.js("location.hash = '#/vm/83?range=15m'")
