@@ -264,7 +264,8 @@ export class VmView {
         const name = vm.metrics.vm_name || vm.name;
         setText(this.title, name);
         document.title = `${name} – one-telemetry`;
-        this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing]);
+        this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing],
+                       vm.one_lcm_state);
         setAttr(this.badge.element, "title", vm.ended);
         this.message.replaceChildren();
         this.#showAge(vm, standing);

@@ -473,6 +473,10 @@ class FleetView(WebCase):
             self.assertEqual(daemon.vms()[83]["one_lcm_state"], "MIGRATE")
             self.assertRegex(shown[83]["badge"], r"^\S [^·]+ · MIGRATE$")
             self.assertNotIn("RUNNING", shown[84]["badge"])
+        for vm_id, badge in ((83, "● running · MIGRATE"), (84, "● running")):
+            daemon.write(totals(vm_id, now_ns(), cpu_usage_percent="7.5"))
+            self.page(daemon, f"#/vm/{vm_id}")
+            self.browser.wait("return document.querySelector('.badge').textContent === arguments[0]", badge)
 
     def test_pace(self):
         """dashboard: however often samples come, the page is drawn once in an interval, and not where nothing comes"""
