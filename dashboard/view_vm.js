@@ -55,7 +55,8 @@ export class VmView {
         Object.assign(this, {app, query, id, generation: 0});
         this.badge = new Badge();
         this.title = el("h2", {}, `VM ${id}`);
-        this.message = el("div", {});
+        this.none = el("div", {});
+        this.trouble = el("p", {class: "trouble", role: "alert", hidden: true}); // why nothing newer is known
         this.age = el("p", {class: "trouble", hidden: true});
         this.identity = new LiveFacts("Identity", IDENTITY);
         this.said = el("span", {role: "status"});
@@ -66,7 +67,7 @@ export class VmView {
         this.eventList = el("section", {class: "events"});
         this.element = el("div", {class: "vm"},
             el("nav", {class: "back"}, el("a", {href: app.fleetHref}, "← all VMs")),
-            el("header", {}, this.title, this.badge.element), this.message, this.age, this.now, this.past, this.devices, this.eventList);
+            el("header", {}, this.title, this.badge.element), el("div", {}, this.none, this.trouble), this.age, this.now, this.past, this.devices, this.eventList);
         this.dark = matchMedia("(prefers-color-scheme: dark)");
         this.ondark = () => this.charts.forEach(({chart}) => chart.restyle());
         this.dark.addEventListener("change", this.ondark);
@@ -172,7 +173,7 @@ export class VmView {
                 this.#showEvents(events);
         } catch (error) {
             if (generation === this.generation)
-                this.eventList.replaceChildren(el("h3", {}, "Events"), el("p", {class: "trouble"}, `not known: ${error.message}`));
+                this.#fillEvents(error.message, () => el("p", {class: "trouble"}, `not known: ${error.message}`));
         }
     }
 
@@ -221,16 +222,21 @@ export class VmView {
     }
 
     #showEvents(events) {
-        const text = JSON.stringify(events);
-        if (text === this.shownEvents)
-            return;
-        this.shownEvents = text;
-        for (const {chart} of this.charts)
-            chart.setEvents(events);
         const line = (event) => el("li", {}, timeElement(event.time, format.clock(event.time)), " ",
             el("strong", {}, stateWord(event.state, event.lcm_state)), ` ${circumstances(event)}`);
-        this.eventList.replaceChildren(el("h3", {}, "Events"), events.length === 0
-            ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line)));
+        this.#fillEvents(JSON.stringify(events), () => {
+            for (const {chart} of this.charts)
+                chart.setEvents(events);
+            return events.length === 0 ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line));
+        });
+    }
+
+    /** Anew where it is something else that is to be said: somebody may have selected some of it. */
+    #fillEvents(what, make) {
+        if (what === this.shownEvents)
+            return;
+        this.shownEvents = what;
+        this.eventList.replaceChildren(el("h3", {}, "Events"), make());
     }
 
     // --- how it is now ---
@@ -247,13 +253,19 @@ export class VmView {
             if (error.status === 404)
                 this.#showUnknown(error.message);
             else
-                this.message.replaceChildren(el("p", {class: "trouble", role: "alert"}, error.message));
+                this.#showTrouble(error.message);
         }
+    }
+
+    #showTrouble(text) {
+        setText(this.trouble, text);
+        toggle(this.trouble, !text);
     }
 
     #showUnknown(why) {
         this.unknown = true;
-        this.message.replaceChildren(notice("There is no such VM", why, el("a", {href: this.app.fleetHref}, "All VMs")));
+        this.#showTrouble("");
+        this.none.replaceChildren(notice("There is no such VM", why, el("a", {href: this.app.fleetHref}, "All VMs")));
         this.wasInFleet = this.app.fleet.vms.has(Number(this.id));
         for (const part of [this.age, this.now, this.past, this.devices, this.eventList])
             part.hidden = true;
@@ -267,7 +279,8 @@ export class VmView {
         this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing],
                        vm.one_lcm_state);
         setAttr(this.badge.element, "title", vm.ended);
-        this.message.replaceChildren();
+        this.none.replaceChildren();
+        this.#showTrouble("");
         this.#showAge(vm, standing);
         for (const part of [this.now, this.past, this.devices, this.eventList])
             toggle(part, false);

@@ -144,6 +144,32 @@ class Life(WebCase):
         daemon.write(usage(83, 22))
         browser.wait(IS, 83, "cpu", "22.0 %", seconds=30)
 
+    def test_said_once(self):
+        """dashboard: one VM: that telemetryd does not answer is one alarm, however often it is asked, and goes when it answers"""
+        self.allowed = ["ERR_BLOCKED_BY_CLIENT"]
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon, "#/vm/83")
+        events, alarm = "document.querySelector('.events').textContent", "document.querySelector('.vm [role=alert]:not([hidden])')"
+        browser.wait(f"return {events}.includes('appeared')")
+        browser.cdp("Network.enable")
+        browser.cdp("Network.setBlockedURLs", urls=["*/api/telemetry/vm-stats*", "*/api/telemetry/events*"])
+        try:
+            browser.wait(f"return {alarm}?.textContent === 'telemetryd does not answer' && {events}.includes('not known')")
+            browser.js("window.changes = 0; new MutationObserver((all) => { window.changes += all.length; }).observe("
+                       f"document.querySelector('.vm'), {{childList: true, subtree: true}}); window.alarm = {alarm};")
+            self.take_network()
+            asked = self.requested()
+            browser.evaluate("new Promise((done) => setTimeout(done, 7000))")
+            self.take_network()
+            for path in ("/vm-stats/83", "/events?"):
+                self.assertGreater(*(sum(path in url for url in urls) for urls in (self.requested(), asked)), path)
+            self.assertTrue(browser.js(f"return window.alarm === {alarm}"))
+            self.assertEqual(browser.js("return window.changes"), 0)
+        finally:
+            browser.cdp("Network.setBlockedURLs", urls=[])
+        browser.wait(f"return !{alarm} && {events}.includes('appeared')")
+
     def test_silent(self):
         """dashboard: telemetryd hangs: after 20 s without a word the page says so; it goes on: the page does too"""
         daemon = self.daemon()
