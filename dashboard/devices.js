@@ -66,7 +66,8 @@ function join(name, id) {
 
 /** What was asked for in OpenNebula: its CPU is a share of the host, in cores; its memory in MiB. */
 function requested({cpu_requested: cpu, memory_requested: memory}) {
-    return [cpu && `${cpu} CPU`, memory && format.kib(1024 * memory)].filter(Boolean).join(" · ");
+    const all = (mebibytes) => [cpu && `${cpu} CPU`, mebibytes].filter(Boolean).join(" · ");
+    return cpu || memory ? {text: all(memory && format.kib(1024 * memory)), title: all(memory && `${memory} MiB`)} : "";
 }
 
 function memory(vm) {

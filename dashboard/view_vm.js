@@ -214,9 +214,10 @@ export class VmView {
         const until = range ? null : new Date(span[1] * 1000).toISOString();
         this.#saySpan(`${range ? "the last " : ""}${format.span(this.length)}${until ? ` until ${format.clock(until)}` : ""}, `
             + `${answer.tier ?? answer.source}${points}; drag to zoom`, until);
-        for (const {chart, empty, summary} of this.charts) {
+        for (const {spec, chart, empty, summary} of this.charts) {
             chart.set(answer, span);
             setText(summary, chart.summary());
+            setAttr(summary, "title", chart.summary((value) => format.exact(value, spec.unit)) || null);
             setText(empty, chart.isEmpty ? "nothing kept of this time" : "");
         }
     }
@@ -300,6 +301,8 @@ export class VmView {
             stale: `${age}: stale.`, missing: "It runs, but no figures of it have come.",
             ended: `The VM has ended${vm.timestamp ? `; ${age.toLowerCase()}` : ""}.`,
         }[standing] ?? standing);
+        const saysAge = standing === "stale" || (standing === "ended" && vm.timestamp);
+        setAttr(this.age, "title", saysAge ? format.exact(vm.sample_age_seconds, "s") : null);
         this.age.className = standing === "stale" || standing === "missing" ? "trouble" : "hint";
         toggle(this.age, standing === "ok");
     }

@@ -5,7 +5,7 @@ import datetime
 import re
 
 import web  # noqa: F401 (where the modules are)
-from web import PHONE, STEP_S, WebCase, byte_rate, milliseconds, past, per_second, percent, sample
+from web import PHONE, STEP_S, WebCase, byte_rate, exact, milliseconds, past, per_second, percent, sample
 from harness import args, main
 from telemetryd import SECOND, Telemetryd, now_ns
 
@@ -34,10 +34,14 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {
     window.written.push(text);
     return write.call(this, text, ...more);
 };"""
-CHARTS = {"CPU and steal": ("cpu_usage_percent", percent), "Memory": ("memory_usage_percent", percent),
-          "Disk throughput": ("disk_rd_bytes_per_sec", byte_rate), "Disk requests": ("disk_rd_req_per_sec", per_second),
-          "Disk latency": ("disk_rd_latency_ms", milliseconds), "Network": ("net_rxbytes_per_sec", byte_rate),
-          "Packets dropped": ("net_rxdrops_per_sec", per_second)}
+# chart: {line: metric}, how it is written, the unit of all its digits
+CHARTS = {"CPU and steal": ({"CPU": "cpu_usage_percent", "steal": "cpu_steal_percent"}, percent, "%"),
+          "Memory": ({"used": "memory_usage_percent"}, percent, "%"),
+          "Disk throughput": ({"read": "disk_rd_bytes_per_sec", "write": "disk_wr_bytes_per_sec"}, byte_rate, "bytes/s"),
+          "Disk requests": ({"read": "disk_rd_req_per_sec", "write": "disk_wr_reqs_per_sec"}, per_second, "requests/s"),
+          "Disk latency": ({"read": "disk_rd_latency_ms", "write": "disk_wr_latency_ms"}, milliseconds, "ms"),
+          "Network": ({"RX": "net_rxbytes_per_sec", "TX": "net_txbytes_per_sec"}, byte_rate, "bytes/s"),
+          "Packets dropped": ({"RX": "net_rxdrops_per_sec", "TX": "net_txdrops_per_sec"}, per_second, "packets/s")}
 
 
 def with_cpu(line, value):
@@ -87,8 +91,8 @@ class Charts(WebCase):
         """(full, faint) pixels of that colour."""
         return self.browser.js(INKED, title, name, *across, *down)
 
-    def summary(self, title):
-        return self.browser.js('return document.querySelector(`[data-chart="${arguments[0]}"] .summary`).textContent', title)
+    def summary(self, title, part="textContent"):
+        return self.browser.js('return document.querySelector(`[data-chart="${arguments[0]}"] .summary`)[arguments[1]]', title, part)
 
     def legend(self, title):
         return self.browser.js('return [...document.querySelectorAll(`[data-chart="${arguments[0]}"] .u-value`)].map((n) => '
@@ -107,12 +111,17 @@ class Charts(WebCase):
         daemon, end = self.with_past()
         browser = self.page(daemon, f"#/vm/90?from={end - HOUR}&to={end}")
         self.drawn()
-        for title, (metric, write) in CHARTS.items():
-            points = daemon.json(f"history/90?metric={metric}&from={end - HOUR}&to={end}")["series"][0]["points"]
-            self.assertGreater(len(points), 300)
-            means = [point[1] for point in points]
-            self.assertIn(f"{write(means[-1])}, at most {write(max(means))}", self.summary(title), title)
-            self.assertGreater(self.ink(title)[0], 300, title)
+        for title, (lines, write, unit) in CHARTS.items():
+            said, digits = [], []
+            for i, (line, metric) in enumerate(lines.items(), 1):
+                points = daemon.json(f"history/90?metric={metric}&from={end - HOUR}&to={end}")["series"][0]["points"]
+                self.assertGreater(len(points), 300)
+                last, most = points[-1][1], max(point[1] for point in points)
+                said.append(f"{line} {write(last)}, at most {write(most)}")
+                digits.append(f"{line} {exact(last, unit)}, at most {exact(most, unit)}")
+                self.assertGreater(self.ink(title, f"--series-{i}")[0], 200 if i > 1 else 300, f"{title}: {line}")
+            self.assertEqual(self.summary(title), " · ".join(said))
+            self.assertEqual(self.summary(title, "title"), " · ".join(digits))
         for scheme, size in (("dark", (1280, 900)), ("dark", PHONE), ("light", PHONE)):
             browser.media(color_scheme=scheme)
             browser.size(*size)

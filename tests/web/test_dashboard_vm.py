@@ -134,6 +134,7 @@ class VmView(WebCase):
         self.assertRegex(rows["disks"][0][1][1], r"^last known: \d+\.25$")
         self.assertEqual(self.facts()["Memory"], "stale of 4.00 GiB")
         self.assertRegex(self.texts(".vm > .trouble")[0], r"^Figures are 10 min( \d+ s)? old: stale\.$")
+        self.assertRegex(browser.js("return document.querySelector('.vm > .trouble:not([hidden])').title"), r"^6\d\d(\.\d+)? s$")
         now = now_ns()
         daemon.write(totals(91, now, ",locked=1i") + devices(91, now))
         browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2)').textContent === 'locked'")
@@ -197,7 +198,7 @@ class VmView(WebCase):
         daemon, now = self.daemon(), now_ns()
         self.fill(daemon)
         daemon.write(f'vm_info,VMID=84,host=kvm1 vm_name="<i>new</i>",uname="dora",uid="5",gname="ops",gid="6",template_id="12",'
-                     f'cpu_requested="0.5",memory_requested="768",lock="admin",labels="prod,db",info_source="opennebula" {now}\n'
+                     f'cpu_requested="0.5",memory_requested="1900",lock="admin",labels="prod,db",info_source="opennebula" {now}\n'
                      f'vm_events,VMID=84,host=kvm1,state=POWEROFF,lcm_state=LCM_INIT seq=1i,previous_state="ACTIVE",'
                      f'previous_lcm_state="SHUTDOWN_POWEROFF",reason="poweroff" {now - 600 * SECOND}\n'
                      f'vm_events,VMID=84,host=kvm1,state=ACTIVE,lcm_state=RUNNING seq=1i,previous_state="ACTIVE",'
@@ -206,8 +207,9 @@ class VmView(WebCase):
         browser.wait("return document.querySelectorAll('.events li').length >= 2")
         facts = dict(zip(self.texts(".identity dt"), self.texts(".identity dd")))
         for label, value in (("Owner", "dora (5)"), ("Group", "ops (6)"), ("Template", "12"), ("Labels", "prod,db"),
-                             ("Locked", "admin"), ("Requested", "0.5 CPU · 768 MiB")):
+                             ("Locked", "admin"), ("Requested", "0.5 CPU · 1.86 GiB")):
             self.assertEqual(facts.get(label), value, facts)
+        self.assertIn("0.5 CPU · 1900 MiB", browser.js("return [...document.querySelectorAll('.identity dd > *')].map((n) => n.title)"))
         self.assertEqual(self.texts(".vm h2"), ["<i>new</i>"])
         kept = {event["time"] for event in daemon.json("events?vm_id=84")["events"]}
         self.assertEqual(self.times(".events"), {(time, time) for time in kept})
