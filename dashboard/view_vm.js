@@ -267,7 +267,7 @@ export class VmView {
         this.unknown = true;
         this.#showTrouble("");
         this.none.replaceChildren(notice("There is no such VM", why, el("a", {href: this.app.fleetHref}, "All VMs")));
-        this.wasInFleet = this.app.fleet.vms.has(Number(this.id));
+        this.unknownSince = performance.now();
         for (const part of [this.age, this.now, this.past, this.devices, this.eventList])
             part.hidden = true;
     }
@@ -331,9 +331,9 @@ export class VmView {
         }
     }
 
-    /** News of the fleet: perhaps a VM that was not known is there now. */
+    /** News of the fleet: perhaps there is something now of a VM that was not known. */
     update() {
-        if (this.unknown && !this.wasInFleet && this.app.fleet.vms.has(Number(this.id)))
+        if (this.unknown && this.app.fleet.vms.get(Number(this.id))?.received > this.unknownSince)
             this.setQuery(this.query);
     }
 

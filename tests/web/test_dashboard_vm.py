@@ -166,6 +166,23 @@ class VmView(WebCase):
         self.take_network()
         self.assertEqual([url for url in self.requested() if "/history/" in url], [])
 
+    def test_history_switched(self):
+        """dashboard: one VM: a history that is switched on or off by another start of telemetryd brings or takes the charts"""
+        self.allowed = [r"ERR_(CONNECTION|INCOMPLETE|EMPTY|SOCKET|NETWORK)", "404"]
+        daemon = self.daemon(history={"enabled": "no"})
+        daemon.write(totals(91, now_ns()))
+        browser = self.page(daemon, "#/vm/91")
+        for kept in (False, True, False):
+            if daemon.sections["history"]["enabled"] != ("yes" if kept else "no"):
+                daemon.sections["history"]["enabled"] = "yes" if kept else "no"
+                daemon.restart()
+                browser.wait("return document.querySelector('.vm .notice') && !document.querySelector('.identity').offsetHeight", seconds=60)
+            daemon.write("".join(totals(91, now_ns() - age * SECOND) for age in (2, 1, 0)))
+            browser.wait("""return [...document.querySelectorAll(".chart")].every((n) => Boolean(n.offsetHeight) === arguments[0]) &&
+                document.querySelector(".ranges .count").textContent.includes("no history is kept") !== arguments[0]""", kept, seconds=60)
+            if kept:
+                browser.wait("return document.querySelector('.chart .summary').textContent.startsWith('CPU 12.5 %')", seconds=60)
+
     def test_json(self):
         """dashboard: one VM: the link to its JSON leads there, also where a token is needed"""
         daemon, now = self.daemon(), now_ns()
