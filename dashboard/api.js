@@ -4,6 +4,7 @@
 const BASE = new URL(".", document.baseURI);
 const TOKEN_KEY = "one-telemetry-token";
 const TIMEOUT_MS = 20000;
+const HISTORY_KEPT_MS = 10000; // how long that is taken to be as it was
 const SILENCE_MS = 20000; // the stream says something every 15 s
 
 /** What the endpoint answered, or that it did not: status 0. */
@@ -76,7 +77,7 @@ export async function getText(path) {
     return (await request(path)).text();
 }
 
-let historyKept = null; // a promise: asked once
+let historyKept = null; // {answer: a promise, until}
 
 async function askHistoryKept() {
     if ((await getJson("api/telemetry/status")).history)
@@ -85,13 +86,15 @@ async function askHistoryKept() {
     return Boolean(config.options.history.influx.value); // a database has it
 }
 
-/** Whether there is any history to ask for: [history] enabled or influx. */
+/** Whether there is any history to ask for: [history] enabled or influx. Asked now and then, as it may be switched on or off. */
 export async function isHistoryKept() {
-    historyKept ??= askHistoryKept();
+    if (!historyKept || performance.now() > historyKept.until)
+        historyKept = {answer: askHistoryKept(), until: performance.now() + HISTORY_KEPT_MS};
+    const asked = historyKept;
     try {
-        return await historyKept;
+        return await asked.answer;
     } catch (error) {
-        historyKept = null;
+        asked.until = -Infinity;
         throw error;
     }
 }

@@ -3,7 +3,7 @@
 import {el, setAttr, setText} from "./dom.js";
 import * as format from "./format.js";
 import {FIGURES} from "./fleet.js";
-import {instead, STANDINGS, unknownWord} from "./standing.js";
+import {STANDINGS, unknownWord} from "./standing.js";
 import {Badge, Gauge, mark, Spark} from "./widgets.js";
 
 const FLOWS = {rx: "RX", tx: "TX", disk_read: "Read", disk_write: "Write"};
@@ -15,26 +15,21 @@ function say(vm, name) {
     const value = vm.figure(name);
     if (value !== null)
         return {value, text: FIGURES[name].text(value), exact: format.exact(value, FIGURES[name].unit)};
-    const word = instead(vm.standing, name);
+    const word = vm.instead(name);
     if (word === STANDINGS.locked)
         return {value, text: word, exact: "A job holds the VM: what is known is from before it"};
     const text = word ?? unknownWord(vm.standing);
     return {value, text, exact: `not known: ${text}`};
 }
 
-/** How a percentage changes, in degrees and in points. */
+/** How a figure changes: the angle, and a percentage's points. (What a flow's angle is of is the flow.) */
 function changeOf(vm, name) {
-    const angle = vm.figure(`${name}_rate`), rate = vm.value(POINT_RATES[name]);
-    if (angle === null || rate === null)
-        return {text: "", exact: null};
-    return {text: `${format.degrees(angle)} · ${format.pointRate(rate)}`,
-            exact: `${angle}°, ${rate} points of percent per second`};
-}
-
-/** The angle of a figure's change alone. */
-function angleOf(vm, name) {
-    const angle = vm.figure(`${name}_rate`);
-    return {text: angle === null ? "" : format.degrees(angle), exact: angle === null ? null : `${angle}°`};
+    const angle = vm.figure(`${name}_rate`), points = POINT_RATES[name] ? vm.value(POINT_RATES[name]) : null;
+    if (angle === null)
+        return {angle: "", text: "", exact: null};
+    const text = format.degrees(angle);
+    return {angle: text, text: points === null ? text : `${text} · ${format.pointRate(points)}`,
+            exact: points === null ? `${angle}°` : `${angle}°, ${points} points of percent per second`};
 }
 
 /** Where memory_usage_percent comes from, if it is known. */
@@ -62,10 +57,12 @@ const WITHOUT_GAUGE = ["steal", "latency", "drops"];
 /** At the foot of a card: how old its figures are, or what else wants attention, with the highest level of it. */
 function remarkOf(vm) {
     if (vm.standing === "stale")
-        return {text: `last figures ${format.span(vm.age)} old`, level: 0};
-    const wrong = WITHOUT_GAUGE.filter((name) => vm.level(name) > 0);
-    return {text: wrong.map((name) => `${mark(vm.level(name))[0]} ${FIGURES[name].label} ${say(vm, name).text}`).join(" · "),
-            level: Math.max(0, ...wrong.map((name) => vm.level(name)))};
+        return {text: `last figures ${format.span(vm.age)} old`, exact: format.exact(Number(vm.age.toFixed(3)), "s"), level: 0};
+    const wrong = WITHOUT_GAUGE.map((name) => ({label: FIGURES[name].label, level: vm.level(name), ...say(vm, name)}))
+        .filter(({level}) => level > 0);
+    return {text: wrong.map(({label, level, text}) => `${mark(level)[0]} ${label} ${text}`).join(" · "),
+            exact: wrong.map(({label, exact}) => `${label} ${exact}`).join(", ") || null,
+            level: Math.max(0, ...wrong.map(({level}) => level))};
 }
 
 function hrefOf(vm) {
@@ -114,7 +111,7 @@ export class Card {
         this.spark.set(vm.trail);
         const remark = remarkOf(vm);
         setText(this.age, remark.text);
-        setAttr(this.age, "title", remark.text || null);
+        setAttr(this.age, "title", remark.exact);
         setAttr(this.age, "data-level", remark.level || null);
         this.context.wantTrail(vm);
     }
@@ -137,10 +134,10 @@ export class Card {
 
     #showFlows(vm) {
         for (const [name, {value, angle}] of Object.entries(this.flows)) {
-            const said = say(vm, name), total = vm.value(TOTALS[name]), change = angleOf(vm, name);
+            const said = say(vm, name), total = vm.value(TOTALS[name]), change = changeOf(vm, name);
             setText(value, said.text);
-            setAttr(value, "title", total === null || instead(vm.standing, name) ? said.exact : `${said.exact}; ${total} bytes in all`);
-            setText(angle, change.text);
+            setAttr(value, "title", total === null || vm.instead(name) ? said.exact : `${said.exact}; ${total} bytes in all`);
+            setText(angle, change.angle);
             setAttr(angle, "title", change.exact);
         }
     }
@@ -188,8 +185,8 @@ class FigureCell {
         setAttr(this.value, "data-level", level || null);
         if (!this.change)
             return;
-        const {text, exact} = angleOf(vm, figure), source = figure === "memory" ? sourceOf(vm) : null;
-        setText(this.change, [source, text].filter(Boolean).join(" "));
+        const {angle, exact} = changeOf(vm, figure), source = figure === "memory" ? sourceOf(vm) : null;
+        setText(this.change, [source, angle].filter(Boolean).join(" "));
         setAttr(this.change, "title", exact);
     }
 }

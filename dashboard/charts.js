@@ -14,14 +14,19 @@ const DAY = 86400;
 
 /** What is drawn. range: fixed; binary: bytes; source: where the figure comes from is said beside the title. */
 export const CHARTS = [
-    {title: "CPU and steal", text: format.percent, range: [0, 100],
+    {title: "CPU and steal", text: format.percent, unit: "%", range: [0, 100],
      series: [["cpu_usage_percent", "CPU"], ["cpu_steal_percent", "steal"]]},
-    {title: "Memory", text: format.percent, range: [0, 100], source: true, series: [["memory_usage_percent", "used"]]},
-    {title: "Disk throughput", text: format.byteRate, binary: true, series: [["disk_rd_bytes_per_sec", "read"], ["disk_wr_bytes_per_sec", "write"]]},
-    {title: "Disk requests", text: format.perSecond, series: [["disk_rd_req_per_sec", "read"], ["disk_wr_reqs_per_sec", "write"]]},
-    {title: "Disk latency", text: format.milliseconds, series: [["disk_rd_latency_ms", "read"], ["disk_wr_latency_ms", "write"]]},
-    {title: "Network", text: format.byteRate, binary: true, series: [["net_rxbytes_per_sec", "RX"], ["net_txbytes_per_sec", "TX"]]},
-    {title: "Packets dropped", text: format.perSecond, series: [["net_rxdrops_per_sec", "RX"], ["net_txdrops_per_sec", "TX"]]},
+    {title: "Memory", text: format.percent, unit: "%", range: [0, 100], source: true, series: [["memory_usage_percent", "used"]]},
+    {title: "Disk throughput", text: format.byteRate, unit: "bytes/s", binary: true,
+     series: [["disk_rd_bytes_per_sec", "read"], ["disk_wr_bytes_per_sec", "write"]]},
+    {title: "Disk requests", text: format.perSecond, unit: "requests/s",
+     series: [["disk_rd_req_per_sec", "read"], ["disk_wr_reqs_per_sec", "write"]]},
+    {title: "Disk latency", text: format.milliseconds, unit: "ms",
+     series: [["disk_rd_latency_ms", "read"], ["disk_wr_latency_ms", "write"]]},
+    {title: "Network", text: format.byteRate, unit: "bytes/s", binary: true,
+     series: [["net_rxbytes_per_sec", "RX"], ["net_txbytes_per_sec", "TX"]]},
+    {title: "Packets dropped", text: format.perSecond, unit: "packets/s",
+     series: [["net_rxdrops_per_sec", "RX"], ["net_txdrops_per_sec", "TX"]]},
 ];
 
 function colour(name) {
@@ -43,12 +48,9 @@ function axisTimes(ticks, step) {
     return ticks.map((tick, i) => `${clock.format(tick * 1000)}${days[i] === days[i - 1] ? "" : `\n${days[i]}`}`);
 }
 
-/** Where the crosshair stands, by the viewer's clock and in UTC. */
+/** Where the crosshair stands. */
 function crosshairTime(time) {
-    if (time === null)
-        return format.UNKNOWN;
-    const iso = new Date(time * 1000).toISOString();
-    return `${format.clock(iso)} (${iso.slice(0, 19).replace("T", " ")} UTC)`;
+    return time === null ? format.UNKNOWN : format.bothClocks(new Date(time * 1000).toISOString());
 }
 
 /** From the lowest to the highest of what a point stands for. */
@@ -110,12 +112,11 @@ export class Chart {
         return this.columns.times.length === 0;
     }
 
-    /** The same in words, for those who don't see the lines. */
-    summary() {
-        const {text, series} = this.spec;
-        return series.flatMap(([, label], i) => {
+    /** The same in words, for those who don't see the lines; write(number): how numbers are written. */
+    summary(write = this.spec.text) {
+        return this.spec.series.flatMap(([, label], i) => {
             const known = extremes(this.columns.series[i]);
-            return known ? [`${label} ${text(known.last)}, at most ${text(known.most)}`] : [];
+            return known ? [`${label} ${write(known.last)}, at most ${write(known.most)}`] : [];
         }).join(" · ");
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of one VM, and of its disks, interfaces and vCPUs. Made once, then only texts change: who has selected one
-// of them, scrolled or gone there by keyboard stays where he is.
-import {el, setAttr, setText, toggle} from "./dom.js";
+// What is known of one VM, and of its disks, interfaces and vCPUs.
 import * as format from "./format.js";
+import {LiveTable} from "./live_table.js";
+import {instead} from "./standing.js";
 
 /** A column of figures of now. Where these are not of now a word stands there instead. */
 function live(key, label, text) {
@@ -17,7 +17,7 @@ function nanoseconds(ns) {
     return format.span(ns / 1e9);
 }
 
-/** held: what a job that holds the VM keeps from being read. */
+/** held: see instead(). */
 export const TABLES = {
     disks: {title: "Disks", held: true, columns: [
         {key: "name", label: "Disk"},
@@ -38,43 +38,20 @@ export const TABLES = {
         figure("time", "Time run", nanoseconds), figure("delay", "Time waited", nanoseconds)]},
 };
 
-/** The word that stands in place of figures of now, or null: they are of now. held: a job that holds the VM keeps them. */
-function instead(standing, held) {
-    if (standing === "locked")
-        return held ? "locked" : null;
-    return {stale: "stale", missing: "no data", ended: "ended"}[standing] ?? null;
+function valueOf(device, {key, text, live: isLive}, word) {
+    const value = device[key], exact = text ? format.exact(value, "") : value;
+    if (isLive && word)
+        return {text: word, title: `last known: ${exact}`};
+    return {text: text ? text(value ?? NaN) : String(value ?? format.UNKNOWN), title: exact};
 }
 
-export class DeviceTable {
-    constructor(name, {title, columns, held}) {
-        Object.assign(this, {columns, held, rows: []});
-        this.none = el("p", {class: "none"}, "none known");
-        this.body = el("tbody", {});
-        const heads = columns.map(({label, text}) => el("th", {scope: "col", class: text ? "number" : null}, label));
-        this.scroll = el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": title, hidden: true},
-            el("table", {}, el("thead", {}, el("tr", {}, ...heads)), this.body));
-        this.element = el("section", {class: "devices", "data-table": name}, el("h3", {}, title), this.none, this.scroll);
-    }
-
-    set(devices, standing) {
-        toggle(this.none, devices.length > 0);
-        toggle(this.scroll, devices.length === 0);
-        while (this.rows.length < devices.length) {
-            const cells = this.columns.map(({text}) => el("td", {class: text ? "number" : null})), row = el("tr", {}, ...cells);
-            this.rows.push({row, cells});
-            this.body.append(row);
-        }
-        for (const {row} of this.rows.splice(devices.length))
-            row.remove();
-        const word = instead(standing, this.held);
-        devices.forEach((device, i) => this.columns.forEach((column, k) => this.#showCell(this.rows[i].cells[k], device, column, word)));
-    }
-
-    #showCell(cell, device, {key, text, live: isLive}, word) {
-        const value = device[key], exact = text ? format.exact(value, "") : value;
-        setText(cell, isLive && word ? word : text ? text(value ?? NaN) : String(value ?? format.UNKNOWN));
-        setAttr(cell, "title", isLive && word ? `last known: ${exact}` : exact);
-    }
+/** One of TABLES, shown in the context of what the VM's figures are worth. Devices need not have names that differ. */
+export function deviceTable(name) {
+    const {title, columns, held} = TABLES[name];
+    return new LiveTable(title, columns.map((column) => ({
+        label: column.label, kind: column.text ? "number" : null,
+        get: (device, standing) => valueOf(device, column, instead(standing, held)),
+    })), {key: (_device, i) => i, none: "none known", attributes: {"data-table": name}});
 }
 
 // --- what it is ---
@@ -89,11 +66,12 @@ function join(name, id) {
 
 /** What was asked for in OpenNebula: its CPU is a share of the host, in cores; its memory in MiB. */
 function requested({cpu_requested: cpu, memory_requested: memory}) {
-    return [cpu && `${cpu} CPU`, memory && format.kib(1024 * memory)].filter(Boolean).join(" · ");
+    const all = (mebibytes) => [cpu && `${cpu} CPU`, mebibytes].filter(Boolean).join(" · ");
+    return cpu || memory ? {text: all(memory && format.kib(1024 * memory)), title: all(memory && `${memory} MiB`)} : "";
 }
 
-function memory(vm, standing) {
-    const used = known(vm, "memory_used"), most = known(vm, "memory_max"), word = used !== null && instead(standing, true);
+function memory(vm) {
+    const used = known(vm, "memory_used"), most = known(vm, "memory_max"), word = used !== null && instead(vm.standing, true);
     if (used === null && most === null)
         return {text: format.UNKNOWN, title: "not known"};
     return {text: `${word || format.kib(used ?? NaN)} of ${format.kib(most ?? NaN)}`,
@@ -107,39 +85,16 @@ export function memorySource(vm) {
 
 const SOURCES = {guest: "the guest's own", balloon: "the balloon's: what it was given"};
 
-function told(text, title = null) {
-    return {text, title};
-}
-
-const IDENTITY = {
-    "ID": (vm) => told(String(vm.vm_id)), "Name": (vm) => told(vm.name), "Host": (vm) => told(vm.host),
-    "Owner": ({metrics}) => told(join(metrics.uname, metrics.uid)), "Group": ({metrics}) => told(join(metrics.gname, metrics.gid)),
-    "Template": ({metrics}) => told(metrics.template_id), "Labels": ({metrics}) => told(metrics.labels), "Locked": ({metrics}) => told(metrics.lock),
-    "Requested": ({metrics}) => told(requested(metrics)), "UUID": (vm) => told(vm.uuid),
-    "vCPUs": (vm) => told(String(known(vm, "cpus") ?? format.UNKNOWN), known(vm, "cpus") === null ? "not known" : null),
-    "Memory": memory, "Memory figure": (vm) => told(SOURCES[memorySource(vm)]),
-    "Seen since": (vm) => told(format.clock(vm.first_seen), vm.first_seen), "Source": (vm) => told(vm.source),
-};
-
-export class Identity {
-    constructor() {
-        this.element = el("dl", {class: "identity"});
-        this.entries = Object.entries(IDENTITY).map(([label, get]) => {
-            const value = label === "Seen since" ? el("time", {}) : el("span", {});
-            const entry = el("div", {hidden: true}, el("dt", {}, label), el("dd", {}, value));
-            this.element.append(entry);
-            return {get, value, entry};
-        });
-    }
-
-    set(vm, standing) {
-        for (const {get, value, entry} of this.entries) {
-            const {text, title} = get(vm, standing);
-            toggle(entry, !text);
-            setText(value, text ?? "");
-            setAttr(value, "title", title);
-            if (value.tagName === "TIME")
-                setAttr(value, "datetime", title);
-        }
-    }
-}
+/** Facts of {...vm, standing}, see live_table.js. */
+export const IDENTITY = [
+    ["ID", ({vm_id}) => String(vm_id)], ["Name", ({name}) => name], ["Host", ({host}) => host],
+    ["Owner", ({metrics}) => join(metrics.uname, metrics.uid)], ["Group", ({metrics}) => join(metrics.gname, metrics.gid)],
+    ["Template", ({metrics}) => metrics.template_id], ["Labels", ({metrics}) => metrics.labels], ["Locked", ({metrics}) => metrics.lock],
+    ["Requested", ({metrics}) => requested(metrics)], ["UUID", ({uuid}) => uuid],
+    ["vCPUs", (vm) => {
+        const count = known(vm, "cpus");
+        return count === null ? {text: format.UNKNOWN, title: "not known"} : String(count);
+    }],
+    ["Memory", memory], ["Memory figure", (vm) => SOURCES[memorySource(vm)]],
+    ["Seen since", ({first_seen: time}) => ({text: format.clock(time), time})], ["Source", ({source}) => source],
+];

@@ -1,35 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // The VMs as they are now, what is worth saying of each, and who is to be looked at. Pure: no element of the page.
 import * as format from "./format.js";
-import {instead, standingOf, STANDINGS} from "./standing.js";
+import {instead, standingOf} from "./standing.js";
 import {Trail} from "./trail.js";
 
-export {STANDINGS};
-
-/** The rate of change of a figure, in degrees. */
-function rateOf(of, label, part) {
-    return {[`${of}_rate`]: {label: `${label}: rate`, parts: [part], of, text: format.degrees, unit: "°"}};
-}
-
-/** Figures by which VMs are shown, sorted and judged: the sum of what is known of their parts, or the highest (join). */
-export const FIGURES = {
+/** The sum of what is known of their parts, or the highest (join). held: see instead(). */
+const OF_NOW = {
     cpu: {label: "CPU", parts: ["cpu_usage_percent"], text: format.percent, unit: "% of its vCPUs", high: 75, critical: 90},
     steal: {label: "Steal", parts: ["cpu_steal_percent"], text: format.percent, unit: "% of its vCPUs", high: 5, critical: 20},
-    memory: {label: "Memory", parts: ["memory_usage_percent"], text: format.percent, unit: "%", high: 85, critical: 95},
-    disk: {label: "Disk", parts: ["disk_read_per_sec", "disk_write_per_sec"], text: format.byteRate, unit: "bytes/s"},
-    disk_read: {label: "Disk read", parts: ["disk_read_per_sec"], text: format.byteRate, unit: "bytes/s"},
-    disk_write: {label: "Disk write", parts: ["disk_write_per_sec"], text: format.byteRate, unit: "bytes/s"},
-    iops: {label: "IOPS", parts: ["disk_rd_req_per_sec", "disk_wr_reqs_per_sec"], text: format.perSecond, unit: "requests/s"},
-    latency: {label: "Disk latency", parts: ["disk_rd_latency_ms", "disk_wr_latency_ms"], join: "max", text: format.milliseconds,
-              unit: "ms", high: 20, critical: 50},
+    memory: {label: "Memory", parts: ["memory_usage_percent"], held: true, text: format.percent, unit: "%", high: 85, critical: 95},
+    disk: {label: "Disk", parts: ["disk_read_per_sec", "disk_write_per_sec"], held: true, text: format.byteRate, unit: "bytes/s"},
+    disk_read: {label: "Disk read", parts: ["disk_read_per_sec"], held: true, text: format.byteRate, unit: "bytes/s"},
+    disk_write: {label: "Disk write", parts: ["disk_write_per_sec"], held: true, text: format.byteRate, unit: "bytes/s"},
+    iops: {label: "IOPS", parts: ["disk_rd_req_per_sec", "disk_wr_reqs_per_sec"], held: true, text: format.perSecond,
+           unit: "requests/s"},
+    latency: {label: "Disk latency", parts: ["disk_rd_latency_ms", "disk_wr_latency_ms"], join: "max", held: true,
+              text: format.milliseconds, unit: "ms", high: 20, critical: 50},
     rx: {label: "RX", parts: ["network_rx_per_sec"], text: format.byteRate, unit: "bytes/s"},
     tx: {label: "TX", parts: ["network_tx_per_sec"], text: format.byteRate, unit: "bytes/s"},
     drops: {label: "Drops", parts: ["net_rxdrops_per_sec", "net_txdrops_per_sec"], text: format.perSecond, unit: "packets/s",
             high: 1, critical: 100},
-    ...rateOf("cpu", "CPU", "cpu_rate"), ...rateOf("memory", "Memory", "memory_rate"),
-    ...rateOf("disk_read", "Disk read", "disk_read_rate"), ...rateOf("disk_write", "Disk write", "disk_write_rate"),
-    ...rateOf("rx", "RX", "network_rx_rate"), ...rateOf("tx", "TX", "network_tx_rate"),
 };
+
+const RATES = {cpu: "cpu_rate", memory: "memory_rate", disk_read: "disk_read_rate", disk_write: "disk_write_rate",
+               rx: "network_rx_rate", tx: "network_tx_rate"};
+
+/** Figures by which VMs are shown, sorted and judged: those of now, and how fast they change, in degrees. */
+export const FIGURES = {...OF_NOW, ...Object.fromEntries(Object.entries(RATES).map(([of, part]) => [`${of}_rate`,
+    {label: `${OF_NOW[of].label}: rate`, parts: [part], held: OF_NOW[of].held, text: format.degrees, unit: "°"}]))};
 
 const COLLATOR = new Intl.Collator(undefined, {numeric: true});
 const JUDGED = Object.keys(FIGURES).filter((name) => FIGURES[name].high !== undefined);
@@ -48,7 +46,7 @@ export class Vm {
     set(data, time) {
         this.data = data;
         this.received = performance.now();
-        this.standing = standingOf(data.telemetry, data.locked);
+        this.standing = standingOf(data);
         const cpu = this.figure("cpu");
         if (cpu !== null)
             this.trail.push(time, cpu);
@@ -77,10 +75,15 @@ export class Vm {
         return value === undefined || this.data.missing.includes(key) ? null : value;
     }
 
-    /** As it may be shown; null where a word takes its place (see standing.js), or it is not known. */
+    /** The word that takes the place of a figure, or null. */
+    instead(name) {
+        return instead(this.standing, FIGURES[name].held);
+    }
+
+    /** As it may be shown; null where a word takes its place, or it is not known. */
     figure(name) {
-        const {parts, join, of} = FIGURES[name];
-        if (instead(this.standing, of ?? name) !== null)
+        const {parts, join} = FIGURES[name];
+        if (this.instead(name) !== null)
             return null;
         let result = null;
         for (const part of parts) {

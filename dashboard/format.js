@@ -82,6 +82,11 @@ export function clock(iso) {
         year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit"});
 }
 
+/** In the viewer's zone and in UTC, where no mouse can rest on it. */
+export function bothClocks(iso) {
+    return `${clock(iso)} (${iso.slice(0, 19).replace("T", " ")} UTC)`;
+}
+
 /** What stands beside a figure when the mouse rests on it: all its digits. */
 export function exact(value, unit) {
     return Number.isFinite(value) ? `${value} ${unit}`.trim() : "not known";

@@ -26,29 +26,29 @@ class Value {
     }
 }
 
-/** columns: {label, about (on hover), kind (class of its cells: "number" is aligned), get(row, context)}. key(row) tells rows
- * apart. What is said instead where there are no rows: `none`. */
+/** columns: {label, about (on hover), kind (class of its cells: "number" is aligned), get(row, context)}. key(row, index) tells
+ * rows apart. What is said instead where there are no rows: `none`. */
 export class LiveTable {
-    constructor(title, columns, {key, none}) {
+    constructor(title, columns, {key, none, attributes = {"data-health": title}}) {
         Object.assign(this, {columns, key, rows: new Map()});
         this.body = el("tbody", {});
         this.scroll = el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": title, hidden: true},
             el("table", {}, el("thead", {}, el("tr", {}, ...columns.map(({label, about, kind}) => el("th", {scope: "col", class: kind, title: about}, label)))),
                this.body));
         this.none = el("p", {class: "none"}, none);
-        this.element = el("section", {class: "devices", "data-health": title}, el("h3", {}, title), this.scroll, this.none);
+        this.element = el("section", {class: "devices", ...attributes}, el("h3", {}, title), this.scroll, this.none);
     }
 
     set(list, context) {
-        const keys = new Set(list.map((row) => this.key(row)));
+        const keys = list.map((row, i) => this.key(row, i)), kept = new Set(keys);
         for (const [key, {element}] of this.rows) {
-            if (!keys.has(key)) {
+            if (!kept.has(key)) {
                 element.remove();
                 this.rows.delete(key);
             }
         }
         list.forEach((row, i) => {
-            const {element, values} = this.#row(this.key(row));
+            const {element, values} = this.#row(keys[i]);
             if (this.body.children[i] !== element)
                 this.body.insertBefore(element, this.body.children[i] ?? null);
             this.columns.forEach(({get}, column) => values[column].set(get(row, context)));
@@ -68,7 +68,7 @@ export class LiveTable {
     }
 }
 
-/** facts: [label, get(context)]; where get gives undefined the fact is left out. */
+/** facts: [label, get(context)]; where get gives nothing, or an empty text, the fact is left out. */
 export class LiveFacts {
     constructor(name, facts, title = name) {
         this.facts = facts.map(([label, get]) => {
@@ -81,9 +81,9 @@ export class LiveFacts {
 
     set(context) {
         for (const {get, value, element} of this.facts) {
-            const got = get(context);
-            toggle(element, got === undefined);
-            if (got !== undefined)
+            const got = get(context) ?? "";
+            toggle(element, got === "");
+            if (got !== "")
                 value.set(got);
         }
     }

@@ -12,18 +12,17 @@ export const STANDINGS = {
     locked: "locked",
 };
 
-/** What a job that holds a VM holds up: what is known of these is from before it. */
-const HELD = /^(memory|disk|iops|latency)/;
-
-export function standingOf(telemetry, locked) {
-    return telemetry === "ok" && locked ? "locked" : telemetry;
+/** One of STANDINGS, or ended. ended: when that was, if it has. */
+export function standingOf({telemetry, locked, ended}) {
+    return ended ? "ended" : telemetry === "ok" && locked ? "locked" : telemetry;
 }
 
-/** The word that stands in place of this figure (a name in FIGURES), whatever its number; null: the number may be shown. */
-export function instead(standing, figure) {
-    if (standing === "stale" || standing === "missing" || (standing === "locked" && HELD.test(figure)))
-        return STANDINGS[standing];
-    return null;
+/** The word that stands in place of a figure of now, whatever its number; null: the number may be shown. held: a job that holds
+ * the VM holds it up too, what is known of it is from before. */
+export function instead(standing, held) {
+    if (standing === "ended")
+        return standing;
+    return standing === "stale" || standing === "missing" || (standing === "locked" && held) ? STANDINGS[standing] : null;
 }
 
 /** The word for a number that is not known. */

@@ -3,8 +3,9 @@
 import {getHistory, isHistoryKept} from "./api.js";
 import {Card, columnsFor, COLUMNS, Line} from "./cards.js";
 import {el, notice, setAttr, setText, toggle} from "./dom.js";
-import {FIGURES, STANDINGS} from "./fleet.js";
+import {FIGURES} from "./fleet.js";
 import * as format from "./format.js";
+import {STANDINGS} from "./standing.js";
 import {mark} from "./widgets.js";
 import {Windowed} from "./windowed.js";
 

@@ -125,11 +125,11 @@ const COLLECTOR = [
 ];
 
 const SPOOL = [
-    ["Spool", ({told}) => told.spool ? status(told.spool.status) : undefined],
-    ["Spool: what is wrong", ({told}) => told.spool && trouble(told.spool) || undefined],
-    ["Spool's place", ({told}) => told.forwarding?.spool ?? undefined],
-    ["Forwarder", ({told}) => told.forwarder ? status(told.forwarder.status) : undefined],
-    ["Forwarder: what is wrong", ({told}) => told.forwarder && trouble(told.forwarder) || undefined],
+    ["Spool", ({told}) => told.spool && status(told.spool.status)],
+    ["Spool: what is wrong", ({told}) => told.spool && trouble(told.spool)],
+    ["Spool's place", ({told}) => told.forwarding?.spool],
+    ["Forwarder", ({told}) => told.forwarder && status(told.forwarder.status)],
+    ["Forwarder: what is wrong", ({told}) => told.forwarder && trouble(told.forwarder)],
 ];
 
 const FEED = [
@@ -147,18 +147,18 @@ function kept(get) {
 }
 
 const HISTORY = [
-    ["History", ({told}) => told.history ? status(told.history.status) : "off"], ["What is wrong", kept((history) => trouble(history) || undefined)],
+    ["History", ({told}) => told.history ? status(told.history.status) : "off"], ["What is wrong", kept(trouble)],
     ["Size", kept((history) => bytes(history.bytes))], ["Written", kept((history) => count(history.written))],
     ["Waiting", kept((history) => count(history.queued))], ["Dropped", kept((history) => count(history.dropped))],
     ["Not yet in a tier", kept((history) => count(history.pending))],
-    ["Damaged file set aside", kept((history) => history.set_aside ?? undefined)],
+    ["Damaged file set aside", kept((history) => history.set_aside)],
 ];
 
 const SELF = [
     ["Version", ({state}) => state.version], ["Up since", ({state}) => moment(state.up_since)],
     ["Configuration", ({told}) => told.config.file ?? "none, all is by default"], ["State directory", ({told}) => told.config.state_dir],
     ["Clock", ({told}) => status(told.clock.status)], ["Its time", ({now}) => moment(now)],
-    ["What is wrong", ({told}) => trouble(told.clock) || undefined],
+    ["What is wrong", ({told}) => trouble(told.clock)],
     ["This page's clock", ({now, asked}) => skew((asked - Date.parse(now)) / 1000)],
 ];
 

@@ -2,10 +2,11 @@
 // One VM in depth: what it is, its figures over time, its devices, what happened to it.
 import {getHistory, getJson, getText, hasToken, isHistoryKept, url} from "./api.js";
 import {Chart, CHARTS} from "./charts.js";
-import {DeviceTable, Identity, memorySource, TABLES} from "./devices.js";
-import {el, notice, setText, timeElement, toggle} from "./dom.js";
+import {deviceTable, IDENTITY, memorySource, TABLES} from "./devices.js";
+import {el, notice, setAttr, setText, timeElement, toggle} from "./dom.js";
 import * as format from "./format.js";
-import {STANDINGS} from "./fleet.js";
+import {LiveFacts} from "./live_table.js";
+import {STANDINGS, standingOf} from "./standing.js";
 import {canMove, fixed, MOVES, RANGES, spanOf} from "./timespan.js";
 import {Badge} from "./widgets.js";
 
@@ -31,7 +32,7 @@ function circumstances({previous_state: state, previous_lcm_state: lcm, reason, 
 }
 
 function describe(event) {
-    return `${format.clock(event.time)} ${stateWord(event.state, event.lcm_state)} ${circumstances(event)}`;
+    return `${format.bothClocks(event.time)} ${stateWord(event.state, event.lcm_state)} ${circumstances(event)}`;
 }
 
 /** Browsers keep the clipboard from pages of plain HTTP, but for what is selected in them. */
@@ -54,18 +55,19 @@ export class VmView {
         Object.assign(this, {app, query, id, generation: 0});
         this.badge = new Badge();
         this.title = el("h2", {}, `VM ${id}`);
-        this.message = el("div", {});
+        this.none = el("div", {});
+        this.trouble = el("p", {class: "trouble", role: "alert", hidden: true}); // why nothing newer is known
         this.age = el("p", {class: "trouble", hidden: true});
-        this.identity = new Identity();
+        this.identity = new LiveFacts("Identity", IDENTITY);
         this.said = el("span", {role: "status"});
-        this.tables = Object.entries(TABLES).map(([name, spec]) => ({name, table: new DeviceTable(name, spec)}));
-        this.now = el("div", {hidden: true}, this.identity.element, this.#makeActions());
+        this.tables = Object.keys(TABLES).map((name) => ({name, table: deviceTable(name)}));
+        this.now = el("div", {hidden: true}, this.identity.list, this.#makeActions());
         this.devices = el("div", {hidden: true}, ...this.tables.map(({table}) => table.element));
         this.past = el("div", {}, this.#makeRanges(), this.#makeCharts());
         this.eventList = el("section", {class: "events"});
         this.element = el("div", {class: "vm"},
             el("nav", {class: "back"}, el("a", {href: app.fleetHref}, "← all VMs")),
-            el("header", {}, this.title, this.badge.element), this.message, this.age, this.now, this.past, this.devices, this.eventList);
+            el("header", {}, this.title, this.badge.element), el("div", {}, this.none, this.trouble), this.age, this.now, this.past, this.devices, this.eventList);
         this.dark = matchMedia("(prefers-color-scheme: dark)");
         this.ondark = () => this.charts.forEach(({chart}) => chart.restyle());
         this.dark.addEventListener("change", this.ondark);
@@ -171,7 +173,7 @@ export class VmView {
                 this.#showEvents(events);
         } catch (error) {
             if (generation === this.generation)
-                this.eventList.replaceChildren(el("h3", {}, "Events"), el("p", {class: "trouble"}, `not known: ${error.message}`));
+                this.#fillEvents(error.message, () => el("p", {class: "trouble"}, `not known: ${error.message}`));
         }
     }
 
@@ -188,7 +190,7 @@ export class VmView {
                 this.#showHistory(answer, span);
         } catch (error) {
             if (generation === this.generation)
-                setText(this.spanText, `no history: ${error.message}`);
+                this.#saySpan(`no history: ${error.message}`);
         }
     }
 
@@ -197,33 +199,45 @@ export class VmView {
         for (const {element} of this.charts)
             toggle(element, !kept);
         if (!kept)
-            setText(this.spanText, "no history is kept ([history] enabled = no): there are no charts");
+            this.#saySpan("no history is kept ([history] enabled = no): there are no charts");
+    }
+
+    /** until: a time in it. */
+    #saySpan(text, until = null) {
+        setText(this.spanText, text);
+        setAttr(this.spanText, "title", until);
     }
 
     #showHistory(answer, span) {
         const {range} = spanOf(this.query), step = answer.step_seconds;
         const points = step > 0 ? `, a point every ${format.span(step)}: mean, lowest and highest` : "";
-        const until = range ? "" : ` until ${format.clock(new Date(span[1] * 1000).toISOString())}`;
-        setText(this.spanText, `${range ? "the last " : ""}${format.span(this.length)}${until}, ${answer.tier ?? answer.source}${points}; `
-            + "drag to zoom");
-        for (const {chart, empty, summary} of this.charts) {
+        const until = range ? null : new Date(span[1] * 1000).toISOString();
+        this.#saySpan(`${range ? "the last " : ""}${format.span(this.length)}${until ? ` until ${format.clock(until)}` : ""}, `
+            + `${answer.tier ?? answer.source}${points}; drag to zoom`, until);
+        for (const {spec, chart, empty, summary} of this.charts) {
             chart.set(answer, span);
             setText(summary, chart.summary());
+            setAttr(summary, "title", chart.summary((value) => format.exact(value, spec.unit)) || null);
             setText(empty, chart.isEmpty ? "nothing kept of this time" : "");
         }
     }
 
     #showEvents(events) {
-        const text = JSON.stringify(events);
-        if (text === this.shownEvents)
-            return;
-        this.shownEvents = text;
-        for (const {chart} of this.charts)
-            chart.setEvents(events);
         const line = (event) => el("li", {}, timeElement(event.time, format.clock(event.time)), " ",
             el("strong", {}, stateWord(event.state, event.lcm_state)), ` ${circumstances(event)}`);
-        this.eventList.replaceChildren(el("h3", {}, "Events"), events.length === 0
-            ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line)));
+        this.#fillEvents(JSON.stringify(events), () => {
+            for (const {chart} of this.charts)
+                chart.setEvents(events);
+            return events.length === 0 ? el("p", {class: "none"}, "none in this time") : el("ul", {}, ...events.map(line));
+        });
+    }
+
+    /** Anew where it is something else that is to be said: somebody may have selected some of it. */
+    #fillEvents(what, make) {
+        if (what === this.shownEvents)
+            return;
+        this.shownEvents = what;
+        this.eventList.replaceChildren(el("h3", {}, "Events"), make());
     }
 
     // --- how it is now ---
@@ -240,29 +254,38 @@ export class VmView {
             if (error.status === 404)
                 this.#showUnknown(error.message);
             else
-                this.message.replaceChildren(el("p", {class: "trouble", role: "alert"}, error.message));
+                this.#showTrouble(error.message);
         }
+    }
+
+    #showTrouble(text) {
+        setText(this.trouble, text);
+        toggle(this.trouble, !text);
     }
 
     #showUnknown(why) {
         this.unknown = true;
-        this.message.replaceChildren(notice("There is no such VM", why, el("a", {href: this.app.fleetHref}, "All VMs")));
-        this.wasInFleet = this.app.fleet.vms.has(Number(this.id));
+        this.#showTrouble("");
+        this.none.replaceChildren(notice("There is no such VM", why, el("a", {href: this.app.fleetHref}, "All VMs")));
+        this.unknownSince = performance.now();
         for (const part of [this.age, this.now, this.past, this.devices, this.eventList])
             part.hidden = true;
     }
 
     #show(vm) {
-        const standing = vm.ended ? "ended" : vm.telemetry === "ok" && vm.metrics.locked ? "locked" : vm.telemetry;
+        const standing = standingOf({...vm, locked: vm.metrics.locked});
         const name = vm.metrics.vm_name || vm.name;
         setText(this.title, name);
         document.title = `${name} – one-telemetry`;
-        this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing]);
-        this.message.replaceChildren();
+        this.badge.set(vm.metrics.state, standing, standing === "ended" ? `ended ${format.clock(vm.ended)}` : STANDINGS[standing],
+                       vm.one_lcm_state);
+        setAttr(this.badge.element, "title", vm.ended);
+        this.none.replaceChildren();
+        this.#showTrouble("");
         this.#showAge(vm, standing);
         for (const part of [this.now, this.past, this.devices, this.eventList])
             toggle(part, false);
-        this.identity.set(vm, standing);
+        this.identity.set({...vm, standing});
         for (const {spec, source} of this.charts)
             setText(source, spec.source ? MEMORY_SOURCES[memorySource(vm)] ?? "" : "");
         for (const {name: table, table: shown} of this.tables)
@@ -278,6 +301,8 @@ export class VmView {
             stale: `${age}: stale.`, missing: "It runs, but no figures of it have come.",
             ended: `The VM has ended${vm.timestamp ? `; ${age.toLowerCase()}` : ""}.`,
         }[standing] ?? standing);
+        const saysAge = standing === "stale" || (standing === "ended" && vm.timestamp);
+        setAttr(this.age, "title", saysAge ? format.exact(vm.sample_age_seconds, "s") : null);
         this.age.className = standing === "stale" || standing === "missing" ? "trouble" : "hint";
         toggle(this.age, standing === "ok");
     }
@@ -306,9 +331,9 @@ export class VmView {
         }
     }
 
-    /** News of the fleet: perhaps a VM that was not known is there now. */
+    /** News of the fleet: perhaps there is something now of a VM that was not known. */
     update() {
-        if (this.unknown && !this.wasInFleet && this.app.fleet.vms.has(Number(this.id)))
+        if (this.unknown && this.app.fleet.vms.get(Number(this.id))?.received > this.unknownSince)
             this.setQuery(this.query);
     }
 

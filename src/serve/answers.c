@@ -92,6 +92,16 @@ static Writer writer_of(JsonWriter *json, const VmView *view, GString *missing)
     return (Writer){.json = json, .view = view, .row = record->sample->row, .known = record->known, .missing = missing};
 }
 
+/* What OpenNebula's events have told. */
+static void one_states(Writer *w)
+{
+    const VmRecord *record = w->view->record;
+    if (record->one_state)
+        json_text_member(w->json, "one_state", record->one_state);
+    if (record->one_lcm_state)
+        json_text_member(w->json, "one_lcm_state", record->one_lcm_state);
+}
+
 static void identity(Writer *w)
 {
     const VmRecord *record = w->view->record;
@@ -111,10 +121,7 @@ static void identity(Writer *w)
     figure(w, METRIC_VM_CPU_TIME, "cputime");
     text(w, METRIC_VM_UNAME, "uname");
     text(w, METRIC_VM_GNAME, "gname");
-    if (record->one_state)
-        json_text_member(w->json, "one_state", record->one_state);
-    if (record->one_lcm_state)
-        json_text_member(w->json, "one_lcm_state", record->one_lcm_state);
+    one_states(w);
 }
 
 static const struct {
@@ -338,6 +345,7 @@ GString *answer_vm_stats(const VmView *view)
     json_text_member(&json, "name", record->name);
     json_text_member(&json, "uuid", record->uuid ? record->uuid : "");
     json_text_member(&json, "host", record->host ? record->host : "");
+    one_states(&w);
     metrics_member(&w);
     telemetry_members(&w);
     json_text_member(&json, "source", store_source_name(record->source));

@@ -12,6 +12,12 @@ typedef struct {
 
 /* --- VMs --- */
 
+#define ONE_STATES                                                                                                     \
+    {"one_state", "string", "OpenNebula's state of it, where an event told"},                                          \
+    {                                                                                                                  \
+        "one_lcm_state", "string", "OpenNebula's state of its life cycle, where an event told"                         \
+    }
+
 static const Field identity[] = {
     {"id", "integer", "libvirt's number of this run of the domain; 0 and named in missing where it is unknown"},
     {"vm_id", "integer", "OpenNebula's number of the VM"},
@@ -26,8 +32,7 @@ static const Field identity[] = {
     {"cputime", "integer", "Host CPU time it has used, ns"},
     {"uname", "string", "Its owner in OpenNebula"},
     {"gname", "string", "Its owner's group"},
-    {"one_state", "string", "OpenNebula's state of it, where an event told"},
-    {"one_lcm_state", "string", "OpenNebula's state of its life cycle, where an event told"},
+    ONE_STATES,
 };
 
 static const Field figures[] = {
@@ -72,6 +77,7 @@ static const Field stats[] = {
     {"name", "string", "The domain's name"},
     {"uuid", "string", "The domain's UUID"},
     {"host", "string", "The host it runs on, or ran"},
+    ONE_STATES,
     {"metrics", "VmFigures", "Its figures, by the names of the series vm_totals"},
     {"timestamp", "string?", "Of the figures"},
     {"first_seen", "string?", "When it was first heard of"},

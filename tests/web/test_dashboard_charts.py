@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The charts of one VM, in Chromium: what is drawn of its past, and how one goes about in it."""
+import datetime
 import re
 
 import web  # noqa: F401 (where the modules are)
-from web import PHONE, STEP_S, WebCase, byte_rate, milliseconds, past, per_second, percent, sample
+from web import PHONE, STEP_S, WebCase, byte_rate, exact, milliseconds, past, per_second, percent, sample
 from harness import args, main
 from telemetryd import SECOND, Telemetryd, now_ns
 
@@ -33,10 +34,14 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {
     window.written.push(text);
     return write.call(this, text, ...more);
 };"""
-CHARTS = {"CPU and steal": ("cpu_usage_percent", percent), "Memory": ("memory_usage_percent", percent),
-          "Disk throughput": ("disk_rd_bytes_per_sec", byte_rate), "Disk requests": ("disk_rd_req_per_sec", per_second),
-          "Disk latency": ("disk_rd_latency_ms", milliseconds), "Network": ("net_rxbytes_per_sec", byte_rate),
-          "Packets dropped": ("net_rxdrops_per_sec", per_second)}
+# chart: {line: metric}, how it is written, the unit of all its digits
+CHARTS = {"CPU and steal": ({"CPU": "cpu_usage_percent", "steal": "cpu_steal_percent"}, percent, "%"),
+          "Memory": ({"used": "memory_usage_percent"}, percent, "%"),
+          "Disk throughput": ({"read": "disk_rd_bytes_per_sec", "write": "disk_wr_bytes_per_sec"}, byte_rate, "bytes/s"),
+          "Disk requests": ({"read": "disk_rd_req_per_sec", "write": "disk_wr_reqs_per_sec"}, per_second, "requests/s"),
+          "Disk latency": ({"read": "disk_rd_latency_ms", "write": "disk_wr_latency_ms"}, milliseconds, "ms"),
+          "Network": ({"RX": "net_rxbytes_per_sec", "TX": "net_txbytes_per_sec"}, byte_rate, "bytes/s"),
+          "Packets dropped": ({"RX": "net_rxdrops_per_sec", "TX": "net_txdrops_per_sec"}, per_second, "packets/s")}
 
 
 def with_cpu(line, value):
@@ -86,8 +91,8 @@ class Charts(WebCase):
         """(full, faint) pixels of that colour."""
         return self.browser.js(INKED, title, name, *across, *down)
 
-    def summary(self, title):
-        return self.browser.js('return document.querySelector(`[data-chart="${arguments[0]}"] .summary`).textContent', title)
+    def summary(self, title, part="textContent"):
+        return self.browser.js('return document.querySelector(`[data-chart="${arguments[0]}"] .summary`)[arguments[1]]', title, part)
 
     def legend(self, title):
         return self.browser.js('return [...document.querySelectorAll(`[data-chart="${arguments[0]}"] .u-value`)].map((n) => '
@@ -106,12 +111,17 @@ class Charts(WebCase):
         daemon, end = self.with_past()
         browser = self.page(daemon, f"#/vm/90?from={end - HOUR}&to={end}")
         self.drawn()
-        for title, (metric, write) in CHARTS.items():
-            points = daemon.json(f"history/90?metric={metric}&from={end - HOUR}&to={end}")["series"][0]["points"]
-            self.assertGreater(len(points), 300)
-            means = [point[1] for point in points]
-            self.assertIn(f"{write(means[-1])}, at most {write(max(means))}", self.summary(title), title)
-            self.assertGreater(self.ink(title)[0], 300, title)
+        for title, (lines, write, unit) in CHARTS.items():
+            said, digits = [], []
+            for i, (line, metric) in enumerate(lines.items(), 1):
+                points = daemon.json(f"history/90?metric={metric}&from={end - HOUR}&to={end}")["series"][0]["points"]
+                self.assertGreater(len(points), 300)
+                last, most = points[-1][1], max(point[1] for point in points)
+                said.append(f"{line} {write(last)}, at most {write(most)}")
+                digits.append(f"{line} {exact(last, unit)}, at most {exact(most, unit)}")
+                self.assertGreater(self.ink(title, f"--series-{i}")[0], 200 if i > 1 else 300, f"{title}: {line}")
+            self.assertEqual(self.summary(title), " · ".join(said))
+            self.assertEqual(self.summary(title, "title"), " · ".join(digits))
         for scheme, size in (("dark", (1280, 900)), ("dark", PHONE), ("light", PHONE)):
             browser.media(color_scheme=scheme)
             browser.size(*size)
@@ -188,10 +198,12 @@ class Charts(WebCase):
             for moment in moments:
                 self.assertGreater(self.ink(title, "--event", (moment - 0.01, moment + 0.01))[0], 20, f"{title}: {moment}")
             self.assertEqual(self.ink(title, "--event", (0.35, 0.6))[0], 0, title)
+        there = f"{datetime.datetime.fromtimestamp(int(end - HOUR * 0.75), datetime.UTC):%Y-%m-%d %H:%M:%S}"
         name = "return [...document.querySelectorAll('.event-name')].map((n) => n.hidden ? '' : n.textContent)"
         self.hover("Memory", moments[0])
         for text in self.browser.js(name):
             self.assertRegex(text, r" MIGRATE before: RUNNING, user, on kvm1$")
+            self.assertIn(f"({there} UTC) MIGRATE", text)
         self.hover("Memory", moments[1])
         self.assertIn("RUNNING before: MIGRATE", self.browser.js(name)[0])
         self.assert_accessible()
@@ -265,7 +277,9 @@ class Charts(WebCase):
         query = self.query()
         self.assertAlmostEqual(int(query["from"]), end - HOUR * 3 // 4, delta=30)
         self.assertAlmostEqual(int(query["to"]), end - HOUR // 2, delta=30)
-        browser.wait("return document.querySelector('.ranges .count').textContent.startsWith('15 min')")
+        browser.wait("return document.querySelector('.ranges .count').textContent.match(/^15 min.* until /)")
+        until = datetime.datetime.fromtimestamp(int(query["to"]), datetime.UTC)
+        self.assertEqual(browser.js("return document.querySelector('.ranges .count').title"), f"{until:%Y-%m-%dT%H:%M:%S}.000Z")
         browser.click(".back a")
         self.shows(1)
         self.assertEqual(self.address(), "#/?q=90")

@@ -6,7 +6,7 @@ import re
 import web  # noqa: F401 (where the modules are)
 import fleet
 from browser import KEYS
-from web import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, degrees, fixed, past, percent, point_rate
+from web import CARD_FIGURES, PHONE, TABLE_FIGURES, WebCase, byte_rate, degrees, exact, expected, fixed, past, percent, point_rate
 from harness import main
 from replayed import at
 from telemetryd import SECOND, now_ns, totals
@@ -87,6 +87,21 @@ class FleetView(WebCase):
             self.assertEqual([(one[0], re.sub("^[▲◆] ", "", one[-1])) for one in texts],
                              [(vm["vm_name"], percent(vm[key])) for vm in want])
         self.assertEqual(self.texts('[data-top="drops"] li'), ["none above 0"])
+        now = now_ns()
+        daemon.write("".join(totals(vm_id, now, disk_rd_latency_ms=f"{read}", disk_wr_latency_ms=f"{written}", net_rxdrops_per_sec=f"{rx}",
+                                    net_txdrops_per_sec=f"{tx}") for vm_id, read, written, rx, tx in (
+            (91, 3.25, 23.4567, 0.25, 0.125), (92, 55.4321, 8.5, 12.3456, 100.25), (93, 1.5, 0.75, 1.625, 0.0))))
+        self.shows(8)
+        vms = daemon.vms()
+        for name, unit, remarked in (("latency", "ms", (91, 92)), ("drops", "packets/s", (92, 93))):
+            want = sorted(((vm_id, *expected(vm, name, TABLE_FIGURES)) for vm_id, vm in vms.items() if vm_id > 90), key=lambda one: -one[1])
+            self.browser.wait("return document.querySelectorAll(`[data-top=${arguments[0]}] li`).length >= 3", name)
+            self.assertEqual([(vm_id, re.sub("^[▲◆] ", "", text)) for vm_id, text in self.tops(name) if vm_id > 90],
+                             [(vm_id, text) for vm_id, _, text in want])
+            titles = self.browser.js("return [...document.querySelectorAll(`[data-top=${arguments[0]}] .number`)].map((n) => n.title)", name)
+            self.assertLessEqual({exact(value, unit) for _, value, _ in want}, set(titles))
+            for vm_id, value, _ in want:
+                self.assertEqual(exact(value, unit) in self.browser.js(TITLE, vm_id, ".age"), vm_id in remarked, f"{vm_id} {name}")
 
     def test_search(self):
         """dashboard: search, filters, order and layout stand in the address, and the address gives the same view"""
@@ -189,6 +204,9 @@ class FleetView(WebCase):
                 self.assertEqual(text, want[vm_id][1], f"{vm_id} {figure}")
                 self.assertNotRegex(title, r"\d")
             self.assertEqual(shown[85]["figures"]["cpu"][0], "7.5 %")
+            if not address:
+                self.assertRegex(self.browser.js(TEXT, 84, ".age"), r"^last figures 10 min( \d+ s)? old$")
+                self.assertRegex(self.browser.js(TITLE, 84, ".age"), r"^6\d\d(\.\d{1,3})? s$")
             self.assertEqual(self.texts(".count"), ["4 VMs, 1 warming up, 1 stale, 1 no data, 1 locked"])
             self.assert_accessible()
 
@@ -228,7 +246,7 @@ class FleetView(WebCase):
             daemon.write("".join(totals(
                 vm_id, now - age * SECOND, cpu_s=5 + grown, cpu_usage_percent=f"{cpu + grown * 1.25}", memory_source=f'"{source}"',
                 memory_usage_percent=f"{memory - grown * 0.5}", disk_rd_bytes=f"{10**9 + grown}i", net_txbytes="7777777i",
-                disk_rd_bytes_per_sec=f"{4e5 + grown * 3e5}", disk_wr_bytes_per_sec="100000.0", cpu_steal_percent="6.5",
+                disk_rd_bytes_per_sec=f"{4e5 + grown * 3e5}", disk_wr_bytes_per_sec="100000.0", cpu_steal_percent="6.54321",
                 net_rxbytes_per_sec=f"{3e6 - grown * 2e6}", net_txbytes_per_sec="1234.5")
                 for vm_id, cpu, memory, source in ((83, 40, 70.0, "guest"), (84, 80, 90.25, "guest"), (85, 95.5, 99.0, "balloon"))))
         self.page(daemon)
@@ -245,6 +263,7 @@ class FleetView(WebCase):
                 "disk": byte_rate(disk)})
             self.assertEqual(self.soft(vm_id), soft)
             self.assertEqual(self.browser.js(TEXT, vm_id, ".age[data-level='1']"), "▲ Steal 6.5 %")
+            self.assertEqual(self.browser.js(TITLE, vm_id, ".age"), f"Steal {exact(vm['cpu_steal_percent'], '% of its vCPUs')}")
             for name, part in (("cpu", vm["cpu_usage_percent"]), ("memory", vm["memory_usage_percent"]), ("disk", 100 * disk / 2**20)):
                 self.assertEqual(self.arc(vm_id, name), f"{fixed(part, 1)} 100")
             for name in ("cpu", "memory"):
@@ -267,7 +286,7 @@ class FleetView(WebCase):
                                         ("disk_read", "disk_read", "")):
                 angle = f"[data-column={column}] .angle"
                 self.assertEqual(self.browser.js(TEXT, vm_id, angle), before + degrees(vm[f"{key}_rate"]))
-                self.assertEqual(self.numbers(vm_id, angle), [vm[f"{key}_rate"]])
+                self.assertEqual(self.numbers(vm_id, angle), [vm[f"{key}_rate"], *([vm[f"{key}_per_sec"]] if before or key == "cpu" else [])])
         self.assertEqual(self.browser.js(TITLE, 84, "[data-figure=memory]"), "high: 89.75 %")
 
     def test_sparkline(self):
@@ -473,6 +492,10 @@ class FleetView(WebCase):
             self.assertEqual(daemon.vms()[83]["one_lcm_state"], "MIGRATE")
             self.assertRegex(shown[83]["badge"], r"^\S [^·]+ · MIGRATE$")
             self.assertNotIn("RUNNING", shown[84]["badge"])
+        for vm_id, badge in ((83, "● running · MIGRATE"), (84, "● running")):
+            daemon.write(totals(vm_id, now_ns(), cpu_usage_percent="7.5"))
+            self.page(daemon, f"#/vm/{vm_id}")
+            self.browser.wait("return document.querySelector('.badge').textContent === arguments[0]", badge)
 
     def test_pace(self):
         """dashboard: however often samples come, the page is drawn once in an interval, and not where nothing comes"""

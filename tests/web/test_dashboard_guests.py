@@ -44,7 +44,7 @@ class Guests(WebCase, RigCase):
         browser.wait("return document.querySelector('[data-table=disks] td')")
         vm = daemon.json(f"vm-stats/{DISK}")
         reads = browser.js("return [...document.querySelectorAll('[data-table=disks] td:nth-child(2)')]"
-                           ".map((n) => Number(n.title))")
+                           ".map((n) => Number(n.firstChild.title))")
         self.assertEqual(reads, [disk["rd_bytes_per_sec"] for disk in vm["disks"]])
         self.assert_accessible()
 

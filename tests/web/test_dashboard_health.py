@@ -3,7 +3,7 @@
 """The dashboard's health view, in Chromium: what /diagnostic and /status know, and start and stop of the collector."""
 
 import web  # noqa: F401 (where the modules are)
-from web import WebCase, milliseconds, size
+from web import WebCase, exact, milliseconds, size
 from harness import args, main
 from telemetryd import SECOND, host_totals, now_ns, totals
 
@@ -70,8 +70,8 @@ class Health(WebCase):
             self.assertEqual(row["VMs"], count(host["vms"]))
             self.assert_ago(row["Last sample"], host["last_sample"])
             sign = "−" if skew < 0 else ""
-            self.assertEqual(row["Clock skew"], [f"{sign}{web.fixed(abs(skew), 1)} s", f"{skew:.15g} s"])
-            self.assertEqual(row["Took"], [milliseconds(figures["collect_ms"]), f"{figures['collect_ms']:.15g} ms"])
+            self.assertEqual(row["Clock skew"], [f"{sign}{web.fixed(abs(skew), 1)} s", exact(skew, "s")])
+            self.assertEqual(row["Took"], [milliseconds(figures["collect_ms"]), exact(figures["collect_ms"], "ms")])
             for head, key in (("Locked", "locked"), ("Without figures", "missing"), ("Keys left out", "dropped_keys"),
                               ("Batches waiting", "spool_batches")):
                 self.assertEqual(row[head], count(figures[key]), head)
@@ -165,8 +165,7 @@ class Health(WebCase):
                 continue
             row, told = self.rows("libvirt")[0], daemon.json("diagnostic")["libvirt"][0]
             self.assertEqual((row["Status"][0], row["What is wrong"][0]), ("○ stopped", ""))
-            self.assertEqual((row["Left out"], row["Took"]), (count(1), [milliseconds(told["collect_ms"]),
-                                                                        f"{told['collect_ms']:.15g} ms"]))
+            self.assertEqual((row["Left out"], row["Took"]), (count(1), [milliseconds(told["collect_ms"]), exact(told["collect_ms"], "ms")]))
             self.assert_ago(row["Last collection"], told["last_collection"])
             self.assertEqual(row["Collections"], count(told["collections"]))
             self.assertEqual(daemon.json("status")["vms_monitored"], 5, "those of probes too")

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard, in Chromium, while things change: VMs come and go, telemetryd dies and comes back, a token is wanted."""
+import contextlib
 import datetime
 import re
 import signal
+import socket
+import threading
 
 import web  # noqa: F401 (where the modules are)
 from web import CARD_FIGURES, WebCase
@@ -17,6 +20,10 @@ STOP = "return [...document.querySelectorAll('.health button')].find((b) => b.te
 COLOUR = "((css) => getComputedStyle(document.querySelector(css)).color)"
 STALE = """(() => { const n = document.body.appendChild(document.createElement("p")); n.style.color = "var(--stale)";
     const colour = getComputedStyle(n).color; n.remove(); return colour; })()"""
+# Its clock, for how long something takes, may be put ahead.
+CLOCK = "window.ahead = 0; const now = performance.now.bind(performance); performance.now = () => now() + window.ahead;"
+SHOWN_IDS = "[...document.querySelectorAll('[data-vm-id]')].map((n) => n.dataset.vmId).sort().join()"
+FLEET_PATHS = ("/api/telemetry/vm-telemetry", "/api/telemetry/stream")  # what the list of VMs comes by
 READ, WRITE = "reading-token-1", "writing-token-1"
 
 
@@ -57,6 +64,60 @@ class Prefixed:
 
     def __init__(self, proxy):
         self.url = f"{proxy.url}/telemetry"
+
+
+class Relay:
+    """Between the browser and the telemetryd of that port. cut(): what goes through it ends, and nothing gets through until mend()."""
+
+    def __init__(self, port):
+        self.to, self.pairs, self.is_cut, self.lock = port, [], False, threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.cut()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with self.lock:
+                    try:
+                        if self.is_cut:
+                            raise ConnectionRefusedError
+                        pair = client, socket.create_connection(("127.0.0.1", self.to))
+                    except OSError:
+                        client.close()
+                        continue
+                    self.pairs.append(pair)
+                for source, sink in (pair, pair[::-1]):
+                    threading.Thread(target=self.pass_on, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def pass_on(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        with self.lock:
+            self.is_cut = True
+            for end in (end for pair in self.pairs for end in pair):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            self.pairs = []
+
+    def mend(self):
+        self.is_cut = False
 
 
 class Life(WebCase):
@@ -143,6 +204,106 @@ class Life(WebCase):
         daemon.restart(signal.SIGTERM)
         daemon.write(usage(83, 22))
         browser.wait(IS, 83, "cpu", "22.0 %", seconds=30)
+
+    def test_said_once(self):
+        """dashboard: one VM: that telemetryd does not answer is one alarm, however often it is asked, and goes when it answers"""
+        self.allowed = ["ERR_BLOCKED_BY_CLIENT"]
+        daemon = self.daemon()
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon, "#/vm/83")
+        events, alarm = "document.querySelector('.events').textContent", "document.querySelector('.vm [role=alert]:not([hidden])')"
+        browser.wait(f"return {events}.includes('appeared')")
+        browser.cdp("Network.enable")
+        browser.cdp("Network.setBlockedURLs", urls=["*/api/telemetry/vm-stats*", "*/api/telemetry/events*"])
+        try:
+            browser.wait(f"return {alarm}?.textContent === 'telemetryd does not answer' && {events}.includes('not known')")
+            browser.js("window.changes = 0; new MutationObserver((all) => { window.changes += all.length; }).observe("
+                       f"document.querySelector('.vm'), {{childList: true, subtree: true}}); window.alarm = {alarm};")
+            self.take_network()
+            asked = self.requested()
+            browser.evaluate("new Promise((done) => setTimeout(done, 7000))")
+            self.take_network()
+            for path in ("/vm-stats/83", "/events?"):
+                self.assertGreater(*(sum(path in url for url in urls) for urls in (self.requested(), asked)), path)
+            self.assertTrue(browser.js(f"return window.alarm === {alarm}"))
+            self.assertEqual(browser.js("return window.changes"), 0)
+        finally:
+            browser.cdp("Network.setBlockedURLs", urls=[])
+        browser.wait(f"return !{alarm} && {events}.includes('appeared')")
+
+    def test_renamed(self):
+        """dashboard: a VM that gets another name without a sample has it within a minute, while the stream goes on"""
+        daemon, browser = self.daemon(), self.browser
+        script = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=CLOCK)["identifier"]
+        self.addCleanup(browser.cdp, "Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+        daemon.write(usage(83, 10) + usage(84, 20))
+        self.page(daemon)
+        self.shows(2)
+        news = usage(84, 21)
+        daemon.write(f'{news}vm_info,VMID=83,host=kvm1,uuid=u-83 vm_name="renamed" {news.split()[-1]}\n')  # of one moment
+        browser.wait(IS, 84, "cpu", "21.0 %")
+        self.assertEqual(self.shown()[83]["title"], "one-83")
+        browser.js("window.ahead = 61000")
+        daemon.write(usage(84, 22))
+        browser.wait("return document.querySelector('[data-vm-id=\"83\"] a').textContent === 'renamed'")
+        self.assertEqual(self.texts("#connection"), ["● live"])
+
+    def test_forgotten(self):
+        """dashboard: one VM: a telemetryd that comes back and knows nothing of it yet: it is there again with its next figures"""
+        self.allowed = ["ERR_", "404"]
+        daemon = self.daemon(history={"enabled": "no"})
+        daemon.write(usage(83, 10))
+        browser = self.page(daemon, "#/vm/83")
+        browser.wait("return document.querySelector('.identity').offsetHeight")
+        browser.cdp("Network.enable")
+        browser.cdp("Network.setBlockedURLs", urls=[f"*{path}*" for path in FLEET_PATHS])  # the list is still that of before
+        try:
+            daemon.restart()
+            browser.wait("return document.querySelector('.vm .notice')", seconds=30)
+            daemon.write(usage(83, 11))
+        finally:
+            browser.cdp("Network.setBlockedURLs", urls=[])
+        browser.wait("return !document.querySelector('.vm .notice') && document.querySelector('.identity').offsetHeight", seconds=30)
+
+    def test_resync(self):
+        """dashboard: VMs that ended or came while the page was cut off: by asking or by the stream, of the same telemetryd or anew"""
+        for path in FLEET_PATHS:
+            for restarts in (False, True):
+                with self.subTest(only=path, restarts=restarts):
+                    self.back_after_a_cut(path, restarts)
+
+    def back_after_a_cut(self, path, restarts):
+        """By that path alone, after a while in which one VM ends, one comes, and one gets another name."""
+        self.allowed = ["ERR_"]
+        daemon, browser = self.daemon(), self.browser
+        daemon.write(usage(83, 10) + usage(84, 20))
+        with Relay(daemon.port) as relay:
+            self.page(relay)
+            self.shows(2)
+            daemon.write(usage(83, 11))  # after it the stream goes on, where it is the same
+            browser.wait(IS, 83, "cpu", "11.0 %")
+            browser.cdp("Network.enable")
+            browser.cdp("Network.setBlockedURLs", urls=[f"*{other}*" for other in FLEET_PATHS if other != path])
+            try:
+                browser.js("window.here = true")
+                relay.cut()
+                self.state("offline")
+                self.assertEqual(sorted(self.shown()), [83, 84])
+                if restarts:
+                    daemon.restart()
+                daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n' + usage(84, 21) +
+                             usage(85, 30) + f'vm_info,VMID=84,host=kvm1,uuid=u-84 vm_name="renamed" {now_ns()}\n')
+                relay.mend()
+                self.state("polling" if path == FLEET_PATHS[0] else "live")
+                browser.wait(f"return {SHOWN_IDS} === '84,85'", seconds=30)
+                self.assert_figures(self.shown(), daemon.vms(), CARD_FIGURES)
+                self.assertEqual(self.shown()[84]["title"], "renamed")
+                self.assertTrue(browser.js("return window.here"), "without a reload")
+            finally:
+                browser.cdp("Network.setBlockedURLs", urls=[])
+            self.assert_clean()
+            browser.open("about:blank")
+            self.network = []
 
     def test_silent(self):
         """dashboard: telemetryd hangs: after 20 s without a word the page says so; it goes on: the page does too"""

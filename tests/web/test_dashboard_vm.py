@@ -21,7 +21,7 @@ COLUMNS = {
 }
 SERIES = {"disks": ("vm_devices", "disk"), "nics": ("vm_devices", "nic"), "vcpus": ("vm_vcpus", None)}
 ROWS = """return Object.fromEntries([...document.querySelectorAll("[data-table]")].map((table) => [table.dataset.table,
-    [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => [cell.textContent, cell.title]))]));"""
+    [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => [cell.textContent, cell.firstChild.title]))]));"""
 
 
 def devices(vm_id, time_ns, first=1):
@@ -55,6 +55,10 @@ class VmView(WebCase):
 
     def facts(self):
         return dict(zip(self.texts(".identity dt"), self.texts(".identity dd")))
+
+    def times(self, css):
+        """{(time, what stands there where the mouse rests)} of that part."""
+        return set(map(tuple, self.browser.js("return [...document.querySelectorAll(`${arguments[0]} time`)].map((n) => [n.dateTime, n.title])", css)))
 
     def test_figures(self):
         """dashboard: one VM: its name, devices and vCPUs are those of the JSON"""
@@ -115,7 +119,7 @@ class VmView(WebCase):
             before = self.rows()["disks"][0][1]
             now = now_ns()
             daemon.write(totals(91, now) + devices(91, now, first))
-            browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2)').title !== arguments[0]", before[1])
+            browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2) > *').title !== arguments[0]", before[1])
             self.assertEqual(browser.js(state), [True, 100, "02:00:00:00:00:00"])
 
     def test_not_now(self):
@@ -130,6 +134,7 @@ class VmView(WebCase):
         self.assertRegex(rows["disks"][0][1][1], r"^last known: \d+\.25$")
         self.assertEqual(self.facts()["Memory"], "stale of 4.00 GiB")
         self.assertRegex(self.texts(".vm > .trouble")[0], r"^Figures are 10 min( \d+ s)? old: stale\.$")
+        self.assertRegex(browser.js("return document.querySelector('.vm > .trouble:not([hidden])').title"), r"^6\d\d(\.\d+)? s$")
         now = now_ns()
         daemon.write(totals(91, now, ",locked=1i") + devices(91, now))
         browser.wait("return document.querySelector('[data-table=disks] td:nth-child(2)').textContent === 'locked'")
@@ -160,6 +165,23 @@ class VmView(WebCase):
         browser.evaluate("new Promise((done) => setTimeout(done, 1500))")
         self.take_network()
         self.assertEqual([url for url in self.requested() if "/history/" in url], [])
+
+    def test_history_switched(self):
+        """dashboard: one VM: a history that is switched on or off by another start of telemetryd brings or takes the charts"""
+        self.allowed = [r"ERR_(CONNECTION|INCOMPLETE|EMPTY|SOCKET|NETWORK)", "404"]
+        daemon = self.daemon(history={"enabled": "no"})
+        daemon.write(totals(91, now_ns()))
+        browser = self.page(daemon, "#/vm/91")
+        for kept in (False, True, False):
+            if daemon.sections["history"]["enabled"] != ("yes" if kept else "no"):
+                daemon.sections["history"]["enabled"] = "yes" if kept else "no"
+                daemon.restart()
+                browser.wait("return document.querySelector('.vm .notice') && !document.querySelector('.identity').offsetHeight", seconds=60)
+            daemon.write("".join(totals(91, now_ns() - age * SECOND) for age in (2, 1, 0)))
+            browser.wait("""return [...document.querySelectorAll(".chart")].every((n) => Boolean(n.offsetHeight) === arguments[0]) &&
+                document.querySelector(".ranges .count").textContent.includes("no history is kept") !== arguments[0]""", kept, seconds=60)
+            if kept:
+                browser.wait("return document.querySelector('.chart .summary').textContent.startsWith('CPU 12.5 %')", seconds=60)
 
     def test_json(self):
         """dashboard: one VM: the link to its JSON leads there, also where a token is needed"""
@@ -193,7 +215,7 @@ class VmView(WebCase):
         daemon, now = self.daemon(), now_ns()
         self.fill(daemon)
         daemon.write(f'vm_info,VMID=84,host=kvm1 vm_name="<i>new</i>",uname="dora",uid="5",gname="ops",gid="6",template_id="12",'
-                     f'cpu_requested="0.5",memory_requested="768",lock="admin",labels="prod,db",info_source="opennebula" {now}\n'
+                     f'cpu_requested="0.5",memory_requested="1900",lock="admin",labels="prod,db",info_source="opennebula" {now}\n'
                      f'vm_events,VMID=84,host=kvm1,state=POWEROFF,lcm_state=LCM_INIT seq=1i,previous_state="ACTIVE",'
                      f'previous_lcm_state="SHUTDOWN_POWEROFF",reason="poweroff" {now - 600 * SECOND}\n'
                      f'vm_events,VMID=84,host=kvm1,state=ACTIVE,lcm_state=RUNNING seq=1i,previous_state="ACTIVE",'
@@ -202,9 +224,13 @@ class VmView(WebCase):
         browser.wait("return document.querySelectorAll('.events li').length >= 2")
         facts = dict(zip(self.texts(".identity dt"), self.texts(".identity dd")))
         for label, value in (("Owner", "dora (5)"), ("Group", "ops (6)"), ("Template", "12"), ("Labels", "prod,db"),
-                             ("Locked", "admin"), ("Requested", "0.5 CPU · 768 MiB")):
+                             ("Locked", "admin"), ("Requested", "0.5 CPU · 1.86 GiB")):
             self.assertEqual(facts.get(label), value, facts)
+        self.assertIn("0.5 CPU · 1900 MiB", browser.js("return [...document.querySelectorAll('.identity dd > *')].map((n) => n.title)"))
         self.assertEqual(self.texts(".vm h2"), ["<i>new</i>"])
+        kept = {event["time"] for event in daemon.json("events?vm_id=84")["events"]}
+        self.assertEqual(self.times(".events"), {(time, time) for time in kept})
+        self.assertEqual(self.times(".identity"), {(daemon.json("vm-stats/84")["first_seen"],) * 2})
         events = self.texts(".events li")
         self.assertTrue(any("RUNNING before: BOOT, on kvm1" in each for each in events), events)
         self.assertTrue(any("POWEROFF before: SHUTDOWN_POWEROFF, poweroff, on kvm1" in each for each in events), events)
@@ -273,6 +299,7 @@ class VmView(WebCase):
         browser.wait("return document.querySelector('.badge').textContent === '● running'")
         daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n')
         browser.wait("return document.querySelector('.badge').textContent.includes('ended')")
+        self.assertEqual(browser.js("return document.querySelector('.vm .badge').title"), daemon.json("vm-stats/83")["ended"])
         self.assertEqual(self.texts(".trouble:not([hidden])"), [])
         self.assertRegex(self.texts(".hint")[0], r"^The VM has ended; figures are \d+ s old\.$")
         browser.js("location.hash = '#/vm/83?range=15m'")

@@ -32,6 +32,11 @@ def fixed(value, digits):
     return str(decimal.Decimal(value).quantize(decimal.Decimal(1).scaleb(-digits), decimal.ROUND_HALF_UP))
 
 
+def exact(value, unit):
+    """All digits that JavaScript writes of it."""
+    return f"{format(decimal.Decimal(repr(value)), 'f').removesuffix('.0')} {unit}"
+
+
 def percent(value):
     return f"{fixed(value, 1)} %"
 
@@ -83,7 +88,7 @@ def sample(vm_id, second, begin, uuid):
         ("disk_rd_bytes_per_sec", 5e6 * wave), ("disk_wr_bytes_per_sec", 3e6 * (1 - wave)), ("disk_rd_req_per_sec", 300 * wave),
         ("disk_wr_reqs_per_sec", 100 * wave), ("disk_rd_latency_ms", 1 + wave), ("disk_wr_latency_ms", 3 * wave),
         ("net_rxbytes_per_sec", 8e5 * wave), ("net_txbytes_per_sec", 4e5 * wave), ("net_rxdrops_per_sec", 3 * wave),
-        ("net_txdrops_per_sec", 0.0)))
+        ("net_txdrops_per_sec", 1 - wave)))
     return (f"vm_totals,VMID={vm_id},host=kvm1,name=one-{vm_id},uuid={uuid} state=1i,cpus=2i,cputime={int(second - begin)}i,"
             f"memory_max=4194304i,{fields} {int(second) * SECOND}\n")
 
