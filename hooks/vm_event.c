@@ -60,7 +60,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
          "print the lines that would be queued; queues nothing", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL, "[DOCUMENT]"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->positional, NULL, "[DOCUMENT]"},
         {.long_name = NULL},
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);

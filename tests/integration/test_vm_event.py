@@ -100,6 +100,11 @@ class Taking(EndpointCase):
         self.assertEqual((told.status, told.out, told.err),
                          (0, "VM 9 lab-idle: ACTIVE/RUNNING on localhost, queued for 1 sink\n", ""))
         self.assertEqual(len([name for name in tree.waiting("down") if name.endswith(".gz")]), 1)
+        for name in ("w\xe9b \u4e09".encode(), b"w\xe9b"):  # also one that is no UTF-8
+            xml = plain.replace(b"<NAME>lab-idle", b"<NAME>" + name, 1)
+            given, word = tree.give(xml, "--dry-run"), tree.give(b"", "--dry-run", xml)
+            self.assertEqual((word.status, word.err, word.out), (0, "", given.out), word)
+            self.assertRegex(word.out, 'vm_name="w.b')
 
     def test_cost(self):
         """vm_event: an event costs less than 50 ms of CPU"""
