@@ -311,11 +311,20 @@ static int tell(const Forward *forward, GError **error)
     return sum.trouble ? EXIT_TROUBLE : EXIT_DONE;
 }
 
+static void print_check(const SinkCheck *check, void *data)
+{
+    guint *failed = data;
+    g_autofree char *line = check_describe(check);
+    puts(line);
+    *failed += !check->takes;
+}
+
 static int check(const Forward *forward)
 {
     guint failed = 0;
-    g_autofree char *text = check_sinks(forward->sinks, &failed);
-    fputs(forward->sinks->len ? text : "No sink is configured: there is nothing to check.\n", stdout);
+    check_sinks(forward->sinks, 0, print_check, &failed);
+    if (forward->sinks->len == 0)
+        puts("No sink is configured: there is nothing to check.");
     return failed ? EXIT_TROUBLE : EXIT_DONE;
 }
 

@@ -176,6 +176,12 @@ class Broken(Doctor):
         text += f"[sink denied]\ntype = influxdb2\nurl = {denied.url}\n{kinds['influxdb2']}"
         text += "[sink absent]\nurl = http://127.0.0.1:9\ndatabase = one\n"
         text += f"[sink clock]\ntype = victoriametrics\nurl = {clock}\n"
+        def page(request):
+            request.rfile.read(int(request.headers["Content-Length"]))
+            request.send_response(400)
+            request.end_headers()
+            request.wfile.write(b"<html>Bad Request</html>")
+        text += f"[sink page]\nurl = {self.serve({'do_POST': page})}\ndatabase = one\n"
         health = self.serve({"do_GET": lambda self: (self.send_response(
             200 if (self.path, self.headers["Authorization"]) == ("/health", "Bearer s3cret-t0ken") else 401), self.end_headers())})
         for name, file in (("three", token), ("without", None)):
@@ -190,6 +196,7 @@ class Broken(Doctor):
             self.assertEqual(len(server.requests), 1)
         self.assert_found(findings, "error", "sinks", "^denied: .* refuses us: 401", r"token_file, .* of \[sink denied\]")
         self.assert_found(findings, "error", "sinks", "^absent: .*Connection refused", "curl -v http://127.0.0.1:9")
+        self.assert_found(findings, "warning", "sinks", "^page: .*: 400 Bad Request: <html>", "url, database or bucket")
         self.assert_found(findings, "warning", "sinks", "^clock: its clock is (29|30).*ahead of ours", "chronyc tracking")
 
     def test_queues(self):
