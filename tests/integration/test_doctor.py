@@ -306,6 +306,11 @@ class Broken(Doctor):
             with self.subTest(script):
                 place.host.probe.write_text(f"#!/bin/sh\n{script}\n")
                 self.assert_found(place.findings("--host", "--check", "run", "--timeout", "3"), status, "run", text, mend)
+        place.state.mkdir(mode=0o700)
+        (place.state / "state-7.domstats").write_text("# one-telemetry domstats 1 realtime=1 boottime=1 cycle=0 tier=0 boot=b "
+                                                      "host=kvm \\303\\251 1\n# end 0\n")
+        place.host.probe.write_text("#!/bin/sh\necho junk\n")  # called as OpenNebula calls it
+        self.assert_found(place.findings("--host", "--check", "run"), "error", "run", "is no record", "telemetry --dry-run kvm 7 'kvm é 1'")
 
     def test_resend(self):
         """nothing sends what the hook could not; telemetryd and the hooks share a spool"""
