@@ -194,14 +194,14 @@ void examine_resend(const Facts *facts, Report *to)
 
 /* --- queues --- */
 
-static void check_queue(Spool *spool, const SinkSettings *sink, const char *flush, Report *to)
+static void check_queue(Spool *spool, const SinkSettings *sink, const char *flush, const char *look, Report *to)
 {
     g_autoptr(GError) error = NULL;
     Ledger ledger = {0};
     SpoolWaiting waiting = {0};
     bool damaged = false;
     if (spool && !spool_count(spool, sink->name, &waiting, &error)) {
-        report(to, finding_new(VERDICT_ERROR, NULL, "%s: %s", sink->name, error->message));
+        report(to, finding_new(VERDICT_ERROR, look, "%s: %s", sink->name, error->message));
         return;
     }
     if (spool)
@@ -233,8 +233,11 @@ static void check_queues_of(const Facts *facts, const ConfigFile *file, Report *
         report(to, finding_new(VERDICT_NOT_CHECKED, NULL, "the queues: %s", error->message));
         return;
     }
+    g_autofree char *word = finding_shell_word(path);
+    g_autofree char *look = g_strdup_printf("sudo ls -la %s    # move aside what is no directory of %s's alone", word,
+                                            facts->options->user);
     for (guint i = 0; i < file->sinks->len; i++)
-        check_queue(spool, g_ptr_array_index(file->sinks, i), flush, to);
+        check_queue(spool, g_ptr_array_index(file->sinks, i), flush, look, to);
     if (spool)
         check_strange(spool, file, to);
 }

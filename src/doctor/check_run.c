@@ -186,14 +186,15 @@ static bool run_stock(const Facts *facts, const char *path, const Identity *iden
 {
     const char *words[] = {path, "kvm", identity->id, identity->name, NULL};
     const Command command = {words, monitor_configuration, dir, facts_limit_ms(facts, STOCK_MS), OUTPUT_MAX};
-    report_doing(to, NULL, "%s does not end", path);
+    g_autofree char *typed = command_text(words), *as_user = facts_as_user(facts, typed);
+    report_doing(to, as_user, "%s does not end", path);
     g_autoptr(CommandResult) result = command_run(&command);
     g_string_append_len(message, result->out->str, (gssize)result->out->len);
     if (command_succeeded(result))
         return true;
-    g_autofree char *problem = command_problem(&command, result), *typed = command_text(words);
-    report(to,
-           finding_new(VERDICT_ERROR, typed, "%s failed, and with it all probes of its directory: %s", path, problem));
+    g_autofree char *problem = command_problem(&command, result);
+    report(to, finding_new(VERDICT_ERROR, as_user, "%s failed, and with it all probes of its directory: %s", path,
+                           problem));
     return false;
 }
 

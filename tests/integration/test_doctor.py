@@ -217,6 +217,10 @@ class Broken(Doctor):
         self.assert_found(findings, "error", "queues", "two: 1 batch wait.*1 h old, and nobody sends it", "forward .*--flush")
         self.assert_found(findings, "ok", "spool", str(place.spool))
         self.assertEqual(place.picture(), before)
+        shutil.rmtree(place.spool / "two")
+        (place.spool / "two").touch()
+        self.assert_found(place.findings("--host", "--check", "queues"), "error", "queues", "two: .*: Not a directory",
+                          f"ls -la {place.spool} .* root's alone")
         place.spool.chmod(0o755)
         place.host.forwarder.unlink()
         findings = place.findings("--host", "--check", "spool")
