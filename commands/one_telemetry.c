@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * one-telemetry: what an operator calls. `doctor` looks for whatever can be wrong, and says what mends it. */
 #include "base/log.h"
+#include "base/program.h"
 #include "doctor/present.h"
 #include "gather/host.h"
 
@@ -21,12 +22,6 @@ typedef struct {
     gboolean front_end, host, json, quiet, deep, list;
     gint timeout; /* s; 0: none */
 } Arguments;
-
-static bool usage(GError **error, const char *message)
-{
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see one-telemetry doctor --help", message);
-    return false;
-}
 
 static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
 {
@@ -49,24 +44,18 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "look for OpenNebula's directories below DIR (default: /)", "DIR"},
         {.long_name = NULL},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(
-        context, "Checks everything that can be wrong with one-telemetry on this front-end or host. Changes nothing.");
-    g_option_context_set_description(
-        context,
-        "Each finding is one line: ok, warning, error, or skipped where it was not checked; below it, what mends it.\n"
-        "Exit status: 0 no error (there may be warnings), 1 at least one error, 2 wrong usage. More: man 1 "
-        "one-telemetry\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    if (!g_option_context_parse(context, argc, argv, &reason))
-        return usage(error, reason->message);
-    if (arguments->timeout < 0)
-        return usage(error, "--timeout takes a number of seconds");
-    if (*argc == 1)
-        return true;
-    g_autofree char *message = g_strdup_printf("unexpected argument \"%s\"", (*argv)[1]);
-    return usage(error, message);
+    const ProgramOptions options = {
+        .summary = "Checks everything that can be wrong with one-telemetry on this front-end or host. Changes nothing.",
+        .description =
+            "Each finding is one line: ok, warning, error, or skipped where it was not checked; below it, what mends "
+            "it.\n"
+            "Exit status: 0 no error (there may be warnings), 1 at least one error, 2 wrong usage. More: man 1 "
+            "one-telemetry\n",
+        .entries = entries,
+    };
+    if (!program_parse(&options, argc, argv, error))
+        return false;
+    return arguments->timeout >= 0 || program_usage(error, "--timeout takes a number of seconds");
 }
 
 static bool choose_checks(const Arguments *arguments, guint64 *ret_only, GError **error)
@@ -74,10 +63,8 @@ static bool choose_checks(const Arguments *arguments, guint64 *ret_only, GError 
     *ret_only = arguments->checks ? 0 : EVERY_CHECK;
     for (char **name = arguments->checks; name && *name; name++) {
         int number = check_find(*name);
-        if (number < 0) {
-            g_autofree char *message = g_strdup_printf("--check: there is no check \"%s\"; --list names them", *name);
-            return usage(error, message);
-        }
+        if (number < 0)
+            return program_usage(error, "--check: there is no check \"%s\"; --list names them", *name);
         *ret_only |= G_GUINT64_CONSTANT(1) << number;
     }
     return true;
@@ -92,11 +79,10 @@ static bool choose_places(const Arguments *arguments, DoctorOptions *options, GE
         return true;
     g_autofree char *remotes = facts_tree(options->root, PLACE_FRONT_END),
                     *tree = facts_tree(options->root, PLACE_HOST);
-    g_autofree char *message =
-        g_strdup_printf("this is neither a front-end (%s and the command onehook) nor a host (%s, which onehost sync "
-                        "makes); --front-end or --host checks what is missing",
-                        remotes, tree);
-    return usage(error, message);
+    return program_usage(error,
+                         "this is neither a front-end (%s and the command onehook) nor a host (%s, which onehost sync "
+                         "makes); --front-end or --host checks what is missing",
+                         remotes, tree);
 }
 
 typedef struct {
@@ -204,7 +190,7 @@ static int doctor(int argc, char **argv)
     else if (parsed && choose_checks(&arguments, &only, &error) && choose_places(&arguments, &options, &error))
         status = run_doctor(&arguments, &options, only);
     if (error)
-        log_error("%s", error->message);
+        log_error("doctor: %s", error->message);
     g_free(arguments.config);
     g_free(arguments.root);
     g_free(arguments.user);

@@ -3,6 +3,7 @@
  * asks it how things stand, or has it flush. One works at a time, the others leave at once. */
 #include "base/config.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "base/remotes.h"
 #include "base/text.h"
 #include "deliver/check.h"
@@ -26,7 +27,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TROUBLE = 3 };
 
 typedef struct {
     char *config_path, *linger;
-    gboolean once, dry_run, status, json, flush, check, version;
+    gboolean once, dry_run, status, json, flush, check;
     gint timeout; /* s; 0: none */
 } Arguments;
 
@@ -42,32 +43,22 @@ typedef struct {
 
 /* --- arguments and configuration --- */
 
-static bool usage(GError **error, const char *message)
-{
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see --help", message);
-    return false;
-}
-
 /* Sends nothing that waits. */
 static bool only_tells(const Arguments *arguments)
 {
     return arguments->status || arguments->dry_run || arguments->check;
 }
 
-static bool check_arguments(const Arguments *arguments, int argc, char **argv, GError **error)
+static bool check_arguments(const Arguments *arguments, GError **error)
 {
-    if (argc > 1) {
-        g_autofree char *message = g_strdup_printf("unexpected argument \"%s\"", argv[1]);
-        return usage(error, message);
-    }
     if (arguments->dry_run + arguments->status + arguments->flush + arguments->once + arguments->check > 1)
-        return usage(error, "--once, --flush, --status, --check and --dry-run do not go together");
+        return program_usage(error, "--once, --flush, --status, --check and --dry-run do not go together");
     if (arguments->json && !arguments->status)
-        return usage(error, "--json goes with --status");
+        return program_usage(error, "--json goes with --status");
     if (arguments->timeout < 0 || (arguments->timeout && !arguments->flush))
-        return usage(error, "--timeout takes a number of seconds and goes with --flush");
+        return program_usage(error, "--timeout takes a number of seconds and goes with --flush");
     if (arguments->linger && (only_tells(arguments) || arguments->flush || arguments->once))
-        return usage(error, "--linger goes with none of --once, --flush, --status, --check, --dry-run");
+        return program_usage(error, "--linger goes with none of --once, --flush, --status, --check, --dry-run");
     return true;
 }
 
@@ -89,20 +80,17 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"check", 'C', 0, G_OPTION_ARG_NONE, &arguments->check,
          "ask each sink whether we may write there; writes nothing", NULL},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run, "what would be sent where; sends nothing", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
         {.long_name = NULL},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(context, "Sends the line protocol that waits in the spool to every sink configured.");
-    g_option_context_set_description(
-        context,
-        "Exit status: 0 done (also: another forwarder is at it), 1 it failed, or --flush could not send everything,\n2 "
-        "wrong usage or configuration, 3 --status, --check: a sink is in trouble. More: man 1 forward\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    if (!g_option_context_parse(context, argc, argv, &reason))
-        return usage(error, reason->message);
-    return check_arguments(arguments, *argc, *argv, error);
+    const ProgramOptions options = {
+        .name = "forward",
+        .summary = "Sends the line protocol that waits in the spool to every sink configured.",
+        .description = "Exit status: 0 done (also: another forwarder is at it), 1 it failed, or --flush could not send "
+                       "everything,\n2 "
+                       "wrong usage or configuration, 3 --status, --check: a sink is in trouble. More: man 1 forward\n",
+        .entries = entries,
+    };
+    return program_parse(&options, argc, argv, error) && check_arguments(arguments, error);
 }
 
 static char *find_config(const Arguments *arguments)
@@ -311,11 +299,20 @@ static int tell(const Forward *forward, GError **error)
     return sum.trouble ? EXIT_TROUBLE : EXIT_DONE;
 }
 
+static void print_check(const SinkCheck *check, void *data)
+{
+    guint *failed = data;
+    g_autofree char *line = check_describe(check);
+    puts(line);
+    *failed += !check->takes;
+}
+
 static int check(const Forward *forward)
 {
     guint failed = 0;
-    g_autofree char *text = check_sinks(forward->sinks, &failed);
-    fputs(forward->sinks->len ? text : "No sink is configured: there is nothing to check.\n", stdout);
+    check_sinks(forward->sinks, 0, print_check, &failed);
+    if (forward->sinks->len == 0)
+        puts("No sink is configured: there is nothing to check.");
     return failed ? EXIT_TROUBLE : EXIT_DONE;
 }
 
@@ -349,8 +346,6 @@ static int watch_signals(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -361,10 +356,6 @@ static int start(Forward *forward, int argc, char **argv)
     if (!parse_arguments(&forward->arguments, &argc, &argv, &error)) {
         log_error("%s", error->message);
         return EXIT_USAGE;
-    }
-    if (forward->arguments.version) {
-        puts("forward (one-telemetry) " ONE_TELEMETRY_VERSION);
-        return EXIT_DONE;
     }
     const Arguments *arguments = &forward->arguments;
     LogTarget targets = LOG_TO_SYSLOG | (arguments->flush || isatty(STDERR_FILENO) ? LOG_TO_STDERR : 0);
@@ -383,6 +374,7 @@ static int start(Forward *forward, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    program_begin();
     mallopt(M_ARENA_MAX, 1);
     umask(077);
     Forward forward = {.config = config_new(), .stop_fd = watch_signals()};

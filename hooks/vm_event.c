@@ -4,6 +4,7 @@
  * forwarder. What it prints is kept by OpenNebula: onehook show. */
 #include "base/config.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "base/remotes.h"
 #include "base/text.h"
 #include "deliver/enqueue.h"
@@ -16,7 +17,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_DOCUMENT = 3 };
 typedef struct {
     char *config_path;
     char **positional;
-    gboolean dry_run, version;
+    gboolean dry_run;
 } Arguments;
 
 typedef struct {
@@ -44,12 +44,6 @@ typedef struct {
 
 /* --- arguments and configuration --- */
 
-static bool usage(GError **error, const char *message)
-{
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see --help", message);
-    return false;
-}
-
 static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
 {
     const GOptionEntry entries[] = {
@@ -59,25 +53,24 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "FILE"},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
          "print the lines that would be queued; queues nothing", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL, "[DOCUMENT]"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->positional, NULL, "[DOCUMENT]"},
         {.long_name = NULL},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(context,
-                                 "OpenNebula's state hook: queues a VM's change of state for the configured sinks.");
-    g_option_context_set_description(
-        context,
-        "The VM's document is read from standard input, or is DOCUMENT: base64, as OpenNebula gives it, or XML, as in\n"
-        "  onevm show -x 9 | vm_event --dry-run\n"
-        "Exit status: 0 done, 1 it could not be queued (onehook retry helps once that is mended), 2 wrong usage or\n"
-        "configuration, 3 the document is bad (to try again does not help). More: man 1 vm_event\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    if (!g_option_context_parse(context, argc, argv, &reason))
-        return usage(error, reason->message);
+    const ProgramOptions options = {
+        .name = "vm_event",
+        .summary = "OpenNebula's state hook: queues a VM's change of state for the configured sinks.",
+        .description = "The VM's document is read from standard input, or is DOCUMENT: base64, as OpenNebula gives it, "
+                       "or XML, as in\n"
+                       "  onevm show -x 9 | vm_event --dry-run\n"
+                       "Exit status: 0 done, 1 it could not be queued (onehook retry helps once that is mended), 2 "
+                       "wrong usage or\n"
+                       "configuration, 3 the document is bad (to try again does not help). More: man 1 vm_event\n",
+        .entries = entries,
+    };
+    if (!program_parse(&options, argc, argv, error))
+        return false;
     if (arguments->positional && g_strv_length(arguments->positional) > 1)
-        return usage(error, "expected one document at most");
+        return program_usage(error, "expected one document at most");
     return true;
 }
 
@@ -140,7 +133,7 @@ static GString *take_input(const Arguments *arguments, GError **error)
     if (arguments->positional && arguments->positional[0])
         return g_string_new(arguments->positional[0]);
     if (isatty(STDIN_FILENO)) {
-        usage(error, "expected a VM's document on standard input, as onevm show -x prints it");
+        program_usage(error, "expected a VM's document on standard input, as onevm show -x prints it");
         return NULL;
     }
     GString *input = read_input();
@@ -272,13 +265,8 @@ static int start(Hook *hook, int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     int status = EXIT_USAGE;
-    if (parse_arguments(&hook->arguments, &argc, &argv, &error)) {
-        if (hook->arguments.version) {
-            puts("vm_event (one-telemetry) " ONE_TELEMETRY_VERSION);
-            return EXIT_DONE;
-        }
+    if (parse_arguments(&hook->arguments, &argc, &argv, &error))
         status = run(hook, &error);
-    }
     if (error)
         log_error("%s", error->message);
     if (fflush(stdout) == 0 || status != EXIT_DONE)
@@ -289,10 +277,9 @@ static int start(Hook *hook, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    program_begin();
     mallopt(M_ARENA_MAX, 1);
     umask(077);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
     log_init("vm_event", LOG_TO_STDERR, LOG_LEVEL_INFO);
     Hook hook = {.config = config_new(), .program = g_file_read_link("/proc/self/exe", NULL)};
     int status = start(&hook, argc, argv);

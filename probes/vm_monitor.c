@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "base/remotes.h"
 #include "encode/explain.h"
 #include "encode/json.h"
@@ -23,8 +24,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +46,7 @@ static const char *const format_names[] = {"one", "line", "json", "prometheus", 
 typedef struct {
     char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
     char **replay, **positional;
-    gboolean spool, explain, dry_run, dump_config, version;
+    gboolean spool, explain, dry_run, dump_config;
     int format;
     bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
 } Arguments;
@@ -64,34 +63,28 @@ typedef struct {
 
 /* --- arguments and configuration --- */
 
-static bool usage(GError **error, const char *message)
-{
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see --help", message);
-    return false;
-}
-
 static bool check_arguments(Arguments *arguments, GError **error)
 {
     guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
     if (words == 1)
-        return usage(error,
-                     "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
+        return program_usage(
+            error, "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
     arguments->by_opennebula = words > 1;
     for (arguments->format = 0; format_names[arguments->format]; arguments->format++)
         if (g_strcmp0(arguments->format_name ? arguments->format_name : "one", format_names[arguments->format]) == 0)
             break;
     if (!format_names[arguments->format])
-        return usage(error, "--format: expected one, line, json, prometheus or domstats");
+        return program_usage(error, "--format: expected one, line, json, prometheus or domstats");
     if (arguments->explain && (arguments->format_name || arguments->by_opennebula))
-        return usage(error, "--explain goes neither with --format nor with OpenNebula's arguments");
+        return program_usage(error, "--explain goes neither with --format nor with OpenNebula's arguments");
     if (arguments->explain)
         arguments->format = FORMAT_EXPLAIN;
     if (arguments->replay && arguments->record)
-        return usage(error, "--record and --replay do not go together");
+        return program_usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
-        return usage(error, "--spool and --replay do not go together");
+        return program_usage(error, "--spool and --replay do not go together");
     if (arguments->dry_run && (arguments->spool || arguments->record))
-        return usage(error, "--dry-run goes with neither --spool nor --record");
+        return program_usage(error, "--dry-run goes with neither --spool nor --record");
     return true;
 }
 
@@ -123,26 +116,23 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "print what would be sent, and leave no trace: the sample is not kept, nothing is queued or started", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
          "[HYPERVISOR ... HOST_ID HOST_NAME]"},
         {.long_name = NULL},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(
-        context, "Prints OpenNebula monitoring records of all VMs (domains one-<ID>) of this KVM host.");
-    g_option_context_set_description(
-        context,
-        "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
-        "\"beside\" the\n"
-        "exit status is 0 whatever happens. By hand: 0 done, 1 the collection failed, 2 wrong usage or configuration.\n"
-        "With its arguments and without --format it also queues the sample for the configured sinks.\n"
-        "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    if (!g_option_context_parse(context, argc, argv, &reason))
-        return usage(error, reason->message);
-    return check_arguments(arguments, error);
+    const ProgramOptions options = {
+        .name = "vm_monitor",
+        .summary = "Prints OpenNebula monitoring records of all VMs (domains one-<ID>) of this KVM host.",
+        .description =
+            "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
+            "\"beside\" the\n"
+            "exit status is 0 whatever happens. By hand: 0 done, 1 the collection failed, 2 wrong usage or "
+            "configuration.\n"
+            "With its arguments and without --format it also queues the sample for the configured sinks.\n"
+            "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n",
+        .entries = entries,
+    };
+    return program_parse(&options, argc, argv, error) && check_arguments(arguments, error);
 }
 
 static bool load_config(Probe *probe, GError **error)
@@ -480,10 +470,6 @@ static int start(Probe *probe, int argc, char **argv)
     log_init("vm_monitor", LOG_TO_STDERR, LOG_LEVEL_INFO);
     if (!parse_arguments(&probe->arguments, &argc, &argv, &error))
         return refuse(probe, error);
-    if (probe->arguments.version) {
-        puts("vm_monitor (one-telemetry) " ONE_TELEMETRY_VERSION);
-        return EXIT_DONE;
-    }
     if (probe->arguments.by_opennebula) /* what is known so far; again below */
         guard(probe);
     bool loaded = load_config(probe, &error);
@@ -519,26 +505,12 @@ static void probe_clear(Probe *probe)
     config_free(probe->config);
 }
 
-/* A descriptor of 0 to 2 that the caller closed would be the next file or socket we open, and get our output. Open for
- * reading alone, so that writing fails as it should. */
-static void take_standard_descriptors(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 int main(int argc, char **argv)
 {
-    take_standard_descriptors();
+    program_begin();
     /* The workers allocate little and free nearly all: arenas of their own cost more in system calls than they save. */
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TOP_PAD, 1024 * 1024);
-    signal(SIGPIPE, SIG_IGN); /* a killed libvirtd, or a reader of our output that went away, raises it */
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
     Probe probe = {.config = config_new(), .program = g_file_read_link("/proc/self/exe", NULL)};
     int status = start(&probe, argc, argv);
     probe_clear(&probe);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deliver/check.h"
-#include "deliver/answer.h"
 #include "deliver/sink.h"
 
 #include <string.h>
@@ -8,66 +7,100 @@
 /* A write without a point: the credentials and the database are looked at as for any other, and nothing is stored. */
 #define NO_POINTS "# one-telemetry asks whether it may write\n"
 
-/* NULL: it would take our lines. */
-static char *problem_of(const SinkSettings *settings, const Answer *answer)
+typedef struct {
+    SinkCheck check;
+    Sink *sink;      /* NULL: it could not be asked */
+    gint64 begin_us; /* monotonic */
+} Asked;
+
+/* InfluxDB 2 and 3 miss the points, when all the rest was right. A page is of something that is no database. */
+static bool would_take(const Answer *answer)
 {
-    const char *mend = "";
-    if (answer->kind == ANSWER_STORED || answer->kind == ANSWER_PARTIAL)
-        return NULL;
-    /* InfluxDB 2 and 3 miss the points, when all the rest was right. A page is of something that is no database. */
-    if (answer->kind == ANSWER_REFUSED && !strchr(answer->message, '<'))
-        return NULL;
-    if (answer->kind == ANSWER_DENIED)
-        mend = *settings->token_file      ? "; look at token_file, and at what its token may do"
-               : *settings->password_file ? "; look at user, password_file, and at what that user may do"
-                                          : "; look at url and database, and whether it wants a token or a user";
-    else
-        mend = "; does it run, and is url its address, as seen from here?";
-    return g_strdup_printf("%s%s", *answer->message ? answer->message : "no usable answer", mend);
+    return answer->kind == ANSWER_STORED || answer->kind == ANSWER_PARTIAL ||
+           (answer->kind == ANSWER_REFUSED && !strchr(answer->message, '<'));
 }
 
-static void append_result(GString *out, const SinkSettings *settings, const char *problem)
+/* InfluxDB 3 makes a database that is written to: there its health is asked for, which needs our token too. */
+static void ask(Asked *asked, SinkPool *pool, const SinkSettings *settings)
 {
-    g_string_append_printf(out, "%s  %s at %s: %s\n", settings->name, sink_type_name(settings->type), settings->url,
-                           problem ? problem : "ok");
+    g_autoptr(GError) error = NULL;
+    asked->check.settings = settings;
+    asked->check.begin_ms = g_get_real_time() / 1000;
+    asked->begin_us = g_get_monotonic_time();
+    asked->sink = sink_new(pool, settings, &error);
+    if (!asked->sink)
+        asked->check.problem = g_strdup(error->message);
+    else if (settings->type == SINK_INFLUXDB3)
+        sink_ask(asked->sink, "/health", NULL);
+    else
+        sink_send(asked->sink, NO_POINTS, strlen(NO_POINTS), false);
+}
+
+static bool waits(const Asked *asked)
+{
+    return asked->sink && !asked->check.reply;
+}
+
+static void take_reply(Asked *asked)
+{
+    SinkCheck *check = &asked->check;
+    if (!waits(asked))
+        return;
+    check->ms = (g_get_monotonic_time() - asked->begin_us) / 1000;
+    check->reply = sink_take_reply(asked->sink);
+    if (!check->reply)
+        return;
+    check->answer = answer_read(check->settings->type, check->reply, g_get_real_time() / 1000);
+    check->takes = would_take(check->answer);
+}
+
+static void asked_clear(Asked *asked)
+{
+    sink_free(asked->sink);
+    sink_reply_free(asked->check.reply);
+    answer_free(asked->check.answer);
+    g_free(asked->check.problem);
 }
 
 /* libcurl holds each request to its sink's timeout, and the names' look-up to connect_timeout. */
-static SinkReply *ask(SinkPool *pool, Sink *sink)
+void check_sinks(const GPtrArray *sinks, gint64 limit_ms, SinkCheckTake take, void *data)
 {
-    SinkReply *reply;
-    while (!(reply = sink_take_reply(sink)))
-        sink_pool_run(pool, -1, g_get_monotonic_time() + G_USEC_PER_SEC);
-    return reply;
+    const gint64 until_us = limit_ms ? g_get_monotonic_time() + limit_ms * 1000 : G_MAXINT64;
+    g_autoptr(SinkPool) pool = sink_pool_new();
+    g_autofree Asked *asked = g_new0(Asked, sinks->len);
+    for (guint i = 0; i < sinks->len; i++)
+        ask(&asked[i], pool, g_ptr_array_index(sinks, i));
+    for (guint i = 0; i < sinks->len; i++) {
+        while (waits(&asked[i]) && g_get_monotonic_time() < until_us) {
+            sink_pool_run(pool, -1, until_us);
+            for (guint k = i; k < sinks->len; k++)
+                take_reply(&asked[k]);
+        }
+        take(&asked[i].check, data);
+    }
+    for (guint i = 0; i < sinks->len; i++)
+        asked_clear(&asked[i]);
 }
 
-char *check_sinks(const GPtrArray *sinks, guint *ret_failed)
+/* What to look at. */
+static const char *mend_of(const SinkSettings *settings, const Answer *answer)
 {
-    g_autoptr(SinkPool) pool = sink_pool_new();
-    g_autoptr(GPtrArray) made = g_ptr_array_new();
-    g_autoptr(GPtrArray) errors = g_ptr_array_new_with_free_func(g_free);
-    GString *out = g_string_new(NULL);
-    *ret_failed = 0;
-    for (guint i = 0; i < sinks->len; i++) {
-        g_autoptr(GError) error = NULL;
-        Sink *sink = sink_new(pool, g_ptr_array_index(sinks, i), &error);
-        if (sink)
-            sink_send(sink, NO_POINTS, strlen(NO_POINTS), false);
-        g_ptr_array_add(made, sink);
-        g_ptr_array_add(errors, sink ? NULL : g_strdup(error->message));
-    }
-    for (guint i = 0; i < sinks->len; i++) {
-        const SinkSettings *settings = g_ptr_array_index(sinks, i);
-        Sink *sink = g_ptr_array_index(made, i);
-        g_autofree char *problem = g_strdup(g_ptr_array_index(errors, i));
-        if (sink) {
-            g_autoptr(SinkReply) reply = ask(pool, sink);
-            g_autoptr(Answer) answer = answer_read(settings->type, reply, g_get_real_time() / 1000);
-            problem = problem_of(settings, answer);
-            sink_free(sink);
-        }
-        append_result(out, settings, problem);
-        *ret_failed += problem != NULL;
-    }
-    return g_string_free(out, FALSE);
+    if (answer->kind != ANSWER_DENIED)
+        return "does it run, and is url its address, as seen from here?";
+    return *settings->token_file      ? "look at token_file, and at what its token may do"
+           : *settings->password_file ? "look at user, password_file, and at what that user may do"
+                                      : "look at url and database, and whether it wants a token or a user";
+}
+
+char *check_describe(const SinkCheck *check)
+{
+    const SinkSettings *settings = check->settings;
+    g_autoptr(GString) problem = g_string_new(check->takes     ? "ok"
+                                              : check->problem ? check->problem
+                                                               : "no answer in time");
+    if (check->answer && !check->takes)
+        g_string_printf(problem, "%s; %s", *check->answer->message ? check->answer->message : "no usable answer",
+                        mend_of(settings, check->answer));
+    return g_strdup_printf("%s  %s at %s: %s", settings->name, sink_type_name(settings->type), settings->url,
+                           problem->str);
 }

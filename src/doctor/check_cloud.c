@@ -285,7 +285,8 @@ void examine_hosts(const Facts *facts, Report *to)
     guint asked = choose_hosts(all, hosts);
     g_autofree SshWords *words = g_new0(SshWords, MAX(asked, 1));
     g_autofree Command *commands = g_new0(Command, MAX(asked, 1));
-    report_doing(to, NULL, "the hosts do not answer");
+    g_autofree char *look = facts_as_user(facts, "onehost list");
+    report_doing(to, look, "the hosts do not answer");
     g_autoptr(GPtrArray) results = ask_hosts(facts, hosts, asked, words, commands);
     g_autofree char *tree = facts_remote_dir(facts);
     HostFacts host = {.version = version, .sudo = sudo, .tree = tree};

@@ -2,7 +2,6 @@
  * What waits for the sinks, and whether they would take it. */
 #include "base/file.h"
 #include "deliver/answer_text.h"
-#include "deliver/sink.h"
 #include "deliver/spool_place.h"
 #include "deliver/status.h"
 #include "doctor/checks.h"
@@ -19,14 +18,10 @@
 #define LOCKS "/proc/locks"
 #define LOCKS_MAX (16 * 1024 * 1024)
 #define FRONT_END_FORWARDER "hooks/telemetry/forward"
-#define ASK_MS 20000 /* for all sinks together */
-#define US_PER_MS 1000
+#define ASK_MS 20000    /* for all sinks together */
 #define STARTER_MS 5000 /* for systemctl, or crontab */
 #define CRON_FILE "/etc/cron.d/one-telemetry"
 #define CRONTAB_MAX 65536
-
-/* A line of a comment: a database reads it, and has nothing to store. */
-static const char nothing[] = "# one-telemetry doctor: is this stored?\n";
 
 /* --- the forwarder --- */
 
@@ -199,14 +194,14 @@ void examine_resend(const Facts *facts, Report *to)
 
 /* --- queues --- */
 
-static void check_queue(Spool *spool, const SinkSettings *sink, const char *flush, Report *to)
+static void check_queue(Spool *spool, const SinkSettings *sink, const char *flush, const char *look, Report *to)
 {
     g_autoptr(GError) error = NULL;
     Ledger ledger = {0};
     SpoolWaiting waiting = {0};
     bool damaged = false;
     if (spool && !spool_count(spool, sink->name, &waiting, &error)) {
-        report(to, finding_new(VERDICT_ERROR, NULL, "%s: %s", sink->name, error->message));
+        report(to, finding_new(VERDICT_ERROR, look, "%s: %s", sink->name, error->message));
         return;
     }
     if (spool)
@@ -238,8 +233,11 @@ static void check_queues_of(const Facts *facts, const ConfigFile *file, Report *
         report(to, finding_new(VERDICT_NOT_CHECKED, NULL, "the queues: %s", error->message));
         return;
     }
+    g_autofree char *word = finding_shell_word(path);
+    g_autofree char *look = g_strdup_printf("sudo ls -la %s    # move aside what is no directory of %s's alone", word,
+                                            facts->options->user);
     for (guint i = 0; i < file->sinks->len; i++)
-        check_queue(spool, g_ptr_array_index(file->sinks, i), flush, to);
+        check_queue(spool, g_ptr_array_index(file->sinks, i), flush, look, to);
     if (spool)
         check_strange(spool, file, to);
 }
@@ -251,88 +249,25 @@ void examine_queues(const Facts *facts, Report *to)
 
 /* --- the sinks themselves --- */
 
-typedef struct {
-    const SinkSettings *settings;
-    Sink *sink;
-    gint64 begin_us, begin_ms; /* monotonic, realtime */
-    bool done;
-} Asked;
-
-static void take_skew(const Asked *asked, const SinkReply *reply, gint64 now_ms, Report *to)
+static Finding *judge_skew_of(const SinkCheck *check)
 {
-    gint64 date_ms = answer_text_wait_ms(reply->date, 0); /* from 1970 on */
-    gint64 middle_ms = (asked->begin_ms + now_ms) / 2;
-    if (date_ms <= 0)
-        return;
+    gint64 date_ms = check->reply ? answer_text_wait_ms(check->reply->date, 0) : 0; /* from 1970 on */
+    gint64 middle_ms = check->begin_ms + check->ms / 2;
     /* It says full seconds, which have begun when it says so. */
-    Finding *finding =
-        judge_skew(asked->settings->name, date_ms + 500 - middle_ms, 500 + (now_ms - asked->begin_ms) / 2);
-    if (finding)
-        report(to, finding);
+    return date_ms > 0 ? judge_skew(check->settings->name, date_ms + 500 - middle_ms, 500 + check->ms / 2) : NULL;
 }
 
-static void take_answer(Asked *asked, Report *to)
+static void report_sink(const SinkCheck *check, void *to)
 {
-    g_autoptr(SinkReply) reply = sink_take_reply(asked->sink);
-    if (!reply)
-        return;
-    const gint64 now_ms = g_get_real_time() / US_PER_MS;
-    g_autoptr(Answer) answer = answer_read(asked->settings->type, reply, now_ms);
-    const double ms = (double)(g_get_monotonic_time() - asked->begin_us) / US_PER_MS;
-    report(to, judge_sink(asked->settings, answer, reply, ms));
-    take_skew(asked, reply, now_ms, to);
-    asked->done = true;
-}
-
-/* InfluxDB 3 makes a database that is written to: there its health is asked for, which needs our token too. */
-static void ask(SinkPool *pool, Asked *asked, Report *to)
-{
-    g_autoptr(GError) error = NULL;
-    asked->sink = sink_new(pool, asked->settings, &error);
-    asked->begin_us = g_get_monotonic_time();
-    asked->begin_ms = g_get_real_time() / US_PER_MS;
-    if (!asked->sink) {
-        report(to, finding_new(VERDICT_ERROR, "one-telemetry doctor --check secrets", "%s", error->message));
-        asked->done = true;
-    } else if (asked->settings->type == SINK_INFLUXDB3) {
-        sink_ask(asked->sink, "/health", NULL);
-    } else {
-        sink_send(asked->sink, nothing, strlen(nothing), false);
-    }
-}
-
-static bool all_done(const Asked *asked, guint n)
-{
-    for (guint i = 0; i < n; i++)
-        if (!asked[i].done)
-            return false;
-    return true;
+    Finding *skew = judge_skew_of(check);
+    report(to, judge_sink(check));
+    if (skew)
+        report(to, skew);
 }
 
 static void check_sinks_of(const Facts *facts, const ConfigFile *file, Report *to)
 {
-    const guint n = file->sinks->len;
-    g_autofree Asked *asked = g_new0(Asked, n);
-    SinkPool *pool = sink_pool_new();
-    const gint64 limit_ms = facts_limit_ms(facts, ASK_MS), until_us = g_get_monotonic_time() + limit_ms * US_PER_MS;
-    for (guint i = 0; i < n; i++) {
-        asked[i].settings = g_ptr_array_index(file->sinks, i);
-        ask(pool, &asked[i], to);
-    }
-    while (!all_done(asked, n) && g_get_monotonic_time() < until_us) {
-        sink_pool_run(pool, -1, until_us);
-        for (guint i = 0; i < n; i++)
-            if (!asked[i].done)
-                take_answer(&asked[i], to);
-    }
-    for (guint i = 0; i < n; i++) {
-        if (!asked[i].done)
-            report(to,
-                   finding_new(VERDICT_ERROR, "# does it hang? see its log", "%s: %s has not answered within %.1f s",
-                               asked[i].settings->name, asked[i].settings->url, (double)limit_ms / 1000));
-        sink_free(asked[i].sink);
-    }
-    sink_pool_free(pool);
+    check_sinks(file->sinks, facts_limit_ms(facts, ASK_MS), report_sink, to);
 }
 
 void examine_sinks(const Facts *facts, Report *to)

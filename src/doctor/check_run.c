@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The probe run as OpenNebula's agent runs it, but that it keeps and queues nothing. */
+#include "base/file.h"
 #include "base/text.h"
 #include "doctor/checks.h"
 #include "doctor/command.h"
 #include "doctor/judges.h"
 #include "encode/one_record.h"
+#include "gather/domstats.h"
 #include "gather/host.h"
+#include "gather/state.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define OUTPUT_MAX (64 * 1024 * 1024)
 #define GRACE_MS 8000 /* over the probe's own deadline */
 #define VERSION_MS 5000
-#define STOCK_MS 20000  /* for one of OpenNebula's */
-#define STATE_HEAD 4096 /* bytes of a state file in which its header is */
+#define STOCK_MS 20000 /* for one of OpenNebula's */
+#define VERSION_MAX 4096
 
 /* Its standard input, as far as a probe may look at it. */
 static const char monitor_configuration[] =
@@ -38,7 +39,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Identity, identity_clear)
 static char *state_dir(const Facts *facts)
 {
     const char *set = config_text(facts->probe.config, CONFIG_probe_state_dir);
-    return *set ? g_strdup(set) : g_strdup_printf("/var/tmp/one-telemetry-%u", (guint)geteuid());
+    return *set ? g_strdup(set) : state_default_dir();
 }
 
 /* "state-12.domstats" */
@@ -51,19 +52,15 @@ static char *id_of(const char *name)
     return *id && id[strspn(id, "0123456789")] == '\0' ? g_steal_pointer(&id) : NULL;
 }
 
-/* "# one-telemetry domstats 1 … host=NAME", with C escapes. */
+/* NULL: it can't be read, or does not say. Owned by the caller. */
 static char *host_of(const char *path)
 {
-    char head[STATE_HEAD];
-    FILE *file = fopen(path, "re");
-    bool read = file && fgets(head, sizeof head, file);
-    const char *name = read ? strstr(head, " host=") : NULL;
-    if (file)
-        fclose(file);
-    if (!name)
+    gsize length;
+    g_autofree char *text = NULL;
+    if (!file_read(path, STATE_FILE_MAX, &text, &length, NULL))
         return NULL;
-    g_autofree char *word = g_strndup(name + strlen(" host="), strcspn(name + strlen(" host="), " \n"));
-    return g_strcompress(word);
+    g_autoptr(GPtrArray) samples = domstats_read(text, length, NULL);
+    return samples ? g_strdup(((const Sample *)g_ptr_array_index(samples, 0))->host) : NULL;
 }
 
 static Identity find_identity(const Facts *facts)
@@ -149,7 +146,7 @@ static void judge_output(const Facts *facts, const CommandResult *result, const 
 static void check_version(const Facts *facts, const char *probe, Report *to)
 {
     const char *words[] = {probe, "--version", NULL};
-    const Command command = {words, NULL, NULL, facts_limit_ms(facts, VERSION_MS), STATE_HEAD};
+    const Command command = {words, NULL, NULL, facts_limit_ms(facts, VERSION_MS), VERSION_MAX};
     g_autoptr(CommandResult) result = command_run(&command);
     const char *version = command_succeeded(result) ? strrchr(g_strchomp(result->out->str), ' ') : NULL;
     g_autofree char *sync = facts_sync(facts), *problem = command_problem(&command, result);
@@ -189,14 +186,15 @@ static bool run_stock(const Facts *facts, const char *path, const Identity *iden
 {
     const char *words[] = {path, "kvm", identity->id, identity->name, NULL};
     const Command command = {words, monitor_configuration, dir, facts_limit_ms(facts, STOCK_MS), OUTPUT_MAX};
-    report_doing(to, NULL, "%s does not end", path);
+    g_autofree char *typed = command_text(words), *as_user = facts_as_user(facts, typed);
+    report_doing(to, as_user, "%s does not end", path);
     g_autoptr(CommandResult) result = command_run(&command);
     g_string_append_len(message, result->out->str, (gssize)result->out->len);
     if (command_succeeded(result))
         return true;
-    g_autofree char *problem = command_problem(&command, result), *typed = command_text(words);
-    report(to,
-           finding_new(VERDICT_ERROR, typed, "%s failed, and with it all probes of its directory: %s", path, problem));
+    g_autofree char *problem = command_problem(&command, result);
+    report(to, finding_new(VERDICT_ERROR, as_user, "%s failed, and with it all probes of its directory: %s", path,
+                           problem));
     return false;
 }
 

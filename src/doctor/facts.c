@@ -65,13 +65,8 @@ static bool has_probes(const char *tree)
 guint facts_find_places(const char *root)
 {
     g_autofree char *remotes = facts_tree(root, PLACE_FRONT_END), *tree = facts_tree(root, PLACE_HOST);
-    g_autofree char *onehook = facts_find_program("onehook");
+    g_autofree char *onehook = g_find_program_in_path("onehook");
     return (onehook && has_probes(remotes) ? PLACE_FRONT_END : 0) | (has_probes(tree) ? PLACE_HOST : 0);
-}
-
-char *facts_find_program(const char *name)
-{
-    return g_find_program_in_path(name);
 }
 
 /* Goes on with what is right after an error, as every check has to. */

@@ -81,6 +81,3 @@ char *facts_sync(const Facts *facts);
 
 /* Where a file's spool is. Owned by the caller. */
 char *facts_spool_dir(const ConfigFile *file);
-
-/* A program of that name in PATH, or NULL. Owned by the caller. */
-char *facts_find_program(const char *name);

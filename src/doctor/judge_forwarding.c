@@ -154,20 +154,21 @@ static char *mend_of(const SinkSettings *sink, const SinkReply *reply)
     return g_strdup_printf("# url, database or bucket of [sink %s]: is it there?", sink->name);
 }
 
-Finding *judge_sink(const SinkSettings *sink, const Answer *answer, const SinkReply *reply, double ms)
+Finding *judge_sink(const SinkCheck *check)
 {
-    g_autofree char *mend = mend_of(sink, reply);
+    const SinkSettings *sink = check->settings;
     const char *type = sink_type_name(sink->type);
-    switch (answer->kind) {
-    case ANSWER_STORED:
-    case ANSWER_PARTIAL:
-    case ANSWER_REFUSED: /* it has read the lines, of which there are none: so we may write */
-        return finding_ok("%s: %s at %s takes what we send, answers in %.0f ms", sink->name, type, sink->url, ms);
-    case ANSWER_DENIED:
-        return finding_new(VERDICT_ERROR, mend, "%s: %s at %s refuses us: %s", sink->name, type, sink->url,
-                           answer->message);
-    default:
-        return finding_new(reply->transport == TRANSPORT_DONE ? VERDICT_WARNING : VERDICT_ERROR, mend,
-                           "%s: %s at %s: %s", sink->name, type, sink->url, answer->message);
-    }
+    if (check->problem)
+        return finding_new(VERDICT_ERROR, "one-telemetry doctor --check secrets", "%s", check->problem);
+    if (!check->reply)
+        return finding_new(VERDICT_ERROR, "# does it hang? see its log", "%s: %s has not answered within %.1f s",
+                           sink->name, sink->url, (double)check->ms / 1000);
+    if (check->takes)
+        return finding_ok("%s: %s at %s takes what we send, answers in %" G_GINT64_FORMAT " ms", sink->name, type,
+                          sink->url, check->ms);
+    g_autofree char *mend = mend_of(sink, check->reply);
+    const bool denied = check->answer->kind == ANSWER_DENIED;
+    return finding_new(!denied && check->reply->transport == TRANSPORT_DONE ? VERDICT_WARNING : VERDICT_ERROR, mend,
+                       "%s: %s at %s%s: %s", sink->name, type, sink->url, denied ? " refuses us" : "",
+                       check->answer->message);
 }

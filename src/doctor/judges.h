@@ -3,9 +3,8 @@
  * array of them, owned by the caller. */
 #pragma once
 
-#include "deliver/answer.h"
+#include "deliver/check.h"
 #include "deliver/ledger.h"
-#include "deliver/sinks.h"
 #include "doctor/facts.h"
 #include "doctor/finding.h"
 #include "model/sample.h"
@@ -139,8 +138,7 @@ typedef struct {
 } QueueFacts;
 Finding *judge_queue(const QueueFacts *facts);
 
-/* The answer to a request that stores nothing. */
-Finding *judge_sink(const SinkSettings *sink, const Answer *answer, const SinkReply *reply, double ms);
+Finding *judge_sink(const SinkCheck *check);
 
 /* Who holds the lock on the file with this inode, by the text of /proc/locks; 0: nobody. */
 gint64 judge_lock_holder(const char *locks, guint64 inode);

@@ -2,6 +2,7 @@
 #include "serve/loaded.h"
 
 #include "base/log.h"
+#include "base/program.h"
 #include "serve/own_address.h"
 
 #include <stdio.h>
@@ -26,24 +27,18 @@ bool arguments_parse(Arguments *arguments, int *argc, char ***argv, GError **err
          "read configuration, tokens, certificate and sinks, say whether they are right, and end", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
         {.long_name = NULL},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(context, "Serves the telemetry of the VMs of an OpenNebula cloud as JSON over HTTP.");
-    g_option_context_set_description(
-        context,
-        "Runs in the foreground. SIGHUP: the configuration is read again; SIGTERM: ends when requests under way "
-        "are answered.\n"
-        "Exit status: 0 done, 1 it failed, 2 wrong usage or configuration. More: man 8 telemetryd\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    bool parsed = g_option_context_parse(context, argc, argv, &reason);
-    if (parsed && *argc == 1)
-        return true;
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s%s; see --help",
-                parsed ? "unexpected argument: " : "", parsed ? (*argv)[1] : reason->message);
-    return false;
+    const ProgramOptions options = {
+        .name = "telemetryd",
+        .summary = "Serves the telemetry of the VMs of an OpenNebula cloud as JSON over HTTP.",
+        .description =
+            "Runs in the foreground. SIGHUP: the configuration is read again; SIGTERM: ends when requests under way "
+            "are answered.\n"
+            "Exit status: 0 done, 1 it failed, 2 wrong usage or configuration. More: man 8 telemetryd\n",
+        .entries = entries,
+    };
+    return program_parse(&options, argc, argv, error);
 }
 
 static bool apply_arguments(const Arguments *arguments, Config *config, GError **error)

@@ -9,7 +9,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef struct {
     char *config_path, *listen, *port, *state_dir;
-    gboolean check_config, dump_config, version;
+    gboolean check_config, dump_config;
     char *program; /* this one's file */
 } Arguments;
 

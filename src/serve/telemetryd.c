@@ -3,6 +3,7 @@
  * the order of things at start, reload and end. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "gather/host.h"
 #include "serve/loaded.h"
 #include "serve/notify.h"
@@ -377,10 +378,6 @@ static int start(Daemon *daemon, int argc, char **argv)
         log_error("%s", error->message);
         return EXIT_USAGE;
     }
-    if (daemon->arguments.version) {
-        puts("telemetryd (one-telemetry) " ONE_TELEMETRY_VERSION);
-        return EXIT_DONE;
-    }
     if (daemon->arguments.check_config)
         return loaded_check(&daemon->arguments);
     if (!loaded_read(&daemon->arguments, &loaded, &error)) {
@@ -425,9 +422,8 @@ static void daemon_clear(Daemon *daemon)
 
 int main(int argc, char **argv)
 {
+    program_begin();
     mallopt(M_ARENA_MAX, 4); /* one for each thread would hold on to what others could use */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes: the write fails instead */
     Daemon daemon = {.arguments.program = g_file_read_link("/proc/self/exe", NULL), .lock_fd = -1, .signal_fd = -1};
     g_rw_lock_init(&daemon.service.lock);
     g_mutex_init(&daemon.service.control_lock);

@@ -21,15 +21,14 @@ static void set_states(VmRecord *record, const VmEvent *event)
     record->one_lcm_state = g_strdup(vm_event_lcm_state_word(event->lcm_state));
 }
 
-Slot *store_slot_of_told(Store *store, VmSample *vm, const char *host, gint64 time_ns, StoreClock now,
+Slot *store_slot_of_told(Store *store, guint64 vm_id, const char *host, gint64 time_ns, StoreClock now,
                          StoreChange *change)
 {
-    Slot *slot = store_find_slot(store, vm->vm_id);
-    if (slot) {
-        vm_sample_free(vm);
+    Slot *slot = store_find_slot(store, vm_id);
+    if (slot)
         return slot;
-    }
-    VmRecord *record = vm_record_new(vm->vm_id, vm);
+    g_autofree char *name = g_strdup_printf("one-%" G_GUINT64_FORMAT, vm_id);
+    VmRecord *record = vm_record_new(vm_id, vm_sample_new(name));
     record->host = g_strdup(host ? host : "");
     record->first_seen_ns = record->last_seen_ns = now.real_ns;
     record->ended_ns = MAX(time_ns, 1); /* until it is said to run */
@@ -95,8 +94,7 @@ StoreChange *store_take_event(Store *store, const VmEvent *event, StoreClock now
     g_mutex_lock(&store->lock);
     if (event_ring_add(store->events, event)) {
         g_ptr_array_add(change->events, vm_event_copy(event));
-        g_autofree char *name = g_strdup_printf("one-%" G_GUINT64_FORMAT, event->vm_id);
-        Slot *slot = store_slot_of_told(store, vm_sample_new(name), event->host, event->time_ns, now, change);
+        Slot *slot = store_slot_of_told(store, event->vm_id, event->host, event->time_ns, now, change);
         if (slot)
             apply_event(store, slot, event, now, change);
     }

@@ -53,8 +53,8 @@ Slot *store_add_slot(Store *store, VmRecord *record);
 void store_publish(Store *store, Slot *slot, VmRecord *record);
 
 /* The slot of a VM of which OpenNebula speaks, made where there is none: then it is not listed until it is said, or
- * seen, to run. Takes the sample over. NULL: there are too many, and it is counted. */
-Slot *store_slot_of_told(Store *store, VmSample *vm, const char *host, gint64 time_ns, StoreClock now,
+ * seen, to run. NULL: there are too many, and it is counted. */
+Slot *store_slot_of_told(Store *store, guint64 vm_id, const char *host, gint64 time_ns, StoreClock now,
                          StoreChange *change);
 /* OpenNebula's stamps are whole seconds, so its word is before another one only where it is of an earlier second. */
 static inline bool store_is_told_before(gint64 told_ns, gint64 other_ns)

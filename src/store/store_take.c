@@ -116,7 +116,7 @@ static void set_uuid(VmRecord *record, const char *uuid)
 /* What the state hook says of the VM goes by its number, whatever domain that is. */
 static void take_told(Taking *t, const VmSample *vm)
 {
-    Slot *slot = store_slot_of_told(t->store, vm_sample_copy(vm), t->host, t->time_ns, t->now, t->change);
+    Slot *slot = store_slot_of_told(t->store, vm->vm_id, t->host, t->time_ns, t->now, t->change);
     if (!slot || store_is_told_before(t->time_ns, slot->event_ns))
         return;
     VmRecord *record = vm_record_copy(slot->record);

@@ -176,6 +176,12 @@ class Broken(Doctor):
         text += f"[sink denied]\ntype = influxdb2\nurl = {denied.url}\n{kinds['influxdb2']}"
         text += "[sink absent]\nurl = http://127.0.0.1:9\ndatabase = one\n"
         text += f"[sink clock]\ntype = victoriametrics\nurl = {clock}\n"
+        def page(request):
+            request.rfile.read(int(request.headers["Content-Length"]))
+            request.send_response(400)
+            request.end_headers()
+            request.wfile.write(b"<html>Bad Request</html>")
+        text += f"[sink page]\nurl = {self.serve({'do_POST': page})}\ndatabase = one\n"
         health = self.serve({"do_GET": lambda self: (self.send_response(
             200 if (self.path, self.headers["Authorization"]) == ("/health", "Bearer s3cret-t0ken") else 401), self.end_headers())})
         for name, file in (("three", token), ("without", None)):
@@ -190,6 +196,7 @@ class Broken(Doctor):
             self.assertEqual(len(server.requests), 1)
         self.assert_found(findings, "error", "sinks", "^denied: .* refuses us: 401", r"token_file, .* of \[sink denied\]")
         self.assert_found(findings, "error", "sinks", "^absent: .*Connection refused", "curl -v http://127.0.0.1:9")
+        self.assert_found(findings, "warning", "sinks", "^page: .*: 400 Bad Request: <html>", "url, database or bucket")
         self.assert_found(findings, "warning", "sinks", "^clock: its clock is (29|30).*ahead of ours", "chronyc tracking")
 
     def test_queues(self):
@@ -210,6 +217,10 @@ class Broken(Doctor):
         self.assert_found(findings, "error", "queues", "two: 1 batch wait.*1 h old, and nobody sends it", "forward .*--flush")
         self.assert_found(findings, "ok", "spool", str(place.spool))
         self.assertEqual(place.picture(), before)
+        shutil.rmtree(place.spool / "two")
+        (place.spool / "two").touch()
+        self.assert_found(place.findings("--host", "--check", "queues"), "error", "queues", "two: .*: Not a directory",
+                          f"ls -la {place.spool} .* root's alone")
         place.spool.chmod(0o755)
         place.host.forwarder.unlink()
         findings = place.findings("--host", "--check", "spool")
@@ -299,6 +310,11 @@ class Broken(Doctor):
             with self.subTest(script):
                 place.host.probe.write_text(f"#!/bin/sh\n{script}\n")
                 self.assert_found(place.findings("--host", "--check", "run", "--timeout", "3"), status, "run", text, mend)
+        place.state.mkdir(mode=0o700)
+        (place.state / "state-7.domstats").write_text("# one-telemetry domstats 1 realtime=1 boottime=1 cycle=0 tier=0 boot=b "
+                                                      "host=kvm \\303\\251 1\n# end 0\n")
+        place.host.probe.write_text("#!/bin/sh\necho junk\n")  # called as OpenNebula calls it
+        self.assert_found(place.findings("--host", "--check", "run"), "error", "run", "is no record", "telemetry --dry-run kvm 7 'kvm é 1'")
 
     def test_resend(self):
         """nothing sends what the hook could not; telemetryd and the hooks share a spool"""

@@ -124,6 +124,7 @@ class CommandLine(Forward):
         for line, kind in zip(lines, good):
             self.assertEqual(line, f"{kind}  {kind} at {good[kind].url}: ok")
             self.assertEqual(good[kind].store.points, {})
+        self.assertEqual(good["influxdb3"].requests, [], "a database that is written to would be made")
         for line, error in zip(lines[4:], ("denied .*: 401.*; look at token_file", "unread .*others may read.*chmod 600",
                                            "missing .*: 404.*; look at url and database", "gone .*; does it run")):
             self.assertRegex(line, error)

@@ -4,6 +4,7 @@
 becomes of events at an endpoint."""
 import base64
 import fcntl
+import gzip
 import os
 import pathlib
 import re
@@ -100,6 +101,11 @@ class Taking(EndpointCase):
         self.assertEqual((told.status, told.out, told.err),
                          (0, "VM 9 lab-idle: ACTIVE/RUNNING on localhost, queued for 1 sink\n", ""))
         self.assertEqual(len([name for name in tree.waiting("down") if name.endswith(".gz")]), 1)
+        for name in ("w\xe9b \u4e09".encode(), b"w\xe9b"):  # also one that is no UTF-8
+            xml = plain.replace(b"<NAME>lab-idle", b"<NAME>" + name, 1)
+            given, word = tree.give(xml, "--dry-run"), tree.give(b"", "--dry-run", xml)
+            self.assertEqual((word.status, word.err, word.out), (0, "", given.out), word)
+            self.assertRegex(word.out, 'vm_name="w.b')
 
     def test_cost(self):
         """vm_event: an event costs less than 50 ms of CPU"""
@@ -181,6 +187,23 @@ class Taking(EndpointCase):
         tree.spool.unlink()
         told = tree.tell(text)
         self.assertEqual((told.status, told.err), (0, ""), told)
+
+    def test_closed_descriptors(self):
+        """vm_event: with its standard descriptors closed no file of ours gets what it says"""
+        tree = self.tree()
+        for closed, status, err in ((">&-", 1, "vm_event: cannot write to standard output: Bad file descriptor\n"), (">&- 2>&-", 1, "")):
+            got = subprocess.run(["sh", "-c", f'exec "$0" {closed}', str(tree.hook)], input=vm(), capture_output=True, timeout=60,
+                                 check=False)
+            self.assertEqual((got.returncode, got.stdout, got.stderr.decode()), (status, b"", err))
+        got = subprocess.run(["sh", "-c", 'exec "$0" <&-', str(tree.hook)], capture_output=True, timeout=60, check=False)
+        self.assertEqual((got.returncode, got.stdout), (3, b""), got)
+        self.assertRegex(got.stderr, b"no document came")
+        names = [name for name in tree.waiting("down") if name.endswith(".gz")]
+        self.assertEqual(len(names), 2)
+        for name in names:
+            lines = gzip.decompress((tree.spool / "down" / name).read_bytes()).decode().splitlines()
+            self.assertEqual([line.split(",")[0] for line in lines], ["vm_info", "vm_events"])
+        self.assertRegex((tree.state / "events" / "9").read_text(), r"\A[0-9a-f]{64} \d+ 0\n\Z")
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root: a mount namespace")
     def test_which_configuration(self):

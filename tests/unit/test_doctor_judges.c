@@ -428,9 +428,18 @@ static void test_sinks(void **state)
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         const Answer answer = {.kind = rows[i].kind, .message = (char *)(guintptr) "words"};
         const SinkReply reply = {.transport = rows[i].transport, .status = rows[i].status};
-        check_finding(judge_sink(&sink, &answer, &reply, 12.3), rows[i].verdict, rows[i].text, rows[i].mend,
-                      rows[i].text);
+        const SinkCheck check = {.settings = &sink,
+                                 .reply = (SinkReply *)(guintptr)&reply,
+                                 .answer = (Answer *)(guintptr)&answer,
+                                 .takes = rows[i].kind == ANSWER_STORED || rows[i].kind == ANSWER_REFUSED,
+                                 .ms = 12};
+        check_finding(judge_sink(&check), rows[i].verdict, rows[i].text, rows[i].mend, rows[i].text);
     }
+    const SinkCheck late = {.settings = &sink, .ms = 3200},
+                    unread = {.settings = &sink, .problem = (char *)(guintptr) "others may"};
+    check_finding(judge_sink(&late), VERDICT_ERROR, "one: http://h:8086 has not answered within 3.2 s", "see its log",
+                  "late");
+    check_finding(judge_sink(&unread), VERDICT_ERROR, "others may", "--check secrets", "unread");
 }
 
 static void test_endpoint(void **state)
