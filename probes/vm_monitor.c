@@ -29,7 +29,6 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE };                                    /* as in options.def */
 enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS }; /* as in format_names */
 
 static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};

@@ -38,6 +38,9 @@ typedef struct {
 
 extern const OptionInfo option_info[N_OPTIONS];
 
+/* mode of [probe], by the numbers of its words. */
+typedef enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE } ProbeMode;
+
 /* What the option takes, in words, as behind "expected": "a whole number from 1 to 5". Owned by the caller. */
 char *option_expectation(const OptionInfo *option);
 
