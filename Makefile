@@ -64,6 +64,7 @@ TOOL_SRC   := $(wildcard tools/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_HELP  := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_HELP  := tests/fuzz/initialize.c
 BENCH_SRC  := $(wildcard tests/bench/*.c)
 CONF_PAGE  := share/man/one-telemetry.conf.5
 DASHBOARD  := share/grafana/one-telemetry.json
@@ -71,7 +72,7 @@ SERVICES   := $(wildcard share/systemd/*)
 MAN_SRC    := $(wildcard share/man/*.[158])
 DOC_SRC    := $(wildcard docs/*.md)
 PARTS      := $(wildcard share/install/*.sh)
-C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(COMMAND_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(BENCH_SRC)
+C_FILES    := $(LIB_SRC) $(wildcard $(DAEMON_SRC)) $(PROBE_SRC) $(HOOK_SRC) $(COMMAND_SRC) $(TOOL_SRC) $(UNIT_SRC) $(UNIT_HELP) $(FUZZ_SRC) $(FUZZ_HELP) $(BENCH_SRC)
 H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuzz/*.h)
 
 LIB    := $(BUILD)/libonetelemetry.a
@@ -171,7 +172,7 @@ $(FUZZ_BUILD)/obj/%.o: %.c $(BUILD)/flags
 	   -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
 $(FUZZ_BUILD)/libonetelemetry.a: $(OTHERS_SRC:%.c=$(FUZZ_BUILD)/obj/%.o) $(LIB_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
 	@rm -f $@ && $(AR) rcs $@ $^
-$(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_BUILD)/libonetelemetry.a
+$(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_HELP:%.c=$(FUZZ_BUILD)/obj/%.o) $(FUZZ_BUILD)/libonetelemetry.a
 	$(call say,LD,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(SERVE_LIBS) $(CURL_LIBS) $(PKG_LIBS) -lm
 

@@ -30,8 +30,6 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { SOURCES_AUTO, SOURCES_LIBVIRT };         /* as in options.def */
-enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE }; /* as in options.def */
 /* As in format_names; the last is --explain's. */
 enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS, FORMAT_EXPLAIN };
 

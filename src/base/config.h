@@ -38,6 +38,11 @@ typedef struct {
 
 extern const OptionInfo option_info[N_OPTIONS];
 
+/* mode of [probe], by the numbers of its words. */
+typedef enum { MODE_BESIDE, MODE_REPLACE, MODE_LEAVE } ProbeMode;
+/* sources of [probe] and [collector], likewise. */
+typedef enum { SOURCES_AUTO, SOURCES_LIBVIRT } Sources;
+
 /* What the option takes, in words, as behind "expected": "a whole number from 1 to 5". Owned by the caller. */
 char *option_expectation(const OptionInfo *option);
 

@@ -120,7 +120,6 @@ static bool judge_failure(const Facts *facts, const Command *command, const Comm
 
 static void judge_output(const Facts *facts, const CommandResult *result, const char *typed, Report *to)
 {
-    enum { MODE_REPLACE = 1 };
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) records = one_records_read(result->out->str, result->out->len, &error);
     if (!records) {

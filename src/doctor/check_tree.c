@@ -201,7 +201,6 @@ void examine_installed(const Facts *facts, Report *to)
 
 void examine_mode(const Facts *facts, Report *to)
 {
-    enum { MODE_REPLACE = 1, MODE_LEAVE }; /* as in options.def */
     const gint64 mode = config_integer(facts->probe.config, CONFIG_probe_mode);
     bool replace = mode == MODE_REPLACE;
     if (mode == MODE_LEAVE) {

@@ -145,8 +145,6 @@ static void set_server(const Config *config, Settings *settings)
 
 /* --- the rest --- */
 
-enum { SOURCES_AUTO, SOURCES_LIBVIRT }; /* as in options.def */
-
 static bool set_collector(const Config *config, Settings *settings, GError **error)
 {
     settings->uris = words_of(config_text(config, CONFIG_collector_uris));

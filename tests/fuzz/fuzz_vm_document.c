@@ -10,16 +10,7 @@
 
 #define NOW G_GINT64_CONSTANT(1795400000)
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    g_log_set_always_fatal(G_LOG_LEVEL_WARNING | G_LOG_LEVEL_CRITICAL | G_LOG_FATAL_MASK);
-    return 0;
-}
 
 static void check_read_back(const VmEvent *event, const GString *lines)
 {

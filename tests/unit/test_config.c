@@ -9,7 +9,7 @@ static void test_defaults(void **state)
 {
     (void)state;
     g_autoptr(Config) config = config_new();
-    assert_int_equal(config_integer(config, CONFIG_probe_mode), 0);
+    assert_int_equal(config_integer(config, CONFIG_probe_mode), MODE_BESIDE);
     assert_string_equal(config_text(config, CONFIG_probe_uri), "");
     assert_true(config_seconds(config, CONFIG_probe_deadline) == 10.0);
     assert_int_equal(config_integer(config, CONFIG_probe_workers), 2);
@@ -18,6 +18,17 @@ static void test_defaults(void **state)
     assert_int_equal(config_integer(config, CONFIG_probe_message_limit), 65507);
     assert_int_equal(config_integer(config, CONFIG_probe_message_reserve), -1);
     assert_int_equal(config_integer(config, CONFIG_log_level), 2);
+}
+
+static void test_modes(void **state)
+{
+    (void)state;
+    static const char *const words[] = {[MODE_BESIDE] = "beside", [MODE_REPLACE] = "replace", [MODE_LEAVE] = "leave"};
+    g_autoptr(Config) config = config_new();
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+        assert_true(config_set(config, CONFIG_probe_mode, words[i], "--mode", NULL));
+        assert_int_equal(config_integer(config, CONFIG_probe_mode), i);
+    }
 }
 
 static void test_every_form_of_line(void **state)
@@ -38,7 +49,7 @@ static void test_every_form_of_line(void **state)
                        "deadline = 0.5\n"
                        "message_reserve = 17"; /* no newline at the end */
     assert_true(parse(config, text, NULL));
-    assert_int_equal(config_integer(config, CONFIG_probe_mode), 1);
+    assert_int_equal(config_integer(config, CONFIG_probe_mode), MODE_REPLACE);
     assert_string_equal(config_text(config, CONFIG_probe_uri), "qemu+tls://h\xc3\xb4te/system?a=1;b#c");
     assert_string_equal(config_text(config, CONFIG_probe_state_dir), "/a b\t\\c ");
     assert_int_equal(config_integer(config, CONFIG_log_level), 3);
@@ -218,7 +229,7 @@ static void test_right_options_of_a_wrong_file(void **state)
                        "[nowhere]\ndeadline = 7\n[log]\nlevel = error\n",
                        &error));
     assert_error(error, CONFIG_ERROR_VALUE, "t.conf:3: [probe] workers = 9: expected a whole number from 1 to 5");
-    assert_int_equal(config_integer(config, CONFIG_probe_mode), 1);
+    assert_int_equal(config_integer(config, CONFIG_probe_mode), MODE_REPLACE);
     assert_int_equal(config_integer(config, CONFIG_probe_workers), 2);
     assert_string_equal(config_text(config, CONFIG_probe_uri), "test:///a");
     assert_true(config_seconds(config, CONFIG_probe_deadline) == 10.0);
@@ -504,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_modes),
         cmocka_unit_test(test_every_form_of_line),
         cmocka_unit_test(test_length_counts),
         cmocka_unit_test(test_wrong_lines),
