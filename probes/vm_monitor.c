@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/remotes.h"
 #include "encode/json.h"
 #include "encode/line_protocol.h"
@@ -22,7 +23,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -389,16 +389,6 @@ static bool keep(const Probe *probe, const Sample *now, const char *complaint, G
     return !probe->arguments.record || recording_append(probe->arguments.record, now, ret_error);
 }
 
-/* What the process holds goes with it: to free it all, and to run the exit handlers of the fifty libraries that libvirt
- * brings along, costs as much as to encode the records. Sanitizers look for leaks on the usual way out. */
-static void leave(int status)
-{
-#if !defined(__SANITIZE_ADDRESS__)
-    _exit(status);
-#endif
-    (void)status;
-}
-
 static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
 {
     if (probe->arguments.replay)
@@ -421,7 +411,7 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     if (spooling)
         start_forwarder(spooling);
     if (done)
-        leave(EXIT_DONE);
+        process_leave(EXIT_DONE);
     return done;
 }
 
@@ -503,21 +493,9 @@ static void probe_clear(Probe *probe)
     config_free(probe->config);
 }
 
-/* A descriptor of 0 to 2 that the caller closed would be the next file or socket we open, and get our output. Open for
- * reading alone, so that writing fails as it should. */
-static void take_standard_descriptors(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 int main(int argc, char **argv)
 {
-    take_standard_descriptors();
+    process_take_standard_descriptors();
     /* The workers allocate little and free nearly all: arenas of their own cost more in system calls than they save. */
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TOP_PAD, 1024 * 1024);
