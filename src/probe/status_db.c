@@ -96,6 +96,10 @@ StatusDb *status_db_open(const char *path, bool read_only, GError **error)
         fail(db, code, error);
         return NULL;
     }
+    if (!read_only && sqlite3_db_readonly(db->handle, "main") == 1) { /* what SQLite makes of one without permission */
+        g_set_error(error, STATUS_DB_ERROR, STATUS_DB_ERROR_FAILED, "%s: it can't be written", path);
+        return NULL;
+    }
     sqlite3_busy_timeout(db->handle, WAIT_MS);
     /* A power cut may then damage the file, once in a very long while: it is begun anew, and no guest has outlived it.
      */
