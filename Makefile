@@ -27,6 +27,7 @@ HOST_PKGS := libvirt glib-2.0 gthread-2.0 libxml-2.0 zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(HOST_PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null)
 CMOCKA_LIBS := -lcmocka
+SQLITE_LIBS := $(shell pkg-config --libs sqlite3 2>/dev/null)
 CURL_LIBS := $(shell pkg-config --libs libcurl 2>/dev/null)
 SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd sqlite3 2>/dev/null)
 
@@ -131,7 +132,7 @@ $(LIB): $(call obj,$(LIB_SRC) $(OTHERS_SRC))
 $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(SQLITE_LIBS) $(PKG_LIBS) -lm
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
 	$(call say,LD,$@)

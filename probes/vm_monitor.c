@@ -393,16 +393,6 @@ static bool keep(const Probe *probe, const Sample *now, const char *complaint, G
     return !probe->arguments.record || recording_append(probe->arguments.record, now, ret_error);
 }
 
-/* What the process holds goes with it: to free it all, and to run the exit handlers of the fifty libraries that libvirt
- * brings along, costs as much as to encode the records. Sanitizers look for leaks on the usual way out. */
-static void leave(int status)
-{
-#if !defined(__SANITIZE_ADDRESS__)
-    _exit(status);
-#endif
-    (void)status;
-}
-
 static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
 {
     if (probe->arguments.replay)
@@ -425,7 +415,7 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     if (spooling)
         start_forwarder(spooling);
     if (done)
-        leave(EXIT_DONE);
+        program_leave(EXIT_DONE);
     return done;
 }
 

@@ -20,3 +20,8 @@ bool program_parse(const ProgramOptions *options, int *argc, char ***argv, GErro
 
 /* The error of wrong usage: what is formatted, and where to look. Returns false. */
 bool program_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* What the process holds goes with it: to free it all, and to run the exit handlers of the fifty libraries that libvirt
+ * brings along, costs as much as a run's own work. Returns in sanitized builds alone, where leaks are looked for on the
+ * usual way out. */
+void program_leave(int status);

@@ -97,17 +97,27 @@ char *remotes_forwarder(const char *program)
 }
 
 /* Where OpenNebula runs it from: of one in builds/ that is where the chooser stands which has started it. */
-static char *probe_directory(const char *program)
+static char *probe_directory(const char *program, const char *period)
 {
     g_autofree char *root = builds_root(program);
-    return root ? g_build_filename(root, "im", "kvm" SUFFIX, "vm", "monitor", NULL) : g_path_get_dirname(program);
+    return root ? g_build_filename(root, "im", "kvm" SUFFIX, "vm", period, NULL) : g_path_get_dirname(program);
+}
+
+static bool has_probe(const char *program, const char *period, const char *name)
+{
+    g_autofree char *directory = probe_directory(program, period);
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
 }
 
 bool remotes_has_probe(const char *program, const char *name)
 {
-    g_autofree char *directory = probe_directory(program);
-    g_autofree char *path = g_build_filename(directory, name, NULL);
-    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
+    return has_probe(program, "monitor", name);
+}
+
+bool remotes_has_status_probe(const char *program, const char *name)
+{
+    return has_probe(program, "status", name);
 }
 
 static bool exists(const char *root, const char *pattern)

@@ -2,6 +2,7 @@
  * Where an installed probe stands in the tree that OpenNebula distributes to its hosts:
  *
  *   <remotes>/im/kvm-probes.d/vm/monitor/telemetry    the probe; qemu-probes.d holds a second copy
+ *   <remotes>/im/kvm-probes.d/vm/status/              the state probe, where it replaces OpenNebula's
  *   <remotes>/hooks/telemetry/forward                 the forwarder
  *   <remotes>/hooks/telemetry/vm_event                the state hook, on the front-end alone
  *   <remotes>/hooks/telemetry/builds/NAME/            all of these for one kind of host, where there are several;
@@ -36,3 +37,5 @@ bool remotes_can_forecast(const char *root);
 
 /* OpenNebula runs an executable of that name in the probe's directory (of one in builds/ the chooser's). */
 bool remotes_has_probe(const char *program, const char *name);
+/* The same of the state probe's directory. */
+bool remotes_has_status_probe(const char *program, const char *name);

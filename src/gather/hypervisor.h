@@ -24,6 +24,11 @@ typedef struct {
 } HypervisorDomain;
 
 typedef struct {
+    char *name, *uuid;
+    int state, reason; /* libvirt's numbers; -1: it did not say */
+} HypervisorState;
+
+typedef struct {
     /* A read-only connection and the list of its active domains named one-<number>; wild ones are left out. NULL:
      * error. */
     Hypervisor *(*open)(const char *uri, GError **error);
@@ -42,6 +47,11 @@ typedef struct {
     char *(*xml)(Hypervisor *hypervisor, const char *uuid);
     /* How many active domains were left out because of their names. NULL: it can't tell. */
     guint (*left_out)(const Hypervisor *hypervisor);
+    /* The states of all active domains, whatever their names, of HypervisorState, by one call over a connection of its
+     * own that asks no QEMU. Owned by the caller; NULL: error, and never a list that lacks one. */
+    GPtrArray *(*states)(const char *uri, GError **error);
 } HypervisorApi;
+
+void hypervisor_state_free(HypervisorState *state);
 
 extern const HypervisorApi libvirt_api;

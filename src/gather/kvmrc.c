@@ -76,10 +76,12 @@ static char *read_value(const char *text)
 
 /* --- the file --- */
 
-char *kvmrc_value(const char *text, gsize length, const char *name)
+/* *ret_assigned: something is, though it may be nothing that can be read. */
+static char *last_value(const char *text, gsize length, const char *name, bool *ret_assigned)
 {
     g_autofree char *value = NULL;
     const char *end = text + length;
+    *ret_assigned = false;
     for (const char *line = text; line < end;) {
         const char *newline = memchr(line, '\n', (gsize)(end - line));
         const char *line_end = newline ? newline : end;
@@ -92,6 +94,7 @@ char *kvmrc_value(const char *text, gsize length, const char *name)
         const char *written = assigned(copy, name, &appends);
         if (written) {
             /* The last one counts even when it can't be read: an earlier value is not the one in effect. */
+            *ret_assigned = true;
             g_free(value);
             value = is_text && !appends ? read_value(written) : NULL;
         }
@@ -100,12 +103,37 @@ char *kvmrc_value(const char *text, gsize length, const char *name)
     return g_steal_pointer(&value);
 }
 
+char *kvmrc_value(const char *text, gsize length, const char *name)
+{
+    bool assigned;
+    return last_value(text, length, name, &assigned);
+}
+
+char *kvmrc_libvirt_uri_or_fail(const char *program, GError **error)
+{
+    g_autofree char *root = remotes_root(program), *content = NULL;
+    g_autofree char *path = root ? g_build_filename(root, "etc", "vmm", "kvm", "kvmrc", NULL) : NULL;
+    g_autoptr(GError) reason = NULL;
+    gsize length;
+    bool assigned;
+    if (!path)
+        return NULL;
+    if (!file_read(path, KVMRC_FILE_MAX, &content, &length, &reason)) {
+        if (!g_error_matches(reason, FILE_ERROR, FILE_ERROR_MISSING))
+            g_propagate_error(error, g_steal_pointer(&reason));
+        return NULL;
+    }
+    g_autofree char *uri = last_value(content, length, "LIBVIRT_URI", &assigned);
+    if (assigned && !uri)
+        g_set_error(
+            error, FILE_ERROR, FILE_ERROR_IO,
+            "%s: LIBVIRT_URI is not written as a plain value; write LIBVIRT_URI=URI alone on its line, or set uri "
+            "in section [probe] of telemetry.conf",
+            path);
+    return uri && *uri ? g_steal_pointer(&uri) : NULL;
+}
+
 char *kvmrc_libvirt_uri(const char *program)
 {
-    g_autofree char *root = remotes_root(program), *content = NULL, *uri = NULL;
-    g_autofree char *path = root ? g_build_filename(root, "etc", "vmm", "kvm", "kvmrc", NULL) : NULL;
-    gsize length;
-    if (path && file_read(path, KVMRC_FILE_MAX, &content, &length, NULL))
-        uri = kvmrc_value(content, length, "LIBVIRT_URI");
-    return uri && *uri ? g_steal_pointer(&uri) : NULL;
+    return kvmrc_libvirt_uri_or_fail(program, NULL);
 }

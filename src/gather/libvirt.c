@@ -285,6 +285,73 @@ static char *libvirt_xml(Hypervisor *hypervisor, const char *uuid)
     return copy;
 }
 
+/* --- states alone --- */
+
+void hypervisor_state_free(HypervisorState *state)
+{
+    g_free(state->name);
+    g_free(state->uuid);
+    g_free(state);
+}
+
+static int number_of(const virDomainStatsRecord *record, const char *field)
+{
+    for (int i = 0; i < record->nparams; i++)
+        if (strcmp(record->params[i].field, field) == 0 && record->params[i].type == VIR_TYPED_PARAM_INT)
+            return record->params[i].value.i;
+    return -1;
+}
+
+/* NULL: it can't be told who it is. */
+static HypervisorState *state_from(const virDomainStatsRecord *record)
+{
+    HypervisorState *state = g_new0(HypervisorState, 1);
+    state->name = g_strdup(virDomainGetName(record->dom));
+    state->uuid = uuid_of(record->dom);
+    state->state = number_of(record, "state.state");
+    state->reason = number_of(record, "state.reason");
+    if (state->name && state->uuid)
+        return state;
+    hypervisor_state_free(state);
+    return NULL;
+}
+
+/* One that has ended between the list and its turn is not active any more. */
+static GPtrArray *states_of(virConnectPtr connection, GError **error)
+{
+    virDomainStatsRecordPtr *records = NULL;
+    int found = virConnectGetAllDomainStats(connection, VIR_DOMAIN_STATS_STATE, &records,
+                                            VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE);
+    g_autoptr(GPtrArray) states = g_ptr_array_new_with_free_func((GDestroyNotify)hypervisor_state_free);
+    bool good = found >= 0;
+    for (int i = 0; i < found && good; i++) {
+        HypervisorState *state = state_from(records[i]);
+        good = state != NULL;
+        if (good && state->state != VIR_DOMAIN_SHUTOFF)
+            g_ptr_array_add(states, state);
+        else if (good)
+            hypervisor_state_free(state);
+    }
+    if (!good)
+        set_error(error, "cannot get the domains' states");
+    if (found >= 0)
+        virDomainStatsRecordListFree(records);
+    return good ? g_steal_pointer(&states) : NULL;
+}
+
+static GPtrArray *libvirt_states(const char *uri, GError **error)
+{
+    virSetErrorFunc(NULL, keep_quiet);
+    virConnectPtr connection = virConnectOpenReadOnly(uri);
+    if (!connection) {
+        set_error(error, "cannot connect");
+        return NULL;
+    }
+    GPtrArray *states = states_of(connection, error);
+    virConnectClose(connection);
+    return states;
+}
+
 const HypervisorApi libvirt_api = {
     .open = libvirt_open,
     .close = libvirt_close,
@@ -293,4 +360,5 @@ const HypervisorApi libvirt_api = {
     .disk = libvirt_disk,
     .xml = libvirt_xml,
     .left_out = libvirt_left_out,
+    .states = libvirt_states,
 };

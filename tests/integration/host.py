@@ -116,15 +116,15 @@ class Run:
 class Host:
     """Calls the probe as OpenNebula does (cycle), or as a person (by_hand)."""
 
-    def __init__(self, directory, probe, uri, conf="", env=None):
+    def __init__(self, directory, probe, uri, conf="", env=None, period="monitor"):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir()
         self.state = self.dir / "state"
         self.state_file = self.state / "state-0.domstats"
         self.env = env or {}
-        self.tree = Tree(self.dir / "remotes", probe, uri)
+        self.tree = Tree(self.dir / "remotes", probe, uri, period=period)
         self.configure(conf)
-        self.syslog = Syslog(self.dir / "dev", "vm_monitor|forward")
+        self.syslog = Syslog(self.dir / "dev", "vm_monitor|vm_status|forward")
 
     def close(self):
         self.syslog.close()

@@ -15,11 +15,13 @@ LINE = re.compile(r'^([A-Z0-9_]+)=(?:"((?:[^"\\]|\\.)*)"|\[\])$')
 
 
 class Tree:
-    """A remotes tree as OpenNebula puts it onto a host, below DIRECTORY, with the probe and maybe the forwarder in it."""
+    """A remotes tree as OpenNebula puts it onto a host, below DIRECTORY, with the probe and maybe the forwarder in it.
+    period: the directory below vm that the probe is in."""
 
-    def __init__(self, directory, probe, uri, conf="", name="telemetry", forwarder=None):
+    def __init__(self, directory, probe, uri, conf="", name="telemetry", forwarder=None, period="monitor"):
         self.root = pathlib.Path(directory)
-        self.probes = self.root / "im" / "kvm-probes.d" / "vm" / "monitor"
+        self.configuration = CONFIGURATION
+        self.probes = self.root / "im" / "kvm-probes.d" / "vm" / period
         self.probes.mkdir(parents=True, exist_ok=True)
         (self.root / "im" / "kvm.d").mkdir(exist_ok=True)
         self.probe = self.probes / name
@@ -38,11 +40,11 @@ class Tree:
         """Begins a cycle, called as OpenNebula's agent does: arguments (words: before them), working directory,
         environment, XML on stdin. Returns Popen."""
         environment = {"HOME": "/var/lib/one", "LANG": "C", "PATH": os.environ["PATH"], **(env or {})}
-        path = self.root / "im" / "kvm.d" / ".." / "kvm-probes.d" / "vm" / "monitor" / self.probe.name
+        path = self.root / "im" / "kvm.d" / ".." / "kvm-probes.d" / "vm" / self.probes.name / self.probe.name
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        with open(CONFIGURATION, "rb") as xml:
-            return subprocess.Popen([path, *words, "kvm", str(host_id), host], stdin=xml, env=environment,
-                                    cwd=self.root / "im" / "kvm.d", **options)
+        with open(self.configuration, "rb") as xml:
+            return subprocess.Popen([path, *words, "kvm", str(host_id), host], env=environment,
+                                    cwd=self.root / "im" / "kvm.d", **{"stdin": xml, **options})
 
     def run(self, host_id=0, host="localhost", timeout=60, env=None, **options):
         """One cycle, to its end. Returns CompletedProcess."""

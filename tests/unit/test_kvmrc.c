@@ -190,6 +190,37 @@ static void test_content_of_the_file(void **state)
     assert_uri(tree, probe, NULL);
 }
 
+static void test_or_fail(void **state)
+{
+    const Tree *tree = *state;
+    static const struct {
+        const char *text, *uri; /* neither uri nor failure: there is none */
+        bool fails;
+    } rows[] = {
+        {NULL, NULL, false},
+        {"LANG=C\n", NULL, false},
+        {NAME "=\n", NULL, false},
+        {"export " NAME "=qemu+tcp://h/system\n", "qemu+tcp://h/system", false},
+        {NAME "=qemu://$HOST/system\n", NULL, true},
+        {NAME "=a\n" NAME "+=b\n", NULL, true},
+        {NAME "=$A\n" NAME "=b\n", "b", false},
+    };
+    g_autofree char *probe = g_build_filename(tree->monitor, "telemetry", NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        if (rows[i].text)
+            assert_true(g_file_set_contents(tree->kvmrc, rows[i].text, -1, NULL));
+        g_autofree char *uri = kvmrc_libvirt_uri_or_fail(probe, &error);
+        assert_int_equal(g_strcmp0(uri, rows[i].uri), 0);
+        assert_int_equal(error != NULL, rows[i].fails);
+        assert_true(!error || g_str_has_prefix(error->message, tree->kvmrc));
+    }
+    g_autoptr(GError) error = NULL; /* there, but nothing that can be read */
+    assert_int_equal(unlink(tree->kvmrc) | g_mkdir(tree->kvmrc, 0700), 0);
+    assert_null(kvmrc_libvirt_uri_or_fail(probe, &error));
+    assert_non_null(error);
+}
+
 static void test_ways_to_the_probe(void **state)
 {
     const Tree *tree = *state;
@@ -233,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_nul_byte),
         cmocka_unit_test(test_quote_then_read_gives_the_same),
         cmocka_unit_test_setup_teardown(test_content_of_the_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_or_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ways_to_the_probe, setup, teardown),
         cmocka_unit_test(test_no_such_tree),
     };

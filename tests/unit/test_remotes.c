@@ -90,6 +90,13 @@ static void test_neighbours(void **state)
     make_file(root, "hooks/telemetry/builds/a/vm_monitor", 0755);
     assert_true(remotes_has_probe(chosen, "poll.rb"));
     assert_false(remotes_has_probe(chosen, "vm_monitor"));
+
+    make_file(root, "im/kvm-probes.d/vm/status/state.rb", 0755);
+    g_autofree char *status = g_build_filename(root, "im/kvm-probes.d/vm/status/telemetry", NULL);
+    assert_true(remotes_has_status_probe(status, "state.rb"));
+    assert_false(remotes_has_status_probe(status, "poll.rb"));
+    assert_true(remotes_has_status_probe(chosen, "state.rb"));
+    assert_false(remotes_has_status_probe(chosen, "poll.rb"));
     remove_tree(root);
 }
 
