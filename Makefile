@@ -78,6 +78,8 @@ H_FILES    := $(wildcard src/*/*.h probes/*.h hooks/*.h tests/unit/*.h tests/fuz
 
 LIB    := $(BUILD)/libonetelemetry.a
 PROBES := $(PROBE_SRC:probes/%.c=$(BUILD)/probes/%)
+# They take the place of OpenNebula's own on an operator's word alone (install.sh), so they lie elsewhere until then.
+STEAD  := $(filter-out %/vm_monitor,$(PROBES))
 HOOKS  := $(HOOK_SRC:hooks/%.c=$(BUILD)/hooks/%)
 COMMAND := $(BUILD)/commands/one-telemetry
 DAEMON := $(patsubst src/serve/%.c,$(BUILD)/serve/%,$(wildcard $(DAEMON_SRC)))
@@ -247,7 +249,7 @@ install: all ## into DESTDIR: probe, forwarder and state hook into the remotes t
 	  install -m 644 share/telemetry.conf $(DESTDIR)$(REMOTES)/etc/im/$$tree-probes.d/telemetry.conf || exit 1; done
 	install -d $(DESTDIR)$(REMOTES)/hooks/telemetry $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR)/hooks $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOC_SRC) $(DESTDIR)$(DOCDIR)/
-	install -m 755 $(HOOKS) $(DESTDIR)$(REMOTES)/hooks/telemetry/
+	install -m 755 $(HOOKS) $(STEAD) $(DESTDIR)$(REMOTES)/hooks/telemetry/
 	install -m 755 $(COMMAND) $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry
 	install -d $(DESTDIR)$(BINDIR)
 	install -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)/one-telemetry
@@ -274,7 +276,7 @@ uninstall: ## take out what install put in; a configuration that was edited stay
 	  if cmp -s share/telemetry.conf $$conf; then rm -f $$conf; \
 	  elif [ -e $$conf ]; then echo "kept, as it is not the sample: $$conf"; fi; done
 	rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/one-telemetry $(DESTDIR)$(BINDIR)/one-telemetry
-	for hook in $(notdir $(HOOKS)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
+	for hook in $(notdir $(HOOKS) $(STEAD)); do rm -f $(DESTDIR)$(REMOTES)/hooks/telemetry/$$hook; done
 	for template in $(notdir $(TEMPLATES)); do rm -f $(DESTDIR)$(DATADIR)/hooks/$$template; done
 	rm -f $(DESTDIR)$(DATADIR)/grafana/one-telemetry.json \
 	   $(DESTDIR)$(DATADIR)/openapi.json $(DESTDIR)$(SBINDIR)/telemetryd \

@@ -19,8 +19,11 @@ What is installed
   --build DIR           programs as make leaves them (default: build beside this file, or what the package brought).
                         Once for each kind of host where they differ, as --build build-debian12 --build build-alma9;
                         the probe then starts the one that runs on its host
-  --beside              the probe stands beside OpenNebula's poll.rb (default at the first installation)
+  --beside              the probe stands beside OpenNebula's poll.rb (default at the first installation), and OpenNebula's
+                        other probes do their work
   --replace             instead of it: poll.rb loses its executable bit, until --beside or --uninstall
+  --replace-status      vm_status instead of OpenNebula's state.rb, which tells of VMs' states; likewise
+  --replace-execution   vm_exec instead of its exec.rb, which tells of commands in guests; likewise
   --hosts NAME,...      only these hosts get it now (default: all KVM hosts of OpenNebula); with --uninstall: only from
                         these it is taken
   --no-telemetryd       without the JSON endpoint and dashboard
@@ -80,7 +83,7 @@ SHARE=$(dirname "$PARTS")
 # shellcheck source=share/install/uninstall.sh
 . "$PARTS/uninstall.sh"
 
-DRY_RUN='' BUILDS='' MODE='' HOSTS='' TELEMETRYD=yes HOOKS=yes SINK_CHECK=yes YES='' UNINSTALL='' PURGE='' WAIT=150
+DRY_RUN='' BUILDS='' MODE='' STATUS='' EXECUTION='' HOSTS='' TELEMETRYD=yes HOOKS=yes SINK_CHECK=yes YES='' UNINSTALL='' PURGE='' WAIT=150
 INFLUX_URL='' INFLUX_TYPE='' INFLUX_DATABASE='' INFLUX_ORG='' INFLUX_BUCKET='' INFLUX_USER='' PASSWORD_FILE='' TOKEN_FILE=''
 ENDPOINT='' ENDPOINTS='' ENDPOINT_TOKEN=''
 
@@ -119,7 +122,9 @@ parse() {
       BUILDS="$BUILDS${BUILDS:+ }$(cd "$value" && pwd)"
       ;;
     --replace) MODE=replace ;;
-    --beside) MODE=beside ;;
+    --replace-status) STATUS=ours ;;
+    --replace-execution) EXECUTION=ours ;;
+    --beside) MODE=beside STATUS=${STATUS:-stock} EXECUTION=${EXECUTION:-stock} ;;
     --hosts) HOSTS=$(printf %s "$value" | tr , ' ') ;;
     --no-telemetryd) TELEMETRYD='' ;;
     --no-hooks) HOOKS='' ;;
@@ -226,6 +231,7 @@ main() {
 install_all() {
   say "Checking"
   check_user
+  settle_stead
   check_builds
   if [ -z "$DESTDIR" ]; then
     check_commands
@@ -243,6 +249,7 @@ install_all() {
   open_list
   install_tree
   install_configuration
+  install_stead
   [ -z "$TELEMETRYD" ] || install_telemetryd
   install_doctor
   [ -z "$HOOKS" ] || install_timer

@@ -4,18 +4,26 @@
 # architecture), and starts the build of it that runs on this one:
 #
 #   <remotes>/im/kvm-probes.d/vm/monitor/telemetry   this file, as the probe
+#   <remotes>/im/kvm-probes.d/vm/status/telemetry, vm/execution/telemetry   likewise
 #   <remotes>/hooks/telemetry/forward, vm_event …    this file again
 #   <remotes>/hooks/telemetry/builds/NAME/           vm_monitor, forward, vm_event …; machine: what `uname -m` says there
 #
 # Where none runs the probe says so on syslog, prints nothing and succeeds: a failure would cost the host the output of
-# OpenNebula's own probes too.
+# OpenNebula's own probes too. The state probe fails: who hears nothing of a VM may think that nothing has changed.
 case $0 in
 */*) here=${0%/*} ;;
 *) here=. ;;
 esac
 case ${0##*/} in
 forward | vm_event | one-telemetry) program=${0##*/} builds=$here/builds ;;
-*) program=vm_monitor builds=$here/../../../../hooks/telemetry/builds ;;
+*)
+  builds=$here/../../../../hooks/telemetry/builds
+  case $(cd "$here" && pwd) in
+  */vm/status) program=vm_status ;;
+  */vm/execution) program=vm_exec ;;
+  *) program=vm_monitor ;;
+  esac
+  ;;
 esac
 machine=$(uname -m)
 
@@ -33,7 +41,7 @@ for build in "$builds"/*/; do
 done
 
 said="no build of $program in hooks/telemetry/builds runs on this host ($machine): install the libraries it needs, or add a build (install.sh --build)"
-if [ "$program" = vm_monitor ] && [ "$#" -gt 1 ]; then
+if [ "$#" -gt 1 ] && { [ "$program" = vm_monitor ] || [ "$program" = vm_exec ]; }; then
   logger -t one-telemetry -p daemon.warning "$said" >/dev/null 2>&1 </dev/null
   exit 0
 fi

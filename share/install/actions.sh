@@ -46,7 +46,7 @@ install_builds() {
   for build in "$WORK/builds"/*; do
     to=$REMOTES/hooks/telemetry/builds/${build##*/}
     make_dir "$to" 755 o
-    for program in vm_monitor forward vm_event one-telemetry; do
+    for program in $(host_programs); do
       [ ! -e "$build/$program" ] || put "$build/$program" "$to/$program" 755 o
     done
     put "$build/machine" "$to/machine" 644 o
@@ -220,6 +220,33 @@ give_bit_back() { # PATH
     at "$1" chmod "$bit" "$1"
   fi
   [ -n "$DRY_RUN" ] || enlist bit "$1" given # whoever takes it from now on has a reason of their own
+}
+
+# --- probes in the place of OpenNebula's ---
+
+# At every moment one of the two is executed: while both are, ours leaves the work to the other.
+install_stead() {
+  for tree in kvm qemu; do
+    printf '%s\n' "$STEAD" >"$WORK/stead"
+    while read -r directory program stock <&8; do
+      place_stead "$tree" "$directory" "$program" "$REMOTES/im/$tree-probes.d/vm/$directory/$stock"
+    done 8<"$WORK/stead"
+  done
+}
+place_stead() { # TREE DIRECTORY PROGRAM STOCK
+  ours=$(stead_path "$1" "$2")
+  if [ -z "$(stead_wanted "$2")" ]; then
+    give_bit_back "$4"
+    take_out "$ours"
+    return 0
+  fi
+  make_dir "${ours%/*}" 755 o
+  if wants_chooser; then put "$CHOOSER" "$ours" 755 o; else put "$WORK/builds/$NATIVE/$3" "$ours" 755 o; fi
+  [ -x "$4" ] || return 0
+  step "take the executable bit from $4" || { foresee "$4"; return 0; }
+  enlist bit "$4" "$(mode_of "$4")"
+  moment
+  at "$4" chmod a-x "$4"
 }
 
 # --- telemetryd ---

@@ -129,6 +129,26 @@ give() { # PATH LETTER
 
 # --- files ---
 
+# Probes of ours that can take the place of OpenNebula's, each in its own directory: "DIRECTORY PROGRAM STOCK".
+STEAD='status vm_status state.rb
+execution vm_exec exec.rb'
+stead_path() { echo "$REMOTES/im/$1-probes.d/vm/$2/telemetry"; } # TREE DIRECTORY
+stead_wanted() { # DIRECTORY: ours, or empty
+  case $1 in
+  status) [ "$STATUS" != ours ] || echo ours ;;
+  execution) [ "$EXECUTION" != ours ] || echo ours ;;
+  esac
+}
+# Without a word it stays as it was installed.
+settle_stead() {
+  [ -n "$STATUS" ] || ! [ -e "$(stead_path kvm status)" ] || STATUS=ours
+  [ -n "$EXECUTION" ] || ! [ -e "$(stead_path kvm execution)" ] || EXECUTION=ours
+}
+# Names of the programs that hosts get.
+host_programs() {
+  echo "vm_monitor forward vm_event one-telemetry$([ "$STATUS" != ours ] || echo ' vm_status')$([ "$EXECUTION" != ours ] || echo ' vm_exec')"
+}
+
 sum_of() { cksum <"$1" 2>/dev/null | tr ' ' -; }
 mode_of() { stat -c %a "$1" 2>/dev/null; }
 

@@ -92,6 +92,7 @@ machine_of() { # PROGRAM: for which `uname -m` it was built
 find_program() { # BUILD NAME
   case $2 in
   vm_monitor) set -- "$1/$2" "$1/probes/$2" "$1/im/kvm-probes.d/vm/monitor/telemetry" ;;
+  vm_status | vm_exec) set -- "$1/$2" "$1/probes/$2" "$1/hooks/telemetry/$2" ;;
   telemetryd) set -- "$1/$2" "$1/serve/$2" ;;
   forward | vm_event) set -- "$1/$2" "$1/hooks/$2" "$1/hooks/telemetry/$2" ;;
   *) set -- "$1/$2" "$1/commands/$2" "$1/hooks/telemetry/$2" ;;
@@ -124,7 +125,7 @@ look_at_builds() {
       continue
     fi
     mkdir "$to"
-    for program in vm_monitor forward vm_event one-telemetry; do
+    for program in $(host_programs); do
       found=$(find_program "$build" "$program")
       [ -z "$found" ] || ln -s "$(cd "${found%/*}" && pwd)/${found##*/}" "$to/$program"
     done
@@ -150,7 +151,9 @@ check_builds() {
       "build one here (make), and give it too: --build. Libraries that are missing: $(missing_libraries "$probe")"
     return
   fi
-  for program in vm_monitor forward vm_event telemetryd; do
+  for program in vm_monitor forward vm_event telemetryd vm_status vm_exec; do
+    [ "$program" != vm_status ] || [ "$STATUS" = ours ] || continue
+    [ "$program" != vm_exec ] || [ "$EXECUTION" = ours ] || continue
     [ "$program" != telemetryd ] || [ -n "$TELEMETRYD" ] || continue
     [ "$program" != vm_event ] || [ -n "$HOOKS" ] || continue
     found=$(find_program "$NATIVE_DIR" "$program")
@@ -174,7 +177,7 @@ check_builds() {
 # Where files are put, each asked of the user who puts them there: root may write everywhere, oneadmin may not.
 check_places() { # FAILED, before
   [ -n "$DESTDIR" ] || [ -n "$ONEADMIN_HOME" ] || return 0
-  for place in "$REMOTES/hooks/telemetry" "$REMOTES"/hooks/telemetry/builds/* "$REMOTES"/im/kvm-probes.d/vm/monitor \
+  for place in "$REMOTES"/im/*-probes.d/vm/status "$REMOTES"/im/*-probes.d/vm/execution "$REMOTES/hooks/telemetry" "$REMOTES"/hooks/telemetry/builds/* "$REMOTES"/im/kvm-probes.d/vm/monitor \
     "$REMOTES"/im/qemu-probes.d/vm/monitor "$REMOTES"/etc/im/kvm-probes.d "$REMOTES"/etc/im/qemu-probes.d \
     "$REMOTES"/etc/im/kvm-probes.d/secrets "$REMOTES"/etc/im/qemu-probes.d/secrets "$STATE" "$ETC" "$ETC/telemetry-secrets" \
     "$SBINDIR" "$BINDIR" "$UNITDIR"; do
@@ -182,6 +185,8 @@ check_places() { # FAILED, before
     "$ETC"/*) if [ -z "$TELEMETRYD" ] || [ ! -d "$place" ]; then continue; fi ;; # root makes it
     "$ETC" | "$SBINDIR" | "$UNITDIR") [ -n "$TELEMETRYD" ] || continue ;;
     "$BINDIR") [ "$(id -u)" = 0 ] || continue ;;
+    */vm/status) [ -n "$STATUS" ] || continue ;;
+    */vm/execution) [ -n "$EXECUTION" ] || continue ;;
     */\*) continue ;;
     esac
     check_place "$place"
@@ -231,11 +236,12 @@ is_active() { [ -d /run/systemd/system ] && systemctl is-active --quiet one-tele
 
 # Copied there into a directory of its own, run once, removed; nothing that OpenNebula looks at is touched.
 host_script() {
+  printf 'programs="vm_monitor forward%s%s"\n' "$([ "$STATUS" != ours ] || echo ' vm_status')" "$([ "$EXECUTION" != ours ] || echo ' vm_exec')"
   # shellcheck disable=SC2016 # for the host's shell
   printf '%s\n' 'd=$(mktemp -d /var/tmp/one-telemetry-check.XXXXXX) || exit 90' 'trap '\''cd /; rm -rf "$d"'\'' 0 1 2 15' \
     'cd "$d" && tar xf - || exit 91' 'echo "machine $(uname -m)"' \
     'for b in */; do b=${b%/}; of=; read -r of <"$b/machine"; [ "$of" = "$(uname -m)" ] || continue
-      bad=; for p in vm_monitor forward; do "./$b/$p" --version >said 2>&1 </dev/null || bad="$p: $(head -n 1 said)"; done
+      bad=; for p in $programs; do "./$b/$p" --version >said 2>&1 </dev/null || bad="$p: $(head -n 1 said)"; done
       if [ -z "$bad" ]; then echo "runs $b"; else echo "fails $b $bad"; fi; done'
   # shellcheck disable=SC2016
   printf 'sed -n "/^\[sink /,\$s/^[ \t]*url[ \t]*=[ \t]*/sends /p" %s/etc/im/kvm-probes.d/telemetry.conf 2>/dev/null\n' "$REMOTE_DIR"

@@ -146,7 +146,7 @@ on_host() { # HOST SCRIPT: run there by oneadmin's shell, with our standard inpu
 # What a host, or the front-end's tree, has of our files, and whether poll.rb runs there.
 sums_script() {
   # shellcheck disable=SC2016 # for the host's shell
-  printf 'cd %s 2>/dev/null && { for f in $(find im/*-probes.d/vm/monitor/telemetry hooks/telemetry etc/im/*-probes.d/telemetry.conf etc/im/*-probes.d/secrets -type f ! -name .one-telemetry.new 2>/dev/null | sort); do cksum "$f"; done; for f in im/*-probes.d/vm/monitor/poll.rb; do [ ! -x "$f" ] || echo "enabled $f"; done; }; true' "$REMOTE_DIR"
+  printf 'cd %s 2>/dev/null && { for f in $(find im/*-probes.d/vm/*/telemetry hooks/telemetry etc/im/*-probes.d/telemetry.conf etc/im/*-probes.d/secrets -type f ! -name .one-telemetry.new 2>/dev/null | sort); do cksum "$f"; done; for f in im/*-probes.d/vm/monitor/poll.rb im/*-probes.d/vm/status/state.rb im/*-probes.d/vm/execution/exec.rb; do [ ! -x "$f" ] || echo "enabled $f"; done; }; true' "$REMOTE_DIR"
 }
 tree_sums() { (cd "$REMOTES" && sh -c "$(REMOTE_DIR=$REMOTES sums_script)"); }
 

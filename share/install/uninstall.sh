@@ -14,11 +14,13 @@ uninstall() {
     delete_keys
   fi
   remove_probes
-  [ -n "$DESTDIR" ] || sync_without im/kvm-probes.d/vm/monitor/telemetry im/qemu-probes.d/vm/monitor/telemetry
+  [ -n "$DESTDIR" ] || sync_without im/kvm-probes.d/vm/monitor/telemetry im/qemu-probes.d/vm/monitor/telemetry \
+    im/kvm-probes.d/vm/status/telemetry im/qemu-probes.d/vm/status/telemetry \
+    im/kvm-probes.d/vm/execution/telemetry im/qemu-probes.d/vm/execution/telemetry
   remove_files
   if [ -z "$DESTDIR" ]; then
     sync_without hooks/telemetry hooks/telemetry/forward hooks/telemetry/vm_event hooks/telemetry/one-telemetry \
-      etc/im/kvm-probes.d/telemetry.conf etc/im/qemu-probes.d/telemetry.conf etc/im/kvm-probes.d/secrets etc/im/qemu-probes.d/secrets \
+      hooks/telemetry/vm_status hooks/telemetry/vm_exec etc/im/kvm-probes.d/telemetry.conf etc/im/qemu-probes.d/telemetry.conf etc/im/kvm-probes.d/secrets etc/im/qemu-probes.d/secrets \
       etc/im/kvm-probes.d/telemetry.conf.sample etc/im/qemu-probes.d/telemetry.conf.sample
     clean_hosts
     clean_front_end
@@ -51,7 +53,7 @@ is_in() { # WORD LIST
 ours_script() {
   # shellcheck disable=SC2016 # for the host's shell
   printf '[ ! -d /var/tmp/one-telemetry-$(id -u) ] || echo ours; cd %s 2>/dev/null && for f in %s; do [ ! -e $f ] || echo ours; done; true' "$REMOTE_DIR" \
-    'im/*-probes.d/vm/monitor/telemetry hooks/telemetry etc/im/*-probes.d/telemetry.conf etc/im/*-probes.d/telemetry.conf.sample'
+    'im/*-probes.d/vm/*/telemetry hooks/telemetry etc/im/*-probes.d/telemetry.conf etc/im/*-probes.d/telemetry.conf.sample'
 }
 # One that is away would keep the probe, and OpenNebula the keys of its VMs.
 look_for_ours() { # HOST
@@ -139,6 +141,8 @@ has_no_keys() { [ -z "$(our_keys "$1")" ]; }
 
 # Before its configuration: a cycle that runs while the host is synced must not find the probe without the word to leave.
 remove_probes() {
+  STATUS='' EXECUTION=''
+  install_stead
   for tree in kvm qemu; do take_out "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry"; done
 }
 
@@ -147,7 +151,8 @@ remove_files() {
   UNITS=$(listed_of unit)
   for bit_of in $(listed_of bit); do give_bit_back "$bit_of"; done
   { listed_of file
-    printf '%s\n' "$REMOTES/hooks/telemetry/forward" "$REMOTES/hooks/telemetry/vm_event" "$REMOTES/hooks/telemetry/one-telemetry"
+    printf '%s\n' "$REMOTES/hooks/telemetry/forward" "$REMOTES/hooks/telemetry/vm_event" "$REMOTES/hooks/telemetry/one-telemetry" \
+      "$REMOTES/hooks/telemetry/vm_status" "$REMOTES/hooks/telemetry/vm_exec"
     for tree in kvm qemu; do printf '%s\n' "$REMOTES/etc/im/$tree-probes.d/telemetry.conf.sample"; done; } >"$WORK/ours"
   grep -v -F -e "$STATE/" "$WORK/ours" | awk '!seen[$0]++' >"$WORK/ours.files"
   while IFS= read -r file <&8; do

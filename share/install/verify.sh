@@ -40,8 +40,19 @@ verify() {
   [ -z "$TELEMETRYD" ] || verify_endpoint
 }
 
+# The state probe must be able to say of all VMs what they do; it is asked without a trace.
+verify_status() { # HOST
+  [ "$STATUS" = ours ] || return 0
+  if on_host "$1" "$REMOTE_DIR/im/kvm-probes.d/vm/status/telemetry --dry-run kvm $(host_field "$1" 1) $1" </dev/null >"$WORK/said" 2>"$WORK/why"; then
+    ok "host $1: the state probe tells of $(grep -c '^VM' "$WORK/said") VMs"
+  else
+    trouble "host $1" "the state probe can't tell: $(head -n 1 "$WORK/why"). OpenNebula's own is given back by --beside"
+  fi
+}
+
 verify_host() { # HOST
   vm=$(vm_on "$1")
+  verify_status "$1"
   if grep -q -F -e "host $1:" "$WORK/troubles" 2>/dev/null; then return; fi
   if [ -z "$vm" ]; then
     note "host $1: no VM runs there, so there are no figures to see in OpenNebula"
@@ -150,6 +161,8 @@ finish() {
   say "  options: $REMOTES/etc/im/kvm-probes.d/telemetry.conf (and qemu-probes.d); run install.sh again to bring a change to the hosts"
   say "  should anything be wrong: one-telemetry doctor"
   [ ! -s "$WORK/left" ] || { say "Left as they were:"; sed 's/^\([^ ]*\)/  host \1/' "$WORK/left"
+    [ "$STATUS" != ours ] || say "  state.rb does not run any more in the tree (--replace-status): nor are the states of their VMs told"
+    [ "$EXECUTION" != ours ] || say "  exec.rb does not run any more in the tree (--replace-execution): nor the ends of commands in their guests"
     [ "$(conf_get "$WORK/kvm.conf" probe mode)" != replace ] ||
       say "  poll.rb does not run any more in the tree (--replace): a host of these that gets the tree has no figures of its VMs"; }
   [ ! -s "$WORK/troubles" ] || { say "Not as it should be:"; sed 's/^/  /' "$WORK/troubles"; }
