@@ -27,6 +27,8 @@ static Served served_of(const VmSample *vm, Metric m)
 {
     if (m == METRIC_VM_MEMORY_SWAPPED)
         return SERVED_PROC;
+    if (vm_sample_holds(vm, m))
+        return SERVED_EARLIER;
     const Group group = metric_group(m);
     if (group == GROUP_START)
         return SERVED_XML;
@@ -37,7 +39,8 @@ static Served served_of(const VmSample *vm, Metric m)
 /* What was kept of the shape is known to be of now: the XML is the same. */
 static gint64 read_at(const VmSample *vm, Metric m)
 {
-    return metric_group(m) == GROUP_SHAPE ? vm->boottime_ns : vm_sample_group_ns(vm, metric_group(m));
+    const Group group = m == METRIC_VM_MEMORY_RSS && vm_sample_holds(vm, m) ? GROUP_GUEST : metric_group(m);
+    return group == GROUP_SHAPE ? vm->boottime_ns : vm_sample_group_ns(vm, group);
 }
 
 static char *value_text(const MetricRow *row, Metric m)

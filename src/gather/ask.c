@@ -52,8 +52,10 @@ static void add_rows(VmSample *vm, const VmSample *more, Scope scope)
 {
     const GPtrArray *rows = vm_sample_rows(more, scope);
     for (guint i = 0; i < rows->len; i++) {
-        const MetricRow *row = g_ptr_array_index(rows, i);
-        metric_row_merge(vm_sample_row(vm, scope, row->index), row, true);
+        const MetricRow *more_row = g_ptr_array_index(rows, i);
+        MetricRow *row = vm_sample_row(vm, scope, more_row->index);
+        if (row)
+            metric_row_merge(row, more_row, true);
     }
 }
 
@@ -84,8 +86,8 @@ static bool add_record(AskedVm *asked, const VmSample *record, const PlanNeeds *
     add_rows(vm, record, SCOPE_VCPU);
     add_rows(vm, record, SCOPE_DISK);
     mark_served(vm, is_locked ? groups & HYPERVISOR_CPU : groups, needs->slow, record->boottime_ns);
-    if (is_locked)
-        row_set_u64(vm->row, METRIC_VM_LOCKED, 1);
+    if (is_locked || groups == HYPERVISOR_ALL_GROUPS) /* the job may have ended meanwhile */
+        row_set_u64(vm->row, METRIC_VM_LOCKED, is_locked);
     return !is_locked || groups == HYPERVISOR_ALL_GROUPS;
 }
 
@@ -99,6 +101,21 @@ static bool asks_bulk(const Batch *batch, HypervisorGroups groups, const char **
     return n > 0;
 }
 
+/* It has ended since the first call, or was started anew: of the run that this one is of there is no more to be had. */
+static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrArray *records)
+{
+    for (guint i = 0; i < batch->count; i++) {
+        AskedVm *asked = &batch->vms[i];
+        bool found = !asked->vm || batch->needs[i].groups != groups;
+        for (guint r = 0; !found && r < records->len; r++) {
+            const VmSample *record = g_ptr_array_index(records, r);
+            found = g_strcmp0(record->uuid, asked->uuid) == 0 && record->domain_id == asked->vm->domain_id;
+        }
+        if (!found)
+            g_clear_pointer(&asked->vm, vm_sample_free);
+    }
+}
+
 /* One call for all VMs that need just these groups. */
 static bool ask_bulk(const Batch *batch, HypervisorGroups groups, GError **error)
 {
@@ -107,6 +124,8 @@ static bool ask_bulk(const Batch *batch, HypervisorGroups groups, GError **error
     if (!asks_bulk(batch, groups, uuids, &n))
         return true;
     g_autoptr(GPtrArray) records = batch->options->api->stats(batch->hypervisor, uuids, n, groups, error);
+    if (records)
+        drop_ended(batch, groups, records);
     for (guint i = 0; records && i < records->len; i++) {
         const VmSample *record = g_ptr_array_index(records, i);
         AskedVm *asked = find(batch->vms, batch->count, record->uuid);
@@ -155,7 +174,8 @@ static void ask_disk(const Batch *batch, AskedVm *asked, PlanNeeds *needs)
     VmSample *vm = asked->vm;
     MetricRow *row = vm_sample_row(vm, SCOPE_DISK, asked->known->row);
     const gint64 begin_ns = host_boottime_ns();
-    if (!batch->options->api->disk(batch->hypervisor, asked->uuid, asked->known->disk, row, NULL)) {
+    if (!row || !batch->options->api->disk(batch->hypervisor, asked->uuid, asked->known->disk, row, NULL) ||
+        !row_has(row, METRIC_DISK_RD_REQS)) {
         *needs = all;
         return;
     }
@@ -198,6 +218,28 @@ static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
         asked->xml = g_steal_pointer(&xml);
 }
 
+/* What a VM's vCPUs and disks are: looked at where the kernel serves it, and its vCPU threads are listed anew where
+ * that is news. Whether the kernel serves it. */
+static bool look_at(const Batch *batch, AskedVm *asked, bool slow)
+{
+    const AskOptions *options = batch->options;
+    const VmKnown *known = asked->known;
+    VmSample *vm = asked->vm;
+    const bool is_lost = known->process && processes_pid(known->process) == 0; /* looked for in vain, not long ago */
+    const bool thorough = !known->seen || (slow && !options->fast) || (!known->complete && !is_lost);
+    bool kernel =
+        options->processes && processes_read(options->processes, options->status_dir, vm, known->process, thorough);
+    if (!kernel && !known->seen) /* one that is only coming up has no vCPU threads yet */
+        g_clear_pointer(&vm->process, g_free);
+    if (options->fast && known->seen)
+        carry_shape(vm, known);
+    else if (kernel && !known->locked)
+        look_at_shape(batch, asked, slow);
+    if (kernel && !thorough && g_strcmp0(vm->shape, known->shape) != 0)
+        kernel = processes_read(options->processes, options->status_dir, vm, known->process, true);
+    return kernel;
+}
+
 static void plan(const Batch *batch, AskedVm *asked, PlanNeeds *ret_needs)
 {
     const AskOptions *options = batch->options;
@@ -207,13 +249,7 @@ static void plan(const Batch *batch, AskedVm *asked, PlanNeeds *ret_needs)
         asked->known = &nothing;
     const VmKnown *known = asked->known;
     const bool slow = plan_slow_due(vm->vm_id, known->slow_ns, options->now_ns, options->slow_ns);
-    const bool thorough = (slow && !options->fast) || !known->complete;
-    PlanNow now = {.fast = options->fast, .slow = slow};
-    now.kernel = options->processes && processes_read(options->processes, vm, known->process, thorough);
-    if (options->fast && known->seen)
-        carry_shape(vm, known);
-    else if (now.kernel && !known->locked)
-        look_at_shape(batch, asked, slow);
+    PlanNow now = {.fast = options->fast, .slow = slow, .kernel = look_at(batch, asked, slow)};
     row_set_u64(vm->row, METRIC_VM_LOCKED, options->fast && known->locked); /* and what is read now may tell */
     now.shape = vm->shape;
     *ret_needs = plan_needs(known, &now);
@@ -237,7 +273,8 @@ static void add_kernel(const Batch *batch)
 {
     for (guint i = 0; batch->options->processes && i < batch->count; i++)
         if (batch->vms[i].vm)
-            processes_read(batch->options->processes, batch->vms[i].vm, batch->vms[i].known->process, false);
+            processes_read(batch->options->processes, batch->options->status_dir, batch->vms[i].vm,
+                           batch->vms[i].known->process, false);
 }
 
 static void forget(AskedVm *vms, guint count)

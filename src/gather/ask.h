@@ -10,7 +10,7 @@
 typedef struct {
     const HypervisorApi *api;
     Processes *processes;   /* NULL: /proc says nothing of these guests, libvirt serves everything */
-    const char *status_dir; /* as plan_status_dir has it; NULL: the XML is read each time */
+    const char *status_dir; /* as plan_status_dir has it; NULL: the XML is read each time, pids are looked for */
     bool fast;              /* as PlanNow.fast; VMs that are new are asked for all */
     gint64 slow_ns;         /* period of the slow figures */
     gint64 now_ns;          /* CLOCK_BOOTTIME when the collection began */

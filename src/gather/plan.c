@@ -67,16 +67,29 @@ char *plan_shape(const char *xml)
     return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", NULL);
 }
 
+/* The value of a parameter behind the URI's "?"; NULL: it has none such. Owned by the caller. */
+static char *uri_parameter(const char *query, const char *name)
+{
+    g_auto(GStrv) words = g_strsplit(query, "&", -1);
+    for (char **word = words; *word; word++) {
+        const char *value = strchr(*word, '=');
+        if (value && strncmp(*word, name, strlen(name)) == 0 && (gsize)(value - *word) == strlen(name))
+            return g_uri_unescape_string(value + 1, NULL);
+    }
+    return NULL;
+}
+
 char *plan_status_dir(const char *uri)
 {
-    const char *path = strstr(uri, ":///"), *socket = strstr(uri, "socket=/");
+    const char *path = strstr(uri, ":///"), *query = strchr(uri, '?');
     if (!g_str_has_prefix(uri, "qemu") || !path || !g_str_has_prefix(path, ":///system"))
         return NULL;
+    g_autofree char *socket = query ? uri_parameter(query + 1, "socket") : NULL;
     if (!socket)
-        return g_strdup("/run/libvirt/qemu");
-    socket += strlen("socket=");
-    g_autofree char *file = g_strndup(socket, strcspn(socket, "&"));
-    g_autofree char *directory = g_path_get_dirname(file);
+        return query && strstr(query, "socket=") ? NULL : g_strdup("/run/libvirt/qemu");
+    if (*socket != '/')
+        return NULL;
+    g_autofree char *directory = g_path_get_dirname(socket);
     return g_build_filename(directory, "qemu", NULL);
 }
 
@@ -91,7 +104,7 @@ static guint64 period_of(guint64 vm_id, gint64 ns, gint64 period_ns)
 
 bool plan_slow_due(guint64 vm_id, gint64 before_ns, gint64 now_ns, gint64 period_ns)
 {
-    return before_ns == 0 || now_ns < before_ns ||
+    return before_ns == 0 || now_ns < before_ns || period_ns <= 0 ||
            period_of(vm_id, before_ns, period_ns) != period_of(vm_id, now_ns, period_ns);
 }
 
@@ -108,7 +121,9 @@ PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now)
     PlanNeeds needs = {.slow = now->slow};
     if (known->reports || (now->slow && may_report(now->shape)))
         needs.groups |= HYPERVISOR_BALLOON;
-    if (known->disks > 1 || now->slow)
+    if (now->slow)
+        needs.groups |= HYPERVISOR_BLOCK | HYPERVISOR_VCPU;
+    else if (known->disks > 1)
         needs.groups |= HYPERVISOR_BLOCK;
     else
         needs.disk = known->disks == 1 && known->disk;
@@ -126,10 +141,18 @@ static bool is_carried(const VmSample *vm, Metric m)
     return is_read && group != GROUP_STATE && group != GROUP_START && vm->served[group] == SERVED_EARLIER;
 }
 
+static bool carries_any(const VmSample *vm, const MetricRow *before)
+{
+    for (guint i = 0; i < metric_count(before->scope); i++)
+        if (is_carried(vm, metric_first(before->scope) + i) && row_has(before, metric_first(before->scope) + i))
+            return true;
+    return false;
+}
+
 static void carry_row(const VmSample *vm, MetricRow *row, const MetricRow *before)
 {
-    for (guint i = 0; i < metric_count(row->scope); i++) {
-        const Metric m = metric_first(row->scope) + i;
+    for (guint i = 0; i < metric_count(before->scope); i++) {
+        const Metric m = metric_first(before->scope) + i;
         if (!is_carried(vm, m) || row_has(row, m) || !row_has(before, m))
             continue;
         if (metric_info[m].kind == KIND_TEXT)
@@ -139,12 +162,15 @@ static void carry_row(const VmSample *vm, MetricRow *row, const MetricRow *befor
     }
 }
 
+/* Where all was read anew, what is not there any more was unplugged, and leaves no row. */
 static void carry_rows(VmSample *vm, const VmSample *before, Scope scope)
 {
     const GPtrArray *rows = vm_sample_rows(before, scope);
     for (guint i = 0; i < rows->len; i++) {
-        const MetricRow *row = g_ptr_array_index(rows, i);
-        carry_row(vm, vm_sample_row(vm, scope, row->index), row);
+        const MetricRow *old = g_ptr_array_index(rows, i);
+        MetricRow *row = carries_any(vm, old) ? vm_sample_row(vm, scope, old->index) : NULL;
+        if (row)
+            carry_row(vm, row, old);
     }
 }
 
@@ -155,11 +181,10 @@ void plan_carry(VmSample *vm, const VmSample *before, bool fast)
     const bool is_locked = row_u64(vm->row, METRIC_VM_LOCKED) != 0;
     vm->held = fast && !is_locked;
     for (Group group = GROUP_SHAPE; group < GROUP_START; group++) {
-        const bool is_held = group == GROUP_DISK || group == GROUP_GUEST;
-        if (vm->served[group] != SERVED_NOT || (is_locked && group != GROUP_SHAPE))
+        if (vm->served[group] != SERVED_NOT || group == GROUP_KERNEL || (is_locked && group != GROUP_SHAPE))
             continue;
         vm->served[group] = SERVED_EARLIER;
-        if (is_held || group == GROUP_SLOW)
+        if (group != GROUP_SHAPE)
             vm->group_ns[group] = vm_sample_group_ns(before, group);
     }
     carry_row(vm, vm->row, before->row);

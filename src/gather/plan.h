@@ -30,8 +30,8 @@ void vm_known_clear(VmKnown *known);
 char *plan_shape(const char *xml);
 
 /* Where libvirt's system daemon keeps a file of each running domain's live XML, NAME.xml, which it writes anew whenever
- * something of it changes: /run/libvirt/qemu, or beside the socket that the URI names. NULL: the URI is another's.
- * Owned by the caller. */
+ * something of it changes, and one with its QEMU's pid, NAME.pid: /run/libvirt/qemu, or beside the socket that the URI
+ * names. NULL: the URI is another's. Owned by the caller. */
 char *plan_status_dir(const char *uri);
 
 /* Each VM has its own moments in the period, spread evenly, so that not all are read slowly in the same cycle. */

@@ -154,10 +154,19 @@ static bool is_still_there(const Processes *processes, Process *process)
     return process->pid != 0 && read_stat(processes, process, &start) && start == process->start;
 }
 
-static guint64 look_for(Processes *processes, const char *uuid)
+/* libvirt keeps the pid of each domain's QEMU. 0: not readable, or left over from another one. */
+static guint64 pid_of_file(const Processes *processes, const char *run_dir, const VmSample *vm)
 {
-    if (!uuid)
+    char path[PATH_MAX], text[32];
+    if (!run_dir)
         return 0;
+    g_snprintf(path, sizeof path, "%s/%s.pid", run_dir, vm->name);
+    const guint64 pid = procfs_read(path, text, sizeof text) > 0 ? g_ascii_strtoull(text, NULL, 10) : 0;
+    return pid != 0 && procfs_has_uuid(processes->proc, pid, vm->uuid) ? pid : 0;
+}
+
+static guint64 pid_of_uuid(Processes *processes, const char *uuid)
+{
     g_mutex_lock(&processes->lock);
     if (!processes->found)
         processes->found = procfs_find_by_uuid(processes->proc);
@@ -167,11 +176,13 @@ static guint64 look_for(Processes *processes, const char *uuid)
     return found;
 }
 
-static bool find(Processes *processes, const char *uuid, Process *process)
+static bool find(Processes *processes, const char *run_dir, const VmSample *vm, Process *process)
 {
     g_clear_pointer(&process->cgroup, g_free);
     g_array_set_size(process->threads, 0);
-    process->pid = look_for(processes, uuid);
+    process->pid = vm->uuid ? pid_of_file(processes, run_dir, vm) : 0;
+    if (process->pid == 0 && vm->uuid)
+        process->pid = pid_of_uuid(processes, vm->uuid);
     return process->pid != 0 && read_stat(processes, process, &process->start);
 }
 
@@ -248,9 +259,9 @@ static bool read_threads(const Processes *processes, Process *process, bool thor
 }
 
 /* A thread that has gone is a vCPU that was unplugged. */
-static bool read_all(Processes *processes, const char *uuid, Process *process, bool thorough)
+static bool read_all(Processes *processes, const char *run_dir, const VmSample *vm, Process *process, bool thorough)
 {
-    if (!is_still_there(processes, process) && !find(processes, uuid, process))
+    if (!is_still_there(processes, process) && !find(processes, run_dir, vm, process))
         return false;
     if (process->threads->len == 0 || thorough) {
         g_free(process->cgroup);
@@ -286,7 +297,7 @@ static void file_figures(VmSample *vm, const Process *process)
     vm->group_ns[GROUP_KERNEL] = host_boottime_ns();
 }
 
-bool processes_read(Processes *processes, VmSample *vm, const char *known, bool thorough)
+bool processes_read(Processes *processes, const char *run_dir, VmSample *vm, const char *known, bool thorough)
 {
     g_free(vm->process);
     vm->process = g_strdup(NOT_FOUND);
@@ -294,7 +305,7 @@ bool processes_read(Processes *processes, VmSample *vm, const char *known, bool 
         return false;
     g_auto(Process) process = {.threads = g_array_new(FALSE, TRUE, sizeof(Thread))};
     read_process_text(known, &process);
-    if (!read_all(processes, vm->uuid, &process, thorough))
+    if (!read_all(processes, run_dir, vm, &process, thorough))
         return false;
     file_figures(vm, &process);
     g_free(vm->process);

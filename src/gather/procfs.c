@@ -59,6 +59,20 @@ static const char *uuid_argument(const char *arguments, gssize length)
     return NULL;
 }
 
+/* What its -uuid argument says, in `buffer` of PROCFS_FILE_MAX bytes; NULL where there is none. */
+static const char *uuid_of_process(const char *proc, const char *pid, char *buffer)
+{
+    g_autofree char *path = g_build_filename(proc, pid, "cmdline", NULL);
+    const gssize length = procfs_read(path, buffer, PROCFS_FILE_MAX);
+    return length > 0 ? uuid_argument(buffer, length) : NULL;
+}
+
+bool procfs_has_uuid(const char *proc, guint64 pid, const char *uuid)
+{
+    g_autofree char *buffer = g_malloc(PROCFS_FILE_MAX), *text = g_strdup_printf("%" G_GUINT64_FORMAT, pid);
+    return g_strcmp0(uuid_of_process(proc, text, buffer), uuid) == 0;
+}
+
 GHashTable *procfs_find_by_uuid(const char *proc)
 {
     GHashTable *pids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -67,11 +81,9 @@ GHashTable *procfs_find_by_uuid(const char *proc)
     for (const char *name; directory && (name = g_dir_read_name(directory));) {
         if (!g_ascii_isdigit(name[0]))
             continue;
-        g_autofree char *path = g_build_filename(proc, name, "cmdline", NULL);
-        gssize length = procfs_read(path, buffer, PROCFS_FILE_MAX);
-        const char *uuid = length > 0 ? uuid_argument(buffer, length) : NULL;
+        const char *uuid = uuid_of_process(proc, name, buffer);
         if (uuid)
-            g_hash_table_insert(pids, g_strdup(uuid), g_strdup(name));
+            g_hash_table_insert(pids, g_strdup(uuid), g_hash_table_contains(pids, uuid) ? NULL : g_strdup(name));
     }
     return pids;
 }

@@ -17,5 +17,9 @@ bool procfs_find_kib(const char *text, const char *label, guint64 *ret_kib);
 /* "usage_usec 1024" in a file of such lines. */
 bool procfs_find_number(const char *text, const char *label, guint64 *ret_number);
 
-/* uuid → pid as text, of every process that has a -uuid argument. Owned by the caller. */
+/* Whether the process has that -uuid argument. */
+bool procfs_has_uuid(const char *proc, guint64 pid, const char *uuid);
+
+/* uuid → pid as text, of every process that has a -uuid argument; NULL where several have the same. Owned by the
+ * caller. */
 GHashTable *procfs_find_by_uuid(const char *proc);

@@ -230,7 +230,9 @@ gint64 vm_sample_group_ns(const VmSample *vm, Group group)
 
 bool vm_sample_holds(const VmSample *vm, Metric m)
 {
-    const Group group = metric_group(m);
+    Group group = metric_group(m);
+    if (m == METRIC_VM_MEMORY_RSS && vm->served[GROUP_KERNEL] == SERVED_BULK)
+        group = GROUP_GUEST; /* libvirt has it with the balloon's figures */
     return vm->held && (group == GROUP_DISK || group == GROUP_GUEST) && vm->served[group] == SERVED_EARLIER;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/proc.h"
+#include "fake_proc.h"
 #include "gather_helpers.h"
 
 #include <glib/gstdio.h>
@@ -26,15 +27,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void put_file(const char *proc, const char *name, const char *content, gssize length)
-{
-    g_autofree char *path = g_build_filename(proc, name, NULL), *dir = g_path_get_dirname(path);
-    g_autoptr(GError) error = NULL;
-    g_mkdir_with_parents(dir, 0700);
-    if (!g_file_set_contents(path, content, length, &error))
-        fail_msg("%s", error->message);
-}
-
 /* Arguments stand with a | between them. */
 static void put_process(const char *proc, const char *pid, const char *arguments, const char *status)
 {
@@ -42,9 +34,9 @@ static void put_process(const char *proc, const char *pid, const char *arguments
     gsize length = strlen(line);
     g_strdelimit(line, "|", '\0');
     g_autofree char *cmdline = g_build_filename(pid, "cmdline", NULL), *file = g_build_filename(pid, "status", NULL);
-    put_file(proc, cmdline, line, (gssize)length + 1);
+    fake_file(proc, cmdline, line, (gssize)length + 1);
     if (status)
-        put_file(proc, file, status, -1);
+        fake_file(proc, file, status, -1);
 }
 
 static Sample *two_vms(void)
@@ -81,17 +73,17 @@ static void run(const char *what, const char *proc, const char *want_83, const c
 
 static void a_host_that_swaps_nothing_is_one_look(void **state)
 {
-    put_file(*state, "meminfo", IDLE, -1);
+    fake_file(*state, "meminfo", IDLE, -1);
     run("no processes at all", *state, "0", "0");
     put_process(*state, "100", QEMU_83, STATUS_OF("999")); /* would be found if it were looked for */
     run("not looked for", *state, "0", "0");
-    put_file(*state, "meminfo", "SwapTotal:       0 kB\nSwapFree:        0 kB\n", -1);
+    fake_file(*state, "meminfo", "SwapTotal:       0 kB\nSwapFree:        0 kB\n", -1);
     run("a host without swap", *state, "0", "0");
 }
 
 static void swap_is_found_by_uuid(void **state)
 {
-    put_file(*state, "meminfo", SWAPPING, -1);
+    fake_file(*state, "meminfo", SWAPPING, -1);
     put_process(*state, "1", "/sbin/init", STATUS_OF("5"));
     put_process(*state, "4711", QEMU_84, STATUS_OF("0"));
     put_process(*state, "100", QEMU_83, STATUS_OF("18446744073709551615"));
@@ -100,7 +92,7 @@ static void swap_is_found_by_uuid(void **state)
 
 static void what_is_not_found_is_absent(void **state)
 {
-    put_file(*state, "meminfo", SWAPPING, -1);
+    fake_file(*state, "meminfo", SWAPPING, -1);
     run("an empty /proc", *state, "-", "-");
     put_process(*state, "100", QEMU_83, STATUS_OF("7"));
     run("one of two", *state, "7", "-");
@@ -125,7 +117,7 @@ static void what_is_not_readable_is_absent(void **state)
         {"at the very beginning", "VmSwap:\t9 kB\n", "9"},
         {"at the very end", "Name:\tx\nVmSwap:\t9 kB", "9"},
     };
-    put_file(*state, "meminfo", SWAPPING, -1);
+    fake_file(*state, "meminfo", SWAPPING, -1);
     put_process(*state, "200", QEMU_84, STATUS_OF("6"));
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *process = g_build_filename(*state, "100", NULL);
@@ -159,7 +151,7 @@ static void a_uuid_elsewhere_is_not_taken(void **state)
         "-uuid",
         "",
     };
-    put_file(*state, "meminfo", SWAPPING, -1);
+    fake_file(*state, "meminfo", SWAPPING, -1);
     for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
         put_process(*state, "100", others[i], STATUS_OF("9"));
         run(others[i], *state, "-", "-");
@@ -170,13 +162,13 @@ static void a_uuid_elsewhere_is_not_taken(void **state)
 
 static void command_lines_may_be_odd(void **state)
 {
-    put_file(*state, "meminfo", SWAPPING, -1);
-    put_file(*state, "100/cmdline", "", 0);                      /* a kernel thread */
-    put_file(*state, "self/cmdline", "-uuid\0" UUID_83, 6 + 36); /* no number: not looked at */
-    put_file(*state, "self/status", STATUS_OF("5"), -1);
-    put_file(*state, "300/cmdline", "-uuid\0" UUID_84, 6 + 36); /* no NUL at its end */
-    put_file(*state, "300/status", STATUS_OF("6"), -1);
-    put_file(*state, "400", "a file where a directory should be", -1);
+    fake_file(*state, "meminfo", SWAPPING, -1);
+    fake_file(*state, "100/cmdline", "", 0);                      /* a kernel thread */
+    fake_file(*state, "self/cmdline", "-uuid\0" UUID_83, 6 + 36); /* no number: not looked at */
+    fake_file(*state, "self/status", STATUS_OF("5"), -1);
+    fake_file(*state, "300/cmdline", "-uuid\0" UUID_84, 6 + 36); /* no NUL at its end */
+    fake_file(*state, "300/status", STATUS_OF("6"), -1);
+    fake_file(*state, "400", "a file where a directory should be", -1);
     run("odd", *state, "-", "6");
 
     GString *huge = g_string_new("/usr/bin/qemu|-uuid|" UUID_83);
@@ -193,10 +185,26 @@ static void meminfo_may_be_missing(void **state)
     put_process(*state, "100", QEMU_83, STATUS_OF("7"));
     for (guint i = 0; i < G_N_ELEMENTS(contents); i++) {
         if (contents[i])
-            put_file(*state, "meminfo", contents[i], -1);
+            fake_file(*state, "meminfo", contents[i], -1);
         run("nothing to tell by", *state, "7", "-"); /* so every process is looked at */
     }
     run("no /proc", "/nonexistent", "-", "-");
+}
+
+/* Nobody can tell whose it is. */
+static void a_uuid_of_two_processes_is_not_taken(void **state)
+{
+    fake_file(*state, "meminfo", SWAPPING, -1);
+    put_process(*state, "100", QEMU_83, STATUS_OF("7"));
+    put_process(*state, "101", QEMU_83, STATUS_OF("8"));
+    put_process(*state, "102", QEMU_83, STATUS_OF("9"));
+    put_process(*state, "200", QEMU_84, STATUS_OF("6"));
+    run("two, and three", *state, "-", "6");
+    g_autoptr(Sample) sample = two_vms();
+    VmSample *vm = g_ptr_array_index(sample->vms, 0);
+    vm->process = g_strdup("101 5 - 0:101"); /* it was found otherwise */
+    proc_add_swap(sample, *state);
+    check_swap("known", sample, 0, "8");
 }
 
 static void only_this_machines_qemu_is_served(void **state)
@@ -237,6 +245,7 @@ int main(void)
         TEST(what_is_not_found_is_absent),
         TEST(what_is_not_readable_is_absent),
         TEST(a_uuid_elsewhere_is_not_taken),
+        TEST(a_uuid_of_two_processes_is_not_taken),
         TEST(command_lines_may_be_odd),
         TEST(meminfo_may_be_missing),
         cmocka_unit_test(only_this_machines_qemu_is_served),
