@@ -77,7 +77,9 @@ class Installing(Case):
         (directory / "vm_monitor").write_text(PROBE.format(real=real, forward=forward, mark=mark))
         for program, to in (("probes/vm_monitor", real), ("hooks/forward", directory / "forward"),
                             ("hooks/vm_event", directory / "vm_event"), ("serve/telemetryd", directory / "telemetryd"),
-                            ("commands/one-telemetry", directory / "one-telemetry")):
+                            ("commands/one-telemetry", directory / "one-telemetry"),
+                            *((f"probes/{name}", directory / name) for name in ("vm_status", "vm_exec")
+                              if (args.build / "probes" / name).exists())):
             to.unlink(missing_ok=True)  # the old one may run
             shutil.copy(args.build / program, to)
             if machine not in (None, os.uname().machine):

@@ -12,7 +12,7 @@ COMMANDS = ("onehook", "onehost", "onevm", "onezone", "oneuser", "oned", "ssh", 
 SESSION = "oneadmin:opennebula\n"
 REMOTES = f"{HOME}/remotes"
 TREES = ("kvm", "qemu")
-PERIODS = {"host/beacon": 30, "host/monitor": 120, "host/system": 600, "vm/monitor": 30, "vm/status": 5,
+PERIODS = {"host/beacon": 30, "host/monitor": 120, "host/system": 600, "vm/monitor": 30, "vm/status": 5, "vm/execution": 5,
            "vm/snapshot": 60}  # seconds
 
 # The stock probes: what a host's own file says, or nothing. They stand where OpenNebula's are.
@@ -21,7 +21,7 @@ RECORDED = """#!/bin/sh
 cat "${{0%/im/*}}_db/{0}.out" 2>/dev/null
 exit 0
 """
-PROBES = {"vm/monitor/poll.rb": "poll", "vm/status/state.rb": "state", "host/system/linux_host.rb": "system",
+PROBES = {"vm/monitor/poll.rb": "poll", "vm/status/state.rb": "state", "vm/execution/exec.rb": "exec", "host/system/linux_host.rb": "system",
           "host/monitor/linux_usage.rb": "usage"}
 AGENT = "#!/bin/sh\n# Stands for OpenNebula's agent, which the test plays itself (agent.py).\nexit 0\n"
 SUDO = """#!/bin/sh
