@@ -155,6 +155,11 @@ Sample *random_raw_sample(GRand *random)
         vm->boottime_ns = random_time(random);
         vm->xml_devices = random_text(random);
         vm->sent_keys = random_text(random);
+        vm->shape = random_text(random);
+        vm->mark = random_text(random);
+        vm->process = random_text(random);
+        for (Group group = GROUP_STATE; group < N_GROUPS; group++)
+            vm->group_ns[group] = g_rand_boolean(random) ? random_time(random) : 0;
         vm->ran = g_rand_boolean(random);
         build_random_row(vm->row, random, 0.7);
         add_devices(random, vm, SCOPE_VCPU, METRIC_VCPU_STATE);
@@ -191,6 +196,11 @@ static void check_same_vm(const VmSample *got, const VmSample *want)
     CHECK(got->domain_id == want->domain_id, "%s", want->name);
     CHECK(got->boottime_ns == want->boottime_ns, "%s", want->name);
     CHECK(got->ran == want->ran, "%s", want->name);
+    CHECK_TEXT(got->shape, want->shape, want->name);
+    CHECK_TEXT(got->mark, want->mark, want->name);
+    CHECK_TEXT(got->process, want->process, want->name);
+    for (Group group = GROUP_STATE; group < N_GROUPS; group++)
+        CHECK(got->group_ns[group] == want->group_ns[group], "%s: %s", want->name, group_name(group));
     check_same_row(got->row, want->row);
     for (guint s = 0; s < G_N_ELEMENTS(scopes); s++) {
         const GPtrArray *a = vm_sample_rows(got, scopes[s]), *b = vm_sample_rows(want, scopes[s]);

@@ -2,6 +2,7 @@
  * The collection against a hypervisor whose guests hang, hold jobs, end and fail at will. A call that hangs does so
  * until the test is over; then every thread is waited for, so that the sanitizers see all of them end. */
 #include "gather/collect.h"
+#include "fake_proc.h"
 #include "gather/domstats.h"
 #include "gather/host.h"
 #include "gather_helpers.h"
@@ -24,7 +25,7 @@ typedef struct {
     bool restarted; /* likewise: it answers under another id */
     bool poison;    /* every call that asks for it fails */
     bool xml_hangs, xml_missing, xml_broken;
-    guint asked, xml_reads;
+    guint asked, disk_asked, xml_reads;
 } Guest;
 
 static struct {
@@ -195,6 +196,23 @@ static GPtrArray *fake_stats(Hypervisor *hypervisor, const char *const *uuids, g
     return NULL;
 }
 
+/* It waits while a job holds the domain. */
+static bool fake_disk(Hypervisor *hypervisor, const char *uuid, const char *target, MetricRow *row, GError **error)
+{
+    (void)hypervisor;
+    (void)error;
+    g_mutex_lock(&fake.lock);
+    Guest *guest = guest_of(uuid);
+    guest->disk_asked++;
+    if (guest->stuck || guest->job) {
+        guest->job = true;
+        hang();
+    }
+    g_mutex_unlock(&fake.lock);
+    row_set_u64(row, METRIC_DISK_RD_REQS, guest->number + 3);
+    return strcmp(target, "vda") == 0;
+}
+
 static char *fake_xml(Hypervisor *hypervisor, const char *uuid)
 {
     (void)hypervisor;
@@ -223,6 +241,7 @@ static const HypervisorApi fake_api = {
     .close = fake_close,
     .domains = fake_domains,
     .stats = fake_stats,
+    .disk = fake_disk,
     .xml = fake_xml,
 };
 
@@ -791,6 +810,128 @@ static void what_was_read_stands_while_a_guest_is_silent(void **state)
     }
 }
 
+/* --- with the kernel's help --- */
+
+#define DAY_MS (G_GINT64_CONSTANT(86400) * 1000) /* so that the slow figures are not due meanwhile */
+
+/* A /proc with the QEMU of each guest. Owned by the caller. */
+static char *proc_of_guests(void)
+{
+    char *proc = make_temporary_dir();
+    for (guint i = 0; i < fake.n; i++) {
+        const guint pid = 1000 * (i + 1);
+        fake_qemu(proc, &(FakeQemu){.pid = pid, .uuid = fake.guests[i].uuid, .start = 5, .user = i + 1, .rss = 9});
+        fake_thread(proc, pid, pid + 1, "CPU 0/KVM", 31, 32);
+    }
+    return proc;
+}
+
+static Sample *collect_by(const char *proc, gint64 deadline_ms, Sample *previous, bool fast, bool *ret_abandoned)
+{
+    g_autoptr(Processes) processes = processes_new(proc, "/nonexistent");
+    const CollectOptions options = {.api = &fake_api,
+                                    .uri = URI,
+                                    .deadline_ms = deadline_ms,
+                                    .workers = 2,
+                                    .previous = previous,
+                                    .processes = processes,
+                                    .slow_ms = DAY_MS,
+                                    .fast = fast};
+    g_autoptr(GError) error = NULL;
+    Sample *sample = collect_sample(&options, ret_abandoned, &error);
+    CHECK(sample, "%s", error->message);
+    sample_finish(sample, previous);
+    return sample;
+}
+
+static void check_by_kernel(const Sample *sample, guint i, bool locked)
+{
+    const VmSample *vm = vm_of(sample, i);
+    check_identity(sample, i);
+    CHECK(row_u64(vm->row, METRIC_VM_CPU_TIME) == 10000000 * (i + 1), "%s", vm->name);
+    CHECK(row_has(vm->row, METRIC_VM_MEMORY_RSS), "%s", vm->name);
+    CHECK(row_u64(vm->row, METRIC_VM_LOCKED) == locked, "%s", vm->name);
+    CHECK(vm->disks->len == 1, "%s", vm->name);
+    const MetricRow *disk = g_ptr_array_index(vm->disks, 0);
+    CHECK(row_u64(disk, METRIC_DISK_RD_REQS) == (locked ? 0 : vm->vm_id + 3), "%s", vm->name);
+}
+
+static void check_all_by_kernel(const Sample *sample, guint locked)
+{
+    assert_int_equal(sample->vms->len, fake.n);
+    assert_true(missing(sample) == 0);
+    for (guint i = 0; i < fake.n; i++)
+        check_by_kernel(sample, i, i == locked);
+}
+
+static void each_cycle_asks_for_what_may_have_changed(void **state)
+{
+    (void)state;
+    have_guests(12);
+    g_autofree char *proc = proc_of_guests();
+    g_autoptr(Sample) first = collect_by(proc, 30000, NULL, false, NULL);
+    g_autoptr(Sample) second = collect_by(proc, 30000, first, false, NULL);
+    g_autoptr(Sample) fast = collect_by(proc, 30000, second, true, NULL);
+    check_all_by_kernel(first, G_MAXUINT);
+    check_all_by_kernel(second, G_MAXUINT);
+    check_all_by_kernel(fast, G_MAXUINT);
+    for (guint i = 0; i < 12; i++) {
+        CHECK(fake.guests[i].asked == 4, "%u", fake.guests[i].asked); /* all once, and what is free each time */
+        CHECK(fake.guests[i].disk_asked == 1, "%u", fake.guests[i].disk_asked);
+        CHECK(vm_of(fast, i)->held && !vm_of(second, i)->held, "%u", i);
+        CHECK_TEXT(row_text(vm_of(fast, i)->row, METRIC_VM_UNAME), "owner", "names are kept");
+    }
+    remove_tree(proc);
+}
+
+/* All of its batch are asked for again by the call that passes over it. */
+static void a_disks_call_that_hangs_takes_no_other_guest_with_it(void **state)
+{
+    (void)state;
+    have_guests(12);
+    g_autofree char *proc = proc_of_guests();
+    g_autoptr(Sample) first = collect_by(proc, 30000, NULL, false, NULL);
+    fake.guests[4].stuck = true;
+    bool abandoned = false;
+    g_autoptr(Sample) second = collect_by(proc, 4000, first, false, &abandoned);
+    assert_true(abandoned);
+    check_all_by_kernel(second, 4);
+    g_autoptr(Sample) third = collect_by(proc, 30000, second, false, &abandoned);
+    assert_int_equal(fake.guests[4].disk_asked, 1); /* not a second time while it is held */
+    check_all_by_kernel(third, 4);
+    remove_tree(proc);
+}
+
+static void an_xml_that_hangs_costs_no_figures_of_the_kernel_neither(void **state)
+{
+    (void)state;
+    have_guests(6);
+    fake.guests[1].xml_hangs = true;
+    g_autofree char *proc = proc_of_guests();
+    bool abandoned = false;
+    g_autoptr(Sample) sample = collect_by(proc, 3000, NULL, false, &abandoned);
+    assert_true(abandoned);
+    check_all_by_kernel(sample, G_MAXUINT);
+    remove_tree(proc);
+}
+
+static void where_every_monitor_hangs_the_kernel_still_says_what_it_has(void **state)
+{
+    (void)state;
+    have_guests(6);
+    fake.monitor_hangs = true;
+    g_autofree char *proc = proc_of_guests();
+    g_autoptr(Sample) sample = collect_by(proc, 3000, NULL, false, NULL);
+    assert_int_equal(sample->vms->len, 6);
+    for (guint i = 0; i < 6; i++) {
+        const VmSample *vm = vm_of(sample, i);
+        CHECK(row_u64(vm->row, METRIC_VM_CPU_TIME) == 10000000 * (i + 1), "%s", vm->name);
+        CHECK(row_u64(vm->row, METRIC_VM_LOCKED) == 1, "%s", vm->name);
+        CHECK(row_u64(g_ptr_array_index(vm->nics, 0), METRIC_NIC_RX_BYTES) == vm->vm_id, "%s", vm->name);
+    }
+    remove_tree(proc);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -823,6 +964,10 @@ int main(void)
         TEST(the_last_xml_ends_the_collection),
         TEST(an_xml_that_hangs_costs_no_figures),
         TEST(what_was_read_stands_while_a_guest_is_silent),
+        TEST(each_cycle_asks_for_what_may_have_changed),
+        TEST(a_disks_call_that_hangs_takes_no_other_guest_with_it),
+        TEST(an_xml_that_hangs_costs_no_figures_of_the_kernel_neither),
+        TEST(where_every_monitor_hangs_the_kernel_still_says_what_it_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

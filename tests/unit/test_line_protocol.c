@@ -371,6 +371,40 @@ static void test_to_the_letter(void **state)
     assert_string_equal(none->str, "");
 }
 
+/* With this sample's time they would be counters that stood still. */
+static void test_what_a_fast_sample_holds_is_left_out(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = sample_new();
+    VmSample *vm = build_vm(sample, 83);
+    vm->held = true;
+    vm->served[GROUP_DISK] = vm->served[GROUP_GUEST] = SERVED_EARLIER;
+    vm->served[GROUP_SLOW] = SERVED_EARLIER;
+    vm->served[GROUP_KERNEL] = SERVED_PROC;
+    g_autoptr(GRand) random = g_rand_new_with_seed(83);
+    build_random_row(vm->row, random, 1);
+    build_random_row(build_disk(vm, 0, "vda"), random, 1);
+    build_random_row(build_disk(vm, 1, "vdb"), random, 1);
+    row_unset(g_ptr_array_index(vm->disks, 1), METRIC_DISK_CAPACITY);
+    g_autoptr(GString) text = line_protocol_write(sample, SERIES_TOTALS | SERIES_DEVICES);
+    for (guint m = 0; m < N_METRICS; m++) {
+        const Group group = metric_group((Metric)m);
+        const MetricInfo *info = &metric_info[m];
+        if ((info->scope != SCOPE_VM && info->scope != SCOPE_DISK) || !info->line || info->kind == KIND_TEXT)
+            continue;
+        g_autofree char *first = g_strdup_printf(" %s=", info->line), *other = g_strdup_printf(",%s=", info->line);
+        const bool is_written = strstr(text->str, first) || strstr(text->str, other);
+        if (group == GROUP_DISK || group == GROUP_GUEST)
+            assert_false(is_written);
+        else
+            assert_true(is_written);
+    }
+    vm->held = false; /* a full one, in which the guest had nothing new to say */
+    g_autoptr(GString) full = line_protocol_write(sample, SERIES_TOTALS | SERIES_DEVICES);
+    assert_non_null(strstr(full->str, ",memusable="));
+    assert_non_null(strstr(full->str, ",disk_rd_req="));
+}
+
 static void test_what_is_unknown_is_left_out(void **state)
 {
     (void)state;
@@ -597,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_reals),
         cmocka_unit_test(test_reals_are_the_shortest),
         cmocka_unit_test(test_to_the_letter),
+        cmocka_unit_test(test_what_a_fast_sample_holds_is_left_out),
         cmocka_unit_test(test_what_is_unknown_is_left_out),
         cmocka_unit_test(test_random_samples),
         cmocka_unit_test(test_info_of_what_changed),

@@ -257,6 +257,54 @@ static void units_have_names_and_factors(void **state)
     }
 }
 
+/* --- groups --- */
+
+static void figures_are_of_the_group_they_are_read_with(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *metric, *group;
+    } cases[] = {
+        {"VM_STATE", "state"},
+        {"VM_NET_RX_BYTES", "state"},
+        {"NIC_RX_BYTES_RATE", "state"},
+        {"VM_VCPUS", "shape"},
+        {"VM_BALLOON_CURRENT", "shape"},
+        {"DISK_PATH", "shape"},
+        {"VM_CPU_TIME", "kernel"},
+        {"VM_MEMORY_RSS", "kernel"},
+        {"VCPU_DELAY", "kernel"},
+        {"DISK_RD_REQS", "disk"},
+        {"VM_DISK_RD_REQS", "disk"},       /* a sum */
+        {"VM_DISK_RD_BYTES_RATE", "disk"}, /* a rate of a sum */
+        {"DISK_RD_LATENCY", "disk"},       /* a mean */
+        {"VM_MEMORY_USABLE", "guest"},
+        {"VM_BALLOON_LAST_UPDATE", "guest"},
+        {"DISK_CAPACITY", "slow"},
+        {"VCPU_WAIT", "slow"},
+        {"VM_VM_NAME", "start"},
+        {"VM_CPU_USAGE_PERCENT", ""},
+        {"HOST_COLLECT_MS", ""},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+        CHECK_TEXT(group_name(metric_group(metric_named(cases[i].metric))), cases[i].group, cases[i].metric);
+}
+
+static void what_is_read_has_a_group(void **state)
+{
+    (void)state;
+    for (guint m = 0; m < N_METRICS; m++) {
+        const MetricInfo *info = &metric_info[m];
+        const Group group = metric_group((Metric)m);
+        CHECK(!is_read(info) || group != GROUP_NONE, "%s", info->name);
+        CHECK(group != GROUP_DISK || info->scope == SCOPE_DISK || info->origin != ORIGIN_KEY, "%s", info->name);
+        CHECK(group != GROUP_GUEST || info->scope == SCOPE_VM, "%s", info->name);
+    }
+    for (Group a = GROUP_STATE; a < N_GROUPS; a++) /* they stand in the text form */
+        for (Group b = GROUP_STATE; b < a; b++)
+            assert_string_not_equal(group_name(a), group_name(b));
+}
+
 /* --- OpenNebula --- */
 
 static void opennebula_keys_are_sound(void **state)
@@ -449,6 +497,8 @@ int main(void)
         cmocka_unit_test(names_do_not_clash_with_the_writers_own),
         cmocka_unit_test(prometheus_names_say_the_unit),
         cmocka_unit_test(units_have_names_and_factors),
+        cmocka_unit_test(figures_are_of_the_group_they_are_read_with),
+        cmocka_unit_test(what_is_read_has_a_group),
         cmocka_unit_test(opennebula_keys_are_sound),
         cmocka_unit_test(tiers_hold_what_opennebula_shows),
         cmocka_unit_test(every_key_is_found_in_its_scope_only),

@@ -10,7 +10,8 @@
  *
  *   "@110 wall=1700000000 cpu.time=5 net.0.name=a net.0.rx.bytes=1"
  *
- * @ boottime in seconds; wall, boot, host of the sample; vm, uuid, id of the VM; all else as libvirt's keys. */
+ * @ boottime in seconds, kernel@ disk@ guest@ slow@ that of a group of figures; wall, boot, host of the sample; vm,
+ * uuid, id of the VM; held: a fast sample; all else as libvirt's keys. */
 
 typedef struct {
     const char *what;
@@ -20,8 +21,27 @@ typedef struct {
 
 #define HALF_MILLI 0.0005 /* figures are rounded to three decimals */
 
+static bool take_group_time(VmSample *vm, const char *word)
+{
+    const char *at = strchr(word, '@');
+    for (Group group = GROUP_STATE; at && group < N_GROUPS; group++)
+        if (strncmp(group_name(group), word, strlen(group_name(group))) == 0 &&
+            strlen(group_name(group)) == (gsize)(at - word)) {
+            vm->group_ns[group] = (gint64)(g_ascii_strtod(at + 1, NULL) * 1e9);
+            return true;
+        }
+    return false;
+}
+
 static bool take_header_word(Sample *sample, VmSample *vm, const char *word)
 {
+    if (take_group_time(vm, word))
+        return true;
+    if (strcmp(word, "held") == 0) {
+        vm->held = true;
+        vm->served[GROUP_DISK] = vm->served[GROUP_GUEST] = SERVED_EARLIER;
+        return true;
+    }
     if (word[0] == '@') {
         vm->boottime_ns = (gint64)(g_ascii_strtod(word + 1, NULL) * 1e9);
     } else if (g_str_has_prefix(word, "wall=")) {
@@ -223,6 +243,80 @@ static void each_vm_has_its_own_time(void **state)
     derive_both(before, now);
     check_figure("one-83", g_ptr_array_index(now->vms, 0), "VM_CPU_CORE_PERCENT=50");
     check_figure("one-84", g_ptr_array_index(now->vms, 1), "VM_CPU_CORE_PERCENT=25");
+}
+
+/* --- each group of figures has its own time --- */
+
+static void rates_are_taken_over_the_time_of_their_group(void **state)
+{
+    (void)state;
+    static const Case cases[] = {
+        {"each its own", BUSY_A " kernel@100 disk@98", BUSY_B " kernel@105 disk@118",
+         "VM_CPU_CORE_PERCENT=100 0:VCPU_USAGE_PERCENT=100 n:NIC_RX_BYTES_RATE=100 d:DISK_RD_REQS_RATE=0.5 "
+         "VM_DISK_RD_REQS_RATE=0.5 VM_DISK_RD_LATENCY=3"},
+        {"one before had no times of its groups", BUSY_A, BUSY_B " kernel@105 disk@120",
+         "VM_CPU_CORE_PERCENT=100 VM_NET_RX_BYTES_RATE=100 VM_DISK_RD_REQS_RATE=0.5"},
+        {"now it has none", BUSY_A " kernel@90 disk@105", BUSY_B,
+         "VM_CPU_CORE_PERCENT=25 VM_NET_RX_BYTES_RATE=100 VM_DISK_RD_REQS_RATE=2"},
+        {"carried over, not read anew", BUSY_A " disk@98", BUSY_B " disk@98",
+         "VM_CPU_CORE_PERCENT=50 VM_NET_RX_BYTES_RATE=100 VM_DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=- "
+         "d:DISK_RD_LATENCY=-"},
+        {"too close", BUSY_A " kernel@99.95 disk@99.95", BUSY_B " kernel@100 disk@100",
+         "VM_CPU_CORE_PERCENT=- VM_CPU_USAGE_PERCENT=- VM_CPU_STEAL_PERCENT=- 0:VCPU_USAGE_PERCENT=- "
+         "VM_NET_RX_BYTES_RATE=100 VM_DISK_RD_REQS_RATE=-"},
+        {"backwards", BUSY_A " disk@109", BUSY_B " disk@108", "VM_DISK_RD_REQS_RATE=- VM_CPU_CORE_PERCENT=50"},
+        {"too far", BUSY_A " disk@1", BUSY_B " disk@3602", "VM_DISK_RD_REQS_RATE=- VM_CPU_CORE_PERCENT=50"},
+        {"the sizes' time is nobody's", BUSY_A " slow@1", BUSY_B " slow@9", BUSY_RATES},
+    };
+    run_cases(cases, G_N_ELEMENTS(cases));
+}
+
+/* A full sample each three seconds, fast ones between. */
+static void a_fast_sample_holds_the_rates_too(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *time, *figures, *want;
+    } steps[] = {
+        {"@100",
+         "disk@100 cpu.time=0 net.0.name=n net.0.rx.bytes=0 block.0.name=d block.0.rd.reqs=0 block.0.rd.times=0",
+         "NO-PAIR"},
+        {"@101", "held disk@100 cpu.time=100000000 net.0.name=n net.0.rx.bytes=7 block.0.name=d block.0.rd.reqs=0",
+         "VM_CPU_CORE_PERCENT=10 VM_NET_RX_BYTES_RATE=7 VM_DISK_RD_REQS_RATE=-"},
+        {"@103",
+         "disk@103 cpu.time=300000000 net.0.name=n net.0.rx.bytes=7 block.0.name=d block.0.rd.reqs=30 "
+         "block.0.rd.times=60000000",
+         "VM_CPU_CORE_PERCENT=10 VM_NET_RX_BYTES_RATE=0 VM_DISK_RD_REQS_RATE=10 d:DISK_RD_REQS_RATE=10"},
+        {"@104",
+         "held disk@103 cpu.time=800000000 net.0.name=n net.0.rx.bytes=8 block.0.name=d block.0.rd.reqs=30 "
+         "block.0.rd.times=60000000",
+         "VM_CPU_CORE_PERCENT=50 VM_NET_RX_BYTES_RATE=1 VM_DISK_RD_REQS_RATE=10 d:DISK_RD_REQS_RATE=10 "
+         "VM_DISK_RD_REQS=30"},
+        {"@105",
+         "held disk@103 cpu.time=800000000 net.0.name=n net.0.rx.bytes=8 block.0.name=d block.0.rd.reqs=30 "
+         "block.0.rd.times=60000000",
+         "VM_CPU_CORE_PERCENT=0 VM_DISK_RD_REQS_RATE=10 d:DISK_RD_REQS_RATE=10"},
+        {"@106",
+         "disk@106 cpu.time=900000000 net.0.name=n net.0.rx.bytes=8 block.0.name=d block.0.rd.reqs=33 "
+         "block.0.rd.times=69000000",
+         "VM_CPU_CORE_PERCENT=10 VM_DISK_RD_REQS_RATE=1 d:DISK_RD_REQS_RATE=1 VM_DISK_RD_LATENCY=3"},
+        {"@107", "cpu.time=900000000 domain.locked=1 net.0.name=n net.0.rx.bytes=8 block.0.name=d",
+         "VM_CPU_CORE_PERCENT=0 VM_DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=-"}, /* locked, and so not held */
+    };
+    g_autoptr(Sample) before = NULL;
+    for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+        g_autoptr(Sample) now = sample_in_words(steps[i].figures, steps[i].time);
+        sample_finish(now, before);
+        rates_derive(now, before);
+        g_auto(GStrv) want = g_strsplit(steps[i].want, " ", -1);
+        for (char **word = want; *word; word++)
+            if (strcmp(*word, "NO-PAIR") == 0)
+                check_no_pair(steps[i].time, g_ptr_array_index(now->vms, 0));
+            else
+                check_figure(steps[i].time, g_ptr_array_index(now->vms, 0), *word);
+        sample_free(before);
+        before = g_steal_pointer(&now);
+    }
 }
 
 /* --- CPU --- */
@@ -599,6 +693,8 @@ int main(void)
         cmocka_unit_test(only_two_samples_of_one_run_make_rates),
         cmocka_unit_test(elapsed_time_is_boottime),
         cmocka_unit_test(each_vm_has_its_own_time),
+        cmocka_unit_test(rates_are_taken_over_the_time_of_their_group),
+        cmocka_unit_test(a_fast_sample_holds_the_rates_too),
         cmocka_unit_test(cpu_percentages),
         cmocka_unit_test(network_rates),
         cmocka_unit_test(disk_rates),
