@@ -25,7 +25,7 @@ say       = $(if $(V),,@printf '  %-5s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$(2))
 # --- flags: the user's first, ours added -----------------------------------------------------------------------
 HOST_PKGS := libvirt glib-2.0 gthread-2.0 libxml-2.0 zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(HOST_PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null) -ldl
 CMOCKA_LIBS := -lcmocka
 CURL_LIBS := $(shell pkg-config --libs libcurl 2>/dev/null)
 SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd sqlite3 2>/dev/null)

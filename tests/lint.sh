@@ -42,7 +42,7 @@ only_in() { # HEADER FILE
 only_in 'libvirt/' 'src/gather/libvirt\.c'
 only_in 'libxml/' 'src/gather/xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
-only_in 'sqlite3' 'src/store/history[_a-z]*\.c'
+only_in 'sqlite3' 'src/store/history[_a-z]*\.c|src/probe/forecast_db\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'
 only_in 'cJSON' 'src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
 
