@@ -130,7 +130,10 @@ $(LIB): $(call obj,$(LIB_SRC) $(OTHERS_SRC))
 $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(FIRST) $(PKG_LIBS) -lm
+# Loads libvirt when it has something to ask, which is hardly ever.
+$(BUILD)/probes/%: FIRST = $(LIBVIRT_FIRST)
+$(BUILD)/probes/vm_exec: FIRST =
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
 	$(call say,LD,$@)
