@@ -25,7 +25,7 @@ say       = $(if $(V),,@printf '  %-5s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$(2))
 # --- flags: the user's first, ours added -----------------------------------------------------------------------
 HOST_PKGS := libvirt glib-2.0 gthread-2.0 libxml-2.0 zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(HOST_PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(HOST_PKGS) 2>/dev/null) -ldl
 CMOCKA_LIBS := -lcmocka
 SQLITE_LIBS := $(shell pkg-config --libs sqlite3 2>/dev/null)
 CURL_LIBS := $(shell pkg-config --libs libcurl 2>/dev/null)
@@ -134,7 +134,10 @@ $(LIB): $(call obj,$(LIB_SRC) $(OTHERS_SRC))
 $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBVIRT_FIRST) $(SQLITE_LIBS) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(FIRST) $(SQLITE_LIBS) $(PKG_LIBS) -lm
+# Loads libvirt when it has something to ask, which is hardly ever.
+$(BUILD)/probes/%: FIRST = $(LIBVIRT_FIRST)
+$(BUILD)/probes/vm_exec: FIRST =
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
 	$(call say,LD,$@)

@@ -20,6 +20,7 @@
 #include "gather/recording.h"
 #include "gather/state.h"
 #include "model/rates.h"
+#include "probe/forecasting.h"
 #include "probe/spooling.h"
 
 #include <errno.h>
@@ -364,6 +365,21 @@ static void start_forwarder(const Spooling *spooling)
         log_error("%s", error->message);
 }
 
+/* --- in poll.rb's place --- */
+
+/* What else poll.rb does, in processes of their own, which neither the records nor this process wait for. */
+static void stand_in(const Probe *probe, const Sample *now)
+{
+    const Arguments *arguments = &probe->arguments;
+    if (config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE || !arguments->by_opennebula ||
+        arguments->format != FORMAT_ONE || arguments->dry_run)
+        return;
+    g_autoptr(GError) error = NULL;
+    if (forecasting_wanted(probe->config, probe->program) &&
+        !forecasting_start(probe->config, probe->program, probe->state_dir, now, &error))
+        log_warning("OpenNebula's forecaster lacks this sample: %s", error->message);
+}
+
 /* --- the run --- */
 
 static bool encode_and_print(const Probe *probe, Sample *now, const Sample *previous, GError **error)
@@ -414,6 +430,8 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
         done = keep(probe, now, complaint, printed ? error : NULL) && printed;
     if (spooling)
         start_forwarder(spooling);
+    if (printed)
+        stand_in(probe, now);
     if (done)
         program_leave(EXIT_DONE);
     return done;

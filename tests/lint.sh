@@ -39,12 +39,12 @@ may_include doctor "base|model|gather|encode|deliver|probe|doctor"
 only_in() { # HEADER FILE
   grep -rlE "#include <$1" src probes hooks commands 2>/dev/null | grep -vE "^($2)\$" && complain "<$1...> belongs into $2 only"
 }
-only_in 'libvirt/' 'src/gather/libvirt\.c'
+only_in 'libvirt/' 'src/gather/libvirt\.c|src/gather/guest_agent\.c'
 only_in 'libxml/' 'src/gather/xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
-only_in 'sqlite3' 'src/store/history[_a-z]*\.c|src/probe/status_db\.c'
+only_in 'sqlite3' 'src/store/history[_a-z]*\.c|src/probe/(status|forecast)_db\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'
-only_in 'cJSON' 'src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
+only_in 'cJSON' 'src/gather/guest_exec\.c|src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
 
 shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*.sh .ci/run debian/*.postinst debian/*.prerm \
   debian/*.postrm || complain "shellcheck"

@@ -35,6 +35,9 @@ char *remotes_forwarder(const char *program);
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
 bool remotes_can_forecast(const char *root);
 
+/* That forecast is in the tree of the probe at this path: OpenNebula 7, im/lib/python/prediction.sh. */
+bool remotes_has_forecaster(const char *program);
+
 /* OpenNebula runs an executable of that name in the probe's directory (of one in builds/ the chooser's). */
 bool remotes_has_probe(const char *program, const char *name);
 /* The same of the state probe's directory. */

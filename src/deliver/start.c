@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define DESCRIPTORS "/proc/self/fd"
@@ -73,8 +74,8 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Returns errno; not at all when all goes well. */
-static int become(const char *program, char *const *words)
+/* Returns errno; 0: done. */
+static int detach(void)
 {
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
@@ -83,6 +84,15 @@ static int become(const char *program, char *const *words)
     if (setsid() < 0 || chdir("/") < 0)
         return errno;
     reset_signals();
+    return 0;
+}
+
+/* Returns errno; not at all when all goes well. */
+static int become(const char *program, char *const *words)
+{
+    int number = detach();
+    if (number != 0)
+        return number;
     execv(program, words);
     return errno;
 }
@@ -125,4 +135,18 @@ bool start_detached(const char *program, const char *const *arguments, GError **
     g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(number), "cannot start %s: %s", program,
                 g_strerror(number));
     return false;
+}
+
+pid_t start_fork(GError **error)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "cannot start a process: %s",
+                    g_strerror(errno));
+    if (pid != 0)
+        return pid;
+    closelog(); /* else it goes on with a descriptor that is another file's then */
+    if (detach() != 0)
+        _exit(1);
+    return 0;
 }

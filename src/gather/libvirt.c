@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The one file that talks to libvirt. */
+ * The one file that talks to libvirt, but for guests' agents (guest_agent.c). */
 #include "gather/domstats.h"
 #include "gather/host.h"
 #include "gather/hypervisor.h"

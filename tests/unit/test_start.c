@@ -300,6 +300,31 @@ static void outlives_its_parent(void **state)
     assert_clean(text, "");
 }
 
+/* A copy of this process, with what it has in memory, and nothing else of it. */
+static void fork_is_as_clean(void **state)
+{
+    const Place *place = *state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct sigaction handled = {.sa_handler = ignore}, of_usr1;
+    sigaction(SIGUSR1, &handled, &of_usr1);
+    g_autofree char *in_memory = g_strdup("of the caller");
+    g_autoptr(GError) error = NULL;
+    char *words[] = {(char *)(guintptr) "", (char *)(guintptr) "report", place->file, in_memory};
+    pid_t pid = start_fork(&error);
+    if (pid == 0)
+        report(G_N_ELEMENTS(words), words);
+    sigaction(SIGUSR1, &of_usr1, NULL);
+    close(fds[0]);
+    close(fds[1]);
+    assert_true(pid > 0);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    g_autofree char *text = read_report(place);
+    assert_clean(text, "word of the caller\n");
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "report") == 0)
@@ -311,6 +336,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(no_close_range, setup, teardown),
         cmocka_unit_test_setup_teardown(no_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(outlives_its_parent, setup, teardown),
+        cmocka_unit_test_setup_teardown(fork_is_as_clean, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

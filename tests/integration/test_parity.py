@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""In poll.rb's place: the files that OpenNebula's forecaster reads, of real guests."""
+import os
+import pathlib
+import re
+import sqlite3
+import time
+
+from harness import ROOT, Case, RigCase, main
+
+TABLES = ("cpu", "memory", "netrx", "nettx", "diskrdbytes", "diskwrbytes", "diskrdiops", "diskwriops")
+
+
+# What poll.rb of OpenNebula 7.4 has sent of a VM, where Python could forecast.
+STOCK = """CPU MEMORY NETRX NETTX DISKRDBYTES DISKWRBYTES DISKRDIOPS DISKWRIOPS VM_QEMU_PING CPU_FORECAST MEMORY_FORECAST
+NETRX_BW_FORECAST NETRX_BW NETTX_BW_FORECAST NETTX_BW DISKRDBYTES_BW_FORECAST DISKRDBYTES_BW DISKWRBYTES_BW_FORECAST
+DISKWRBYTES_BW DISKRDIOPS_BW_FORECAST DISKRDIOPS_BW DISKWRIOPS_BW_FORECAST DISKWRIOPS_BW""".split()
+
+
+class Page(Case):
+    def test_keys(self):
+        """docs/parity.md has a row for each key that poll.rb sends, and says of none that it is not sent which is"""
+        page = (ROOT / "docs" / "parity.md").read_text()
+        rows = [line.split(" | ") for line in page.split("<!-- keys -->")[1].split("\n\n")[0].splitlines()[3:]]
+        told = {key: row for row in rows for key in re.findall(r"`([A-Z_]+)`", row[0])}
+        self.assertEqual([key for key in STOCK if key not in told], [])
+        ours = set(re.findall(r"`([A-Z0-9_]+)` \(\d\)", (ROOT / "docs" / "metrics.md").read_text()))
+        self.assertEqual(len(rows), len([row for row in rows if len(row) == 4]), rows)
+        for key, row in told.items():
+            if key in ours:
+                self.assertNotIn("not sent", row[2], key)
+
+    def test_tables(self):
+        """docs/parity.md names the tables that the forecaster's files have"""
+        page = (ROOT / "docs" / "parity.md").read_text()
+        table = (ROOT / "src" / "model" / "forecast.def").read_text()
+        self.assertEqual(re.findall(r"`(\w+)`", re.search(r"\| names \| (.*)", page)[1]),
+                         re.findall(r'^FORECAST\("(\w+)"', table, re.M))
+
+
+class Forecaster(RigCase):
+    fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
+
+    def replacing(self, files="yes", mode="replace", **options):
+        """A host whose probe puts its files below its own directory."""
+        host = self.host(**options)
+        host.db = host.dir / "one_db"
+        host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}")
+        return host
+
+    def settled(self, host):
+        """No process of the probe is at work any more."""
+        self.wait_for(lambda: not host.processes(), 60, "the forecaster's files are not done")
+
+    def rows(self, host, vm, table):
+        db = sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)  # as the forecaster opens it
+        try:
+            return db.execute(f"SELECT TIMESTAMP, VALUE FROM virtualmachine_{vm}_{table}_monitoring "
+                              "ORDER BY TIMESTAMP").fetchall()
+        finally:
+            db.close()
+
+    def test_values(self):
+        """each VM's figures are in its file, under the time they were taken and as its record has them"""
+        host, began = self.replacing(), int(time.time())
+        runs = []
+        for _ in range(2):
+            runs.append(self.assert_complete(host.cycle(), vms=[83, 84]))
+            self.settled(host)
+            time.sleep(1.1)
+        for vm in (83, 84):
+            for table in TABLES:
+                rows, told = self.rows(host, vm, table), [run[vm].get(table.upper()) for run in runs]
+                told = [float(value) for value in told if value is not None]
+                self.assertEqual([value for _, value in rows], told, f"{vm} {table}")
+                self.assertTrue(all(began <= at <= time.time() for at, _ in rows), rows)
+            self.assertEqual(len(self.rows(host, vm, "memory")), 2)
+            self.assertEqual(len(self.rows(host, vm, "cpu")), 1, "no CPU % without a sample before")
+        self.assertEqual(sorted(os.listdir(host.db)), ["83.db", "84.db"], "no journal stays")
+
+    def test_only_where_it_is_wanted(self):
+        """beside poll.rb, which does it itself, with files = no, by hand, and without a forecaster: nothing is made"""
+        for options in ({"mode": "beside"}, {"files": "no"}, {"files": "auto"}):
+            host = self.replacing(**options)
+            self.assert_complete(host.cycle(), vms=[83, 84])
+            self.settled(host)
+            self.assertFalse(host.db.exists(), options)
+        host = self.replacing()
+        host.by_hand()
+        host.cycle("--dry-run")
+        self.settled(host)
+        self.assertFalse(host.db.exists())
+
+    def test_retention(self):
+        """new tables keep as many weeks as forecast.conf says; one that can't be read is told the log, once"""
+        host = self.replacing()
+        conf = host.tree.conf.parent / "forecast.conf"
+        conf.write_text("virtualmachine:\n  db_retention: 3 # weeks\n")
+        host.cycle()
+        self.settled(host)
+        self.assertIn("-21 days", self.trigger(host, 83))
+        conf.write_text("virtualmachine:\n  db_retention: [3]\n")
+        said = []
+        for _ in range(3):
+            (host.db / "83.db").unlink()
+            host.cycle()
+            self.settled(host)
+            said += [text for level, text in host.syslog.take() if level <= 4]
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], "forecaster lacks figures: .*forecast.conf: line 2: lists.*new files keep 4 weeks")
+        self.assertIn("-28 days", self.trigger(host, 83))
+
+    def trigger(self, host, vm):
+        """SQL of the trigger that keeps a table short."""
+        db = sqlite3.connect(host.db / f"{vm}.db")
+        try:
+            return db.execute("SELECT sql FROM sqlite_master WHERE name = ?",
+                              (f"delete_old_records_virtualmachine_{vm}_memory_monitoring",)).fetchone()[0]
+        finally:
+            db.close()
+
+    def test_locked_file(self):
+        """a file that another program holds: the record is out at once, the others are written, the log has a line"""
+        host = self.replacing()
+        host.cycle()
+        self.settled(host)
+        holder = sqlite3.connect(host.db / "83.db", isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        time.sleep(1.1)
+        run = host.cycle()
+        self.assert_complete(run, vms=[83, 84])
+        self.settled(host)
+        holder.execute("ROLLBACK")
+        holder.close()
+        self.assertEqual((len(self.rows(host, 83, "memory")), len(self.rows(host, 84, "memory"))), (1, 2))
+        said = [text for level, text in run.log + host.syslog.take() if level <= 4]
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], "1 of 2 VMs: .*83.db: SQLite: database is locked")
+        time.sleep(1.1)
+        run = host.cycle()
+        self.settled(host)
+        self.assertRegex(str(run.log + host.syslog.take()), "gets its figures again")
+        self.assertEqual(len(self.rows(host, 83, "memory")), 2)
+
+    def test_no_directory(self):
+        """where the directory is another's, or a link: records as ever, and a line in the log"""
+        host = self.replacing()
+        elsewhere = pathlib.Path(host.dir / "elsewhere")
+        elsewhere.mkdir()
+        host.db.symlink_to(elsewhere)
+        run = host.cycle()
+        self.assert_complete(run, vms=[83, 84])
+        self.settled(host)
+        self.assertRegex(str(run.log + host.syslog.take()), "one_db: is no directory")
+        self.assertEqual(os.listdir(elsewhere), [])
+
+    def test_forecaster_in_the_tree(self):
+        """auto: with OpenNebula's forecaster in the tree it is Python's libraries that decide"""
+        host = self.replacing("auto")
+        place = host.tree.root / "im" / "lib" / "python"
+        place.mkdir(parents=True)
+        (place / "prediction.sh").write_text("#!/bin/sh\n")
+        host.cycle()
+        self.settled(host)
+        self.assertEqual(host.db.exists(), can_forecast(), host.db)
+
+
+def can_forecast():
+    """What the probe looks for."""
+    places = ("usr/lib/python3*/dist-packages", "usr/lib/python3*/site-packages", "usr/lib64/python3*/site-packages",
+              "usr/local/lib/python3*/*-packages", "var/lib/one/.local/lib/python3*/site-packages")
+    return all(any(list(pathlib.Path("/").glob(f"{place}/{name}")) for place in places) for name in ("numpy", "scipy"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
