@@ -228,6 +228,27 @@ static void test_changes(void **state)
               UUID_B "|83|one-83|" UUID_B "|1700000000|0|RUNNING|kvm\n" UUID_A "|84|one-84|" UUID_A
                      "|1700000000|0|RUNNING|kvm\nw|85|one-85|w|1700000000|0|FAILURE|kvm\n");
     check_ask(place.path, "SELECT value FROM settings", "1699999900\n");
+    g_autoptr(StatusReport) second = new_report(false);
+    put(second, 1, 83, "fresh", "RUNNING", 0); /* a row that gets a uuid nobody has is still the same row */
+    write_report(&place, second);
+    check_ask(place.path, "SELECT count(*), count(DISTINCT id) FROM states", "3|3\n");
+    close_place(&place);
+}
+
+/* From opening to closing others can't write: who read before us would take our news for its own. */
+static void test_keeps_others_out(void **state)
+{
+    (void)state;
+    Place place;
+    sqlite3 *other;
+    open_place(&place);
+    make_stock(&place);
+    assert_int_equal(sqlite3_open(place.path, &other), SQLITE_OK);
+    StatusDb *db = open_db(&place, false);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_BUSY);
+    status_db_close(db);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE; ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
     close_place(&place);
 }
 
@@ -335,7 +356,10 @@ static void test_damaged(void **state)
         g_autoptr(GError) error = use(&place);
         CHECK(error && error->code == STATUS_DB_ERROR_DAMAGED, "%s: %s", damages[i].name, error ? error->message : "");
         CHECK(g_str_has_prefix(error->message, place.path), "%s: %s", damages[i].name, error->message);
+        g_autofree char *journal = g_strconcat(place.path, "-journal", NULL); /* of the damaged one alone */
+        assert_true(g_file_set_contents(journal, "left behind", -1, NULL));
         CHECK(status_db_set_aside(place.path, &wrong), "%s", wrong->message);
+        assert_false(g_file_test(journal, G_FILE_TEST_EXISTS));
         g_autofree char *aside = g_strconcat(place.path, ".damaged", NULL);
         assert_true(g_file_test(aside, G_FILE_TEST_EXISTS));
         g_autoptr(GError) again = use(&place);
@@ -501,13 +525,14 @@ static void test_odd_contents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads_theirs), cmocka_unit_test(test_writes_like_theirs),
-        cmocka_unit_test(test_they_go_on),   cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_undone),       cmocka_unit_test(test_nothing_to_write),
-        cmocka_unit_test(test_damaged),      cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_empty_file),   cmocka_unit_test(test_locked),
-        cmocka_unit_test(test_no_place),     cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_read_only),    cmocka_unit_test(test_odd_contents),
+        cmocka_unit_test(test_reads_theirs),     cmocka_unit_test(test_writes_like_theirs),
+        cmocka_unit_test(test_they_go_on),       cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_keeps_others_out), cmocka_unit_test(test_undone),
+        cmocka_unit_test(test_nothing_to_write), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_killed),           cmocka_unit_test(test_empty_file),
+        cmocka_unit_test(test_locked),           cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_full_disk),        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_odd_contents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
