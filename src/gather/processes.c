@@ -98,7 +98,8 @@ static bool read_process_text(const char *text, Process *process)
 {
     g_auto(GStrv) words = text ? g_strsplit(text, " ", -1) : NULL;
     const guint n = words ? g_strv_length(words) : 0;
-    bool good = n > 3;
+    bool good = n > 3 && (strcmp(words[2], NO_CGROUP) == 0 || g_str_has_prefix(words[2], "1:") ||
+                          g_str_has_prefix(words[2], "2:"));
     for (guint i = 3; good && i < n; i++)
         good = read_thread_word(process->threads, words[i]);
     if (!good) {

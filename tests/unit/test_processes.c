@@ -311,6 +311,9 @@ static void damaged_text_is_not_believed(void **state)
         "4711 556 - 0:4712",
         "4711 x - 0:4712",
         "None",
+        "4711 555  0:4712",
+        "4711 555 2 0:4712",
+        "4711 555 3:x 0:4712",
         "4711\t555\t-\t0:4712",
     };
     have_qemu(*state);
