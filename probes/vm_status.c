@@ -127,13 +127,16 @@ static bool choose_uri(Probe *probe, GError **error)
 {
     g_autoptr(GError) reason = NULL;
     const char *set = config_text(probe->config, CONFIG_probe_uri);
-    char *found = *set ? g_strdup(set) : NULL;
-    if (!found && probe->program)
-        found = kvmrc_libvirt_uri_or_fail(probe->program, &reason);
-    probe->uri = found || reason ? found : g_strdup("qemu:///system");
-    if (reason)
+    probe->uri = *set ? g_strdup(set) : NULL;
+    if (!probe->uri && probe->program)
+        probe->uri = kvmrc_libvirt_uri_or_fail(probe->program, &reason);
+    if (reason) {
         g_propagate_error(error, g_steal_pointer(&reason));
-    return probe->uri != NULL;
+        return false;
+    }
+    if (!probe->uri)
+        probe->uri = g_strdup("qemu:///system");
+    return true;
 }
 
 static bool choose_database(Probe *probe, const char *base_path, GError **error)
