@@ -178,6 +178,7 @@ check_usage() {
 
 settle() {
   DESTDIR=${DESTDIR:-}
+  OUR_ID=$(id -u)
   ONEADMIN=${ONEADMIN:-oneadmin}
   ONEADMIN_HOME=$(getent passwd "$ONEADMIN" | cut -d : -f 6)
   ONEADMIN_ID=$(id -u "$ONEADMIN" 2>/dev/null)

@@ -276,7 +276,7 @@ install_telemetryd() {
 
 # In the tree it is for the hosts; here for everybody, unless a package has brought it.
 install_doctor() {
-  if [ "$(id -u)" != 0 ] && [ -z "$DESTDIR" ]; then return 0; fi
+  if ! is_root && [ -z "$DESTDIR" ]; then return 0; fi
   doctor=$(find_program "$NATIVE_DIR" one-telemetry)
   packaged=$(command -v one-telemetry)
   if [ -n "$doctor" ] && [ "${packaged:-$BINDIR/one-telemetry}" = "$BINDIR/one-telemetry" ]; then
@@ -309,7 +309,7 @@ start_telemetryd() {
 
 TIMER=one-telemetry-forward
 install_timer() {
-  if [ -n "$DESTDIR" ] || [ "$(id -u)" = 0 ]; then
+  if [ -n "$DESTDIR" ] || is_root; then
     # A package may have brought them.
     for unit in service timer; do
       if [ -n "$DESTDIR" ] || [ ! -f "/lib/systemd/system/$TIMER.$unit" ]; then put_unit "$TIMER.$unit"; fi
@@ -317,7 +317,7 @@ install_timer() {
   fi
 }
 start_timer() {
-  if [ "$(id -u)" != 0 ] || [ ! -d /run/systemd/system ]; then
+  if ! is_root || [ ! -d /run/systemd/system ]; then
     say "  no timer of systemd's: so that events which a sink was down for are sent later, have $ONEADMIN's crontab start"
     say "    */2 * * * * ${REMOTES#"$DESTDIR"}/hooks/telemetry/forward --once"
     return 0

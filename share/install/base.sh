@@ -44,10 +44,13 @@ foreseen_below() { # DIRECTORY...
   return 1
 }
 
-# For the tests: to be killed here.
+# For the tests: to be killed here, at the moment of that number; or to stop at each, until the test says what becomes of it.
 moment() {
   STEPS=$((STEPS + 1))
-  if [ "${ONE_TELEMETRY_KILL_AT:-0}" = "$STEPS" ]; then kill -9 $$; fi
+  case ${ONE_TELEMETRY_KILL_AT:-} in
+  "$STEPS") kill -9 $$ ;;
+  each) kill -STOP $$ ;;
+  esac
 }
 
 # --- the list of what was installed ---
@@ -86,11 +89,12 @@ open_list() {
 
 # --- users ---
 
+is_root() { [ "$OUR_ID" = 0 ]; }
 run_limited() { timeout -k 5 "$COMMAND_SECONDS" "$@"; }
 
 # Runs a command as oneadmin, with its home and not ours. setpriv leaves no line in the log of logins for each.
 as_oneadmin() {
-  if [ "$(id -u)" != 0 ]; then
+  if ! is_root; then
     run_limited "$@"
   elif command -v setpriv >/dev/null 2>&1; then
     run_limited setpriv --reuid "$ONEADMIN_ID" --regid "$ONEADMIN_GROUP_ID" --init-groups \
@@ -122,7 +126,7 @@ owner_of() { # LETTER: o is oneadmin, r is root, g is root with oneadmin's group
 }
 # As oneadmin all is oneadmin's; in a tree for a package (DESTDIR) by an ordinary user all is that user's.
 give() { # PATH LETTER
-  [ "$(id -u)" = 0 ] || return 0
+  is_root || return 0
   [ -n "$ONEADMIN_HOME" ] || return 0
   chown -h "$(owner_of "$2")" "$1"
 }
@@ -153,7 +157,7 @@ sum_of() { cksum <"$1" 2>/dev/null | tr ' ' -; }
 mode_of() { stat -c %a "$1" 2>/dev/null; }
 
 is_owned() { # PATH LETTER
-  if [ "$(id -u)" != 0 ] || [ -z "$ONEADMIN_HOME" ]; then return 0; fi
+  if ! is_root || [ -z "$ONEADMIN_HOME" ]; then return 0; fi
   [ "$(stat -c %U:%G "$1")" = "$(owner_of "$2")" ]
 }
 

@@ -13,7 +13,7 @@ bad() { # WHAT MEND
 check_user() {
   if [ -n "$DESTDIR" ]; then
     ok "a tree is prepared in $DESTDIR; no command of OpenNebula is run"
-  elif [ "$(id -u)" = 0 ]; then
+  elif is_root; then
     ok "run as root: everything can be installed; what concerns OpenNebula is done as $ONEADMIN"
   elif [ "$(id -un)" != "$ONEADMIN" ]; then
     bad "run as $(id -un)" "run it as root, or as $ONEADMIN (who can install all but telemetryd)"
@@ -55,7 +55,7 @@ check_commands() {
   for word in awk cksum cmp stat timeout ssh tar; do
     command -v "$word" >/dev/null 2>&1 || bad "there is no command $word" "install it"
   done
-  if [ "$(id -u)" = 0 ] && ! command -v runuser >/dev/null 2>&1 && ! command -v sudo >/dev/null 2>&1; then
+  if is_root && ! command -v runuser >/dev/null 2>&1 && ! command -v sudo >/dev/null 2>&1; then
     bad "there is neither runuser nor sudo" "install one of them: OpenNebula's commands are run as $ONEADMIN"
   fi
   for look in hosts vms; do
@@ -182,25 +182,26 @@ check_places() { # FAILED, before
     "$REMOTES"/etc/im/kvm-probes.d/secrets "$REMOTES"/etc/im/qemu-probes.d/secrets "$STATE" "$ETC" "$ETC/telemetry-secrets" \
     "$SBINDIR" "$BINDIR" "$UNITDIR"; do
     case $place in
+    *'*'*) continue ;; # there is none
     "$ETC"/*) if [ -z "$TELEMETRYD" ] || [ ! -d "$place" ]; then continue; fi ;; # root makes it
     "$ETC" | "$SBINDIR" | "$UNITDIR") [ -n "$TELEMETRYD" ] || continue ;;
-    "$BINDIR") [ "$(id -u)" = 0 ] || continue ;;
+    "$BINDIR") is_root || continue ;;
     */vm/status) [ -n "$STATUS" ] || continue ;;
     */vm/execution) [ -n "$EXECUTION" ] || continue ;;
-    */\*) continue ;;
     esac
     check_place "$place"
   done
   [ "$FAILED" != "$1" ] || ok "places can be written and have room"
 }
 check_place() { # DIRECTORY, which may be still to be made
-  above=$1
-  while [ -n "$above" ] && ! at "$1/x" test -d "$above"; do above=${above%/*}; done
-  above=${above:-/}
+  # shellcheck disable=SC2016
+  above=$(at "$1/x" sh -c 'above=$1; while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done; above=${above:-/}
+    echo "$above"; [ -w "$above" ] && [ -x "$above" ]' sh "$1")
+  may_write=$?
   # Ours with root as its owner is given to oneadmin: make_dir.
-  if [ "$(id -u)" = 0 ] && [ "$above" = "$1" ] && { listed dir "$1" || [ "$1" = "$REMOTES/hooks/telemetry" ]; }; then
+  if is_root && [ "$above" = "$1" ] && { listed dir "$1" || [ "$1" = "$REMOTES/hooks/telemetry" ]; }; then
     :
-  elif ! at "$1/x" test -w "$above" || ! at "$1/x" test -x "$above"; then
+  elif [ "$may_write" != 0 ]; then
     bad "$1 can't be written by $(user_at "$1")" "look at the owner and mode of $above, and whether its file system is read-only"
   fi
   free=$(df -Pk "$above" 2>/dev/null | awk 'NR == 2 { print $4 }')

@@ -72,7 +72,7 @@ look_for_ours() { # HOST
 check_uninstall() {
   TELEMETRYD=''
   roots=$(listed_of unit; listed_of file | grep -F -e "$SBINDIR/" -e "$BINDIR/" -e "$ETC/")
-  if [ "$(id -u)" != 0 ] && [ -n "$roots" ]; then
+  if ! is_root && [ -n "$roots" ]; then
     bad "root's files are installed, which $(id -un) can't take out" "run it as root"
   else
     check_user

@@ -50,6 +50,7 @@ class Installing(Case):
 
     vms = {7: "kvm1", 8: "kvm2", 9: "kvm3"}
     options = {}  # of the cloud
+    program = ROOT / "install.sh"
 
     def setUp(self):
         self.cloud = self.new_cloud()
@@ -115,7 +116,7 @@ class Installing(Case):
             words = [word for word in words if word != "--build" and word not in (builds or [self.mine])]
         if not any("--wait" == word for word in words):
             words = [*words, "--wait", "60"]
-        run = self.front.run(ROOT / "install.sh", *words, user=user, timeout=90,
+        run = self.front.run(self.program, *words, user=user, timeout=90,
                              env={"ONE_TELEMETRY_PAUSE": "0.1", **(env or {})})
         wanted = status if isinstance(status, tuple) else (status,)
         if status is not None and run.returncode not in wanted:
@@ -128,6 +129,14 @@ class Installing(Case):
         found = re.findall(r"^  (?:would )?((?:make|install|update|remove|register|sync|take|give|start|restart|tell|put|stop) .*)$",
                            text, re.M)
         return [re.sub(r"^start telemetryd.*", "start telemetryd", line) for line in found]
+
+    def spoil_hooks(self):
+        """One that somebody changed, and that is there twice; and one that is not ours."""
+        with self.cloud.store.change() as state:
+            done = next(hook for hook in state["hooks"].values() if hook["NAME"] == "telemetry-done")
+            for number, name in ((97, "mine"), (98, done["NAME"])):
+                state["hooks"][str(number)] = {**done, "ID": number, "NAME": name}
+            done["TEMPLATE"]["TIMEOUT"] = "5"
 
     # ---- looking ----------------------------------------------------------------------------------------
 

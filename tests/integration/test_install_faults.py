@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""install.sh where something is wrong: what its checks find before anything is changed, and runs that were killed."""
+"""install.sh where something is wrong: what its checks find before anything is changed."""
 import fcntl
 import os
 import re
@@ -11,26 +11,6 @@ from harness import main
 from install_case import CONFS, PROBES, REMOTES, STATE, Installing
 
 BARE = ["--no-telemetryd", "--no-hooks"]
-
-
-class Killed(Installing):
-    """Runs that did not end, on a host without VMs."""
-    vms = {}
-
-    def test_install_after_uninstall(self):
-        """--uninstall is killed and it is installed again: the mode and what was edited are as before"""
-        edited, plain = CONFS
-        self.install(*BARE, "--replace")
-        text = self.front.read(edited).replace("#detail = 5", "detail = 3")
-        self.front.write(edited, text, 0o640)
-        self.install(*BARE)
-        untouched = self.front.read(plain)
-        for moment in (2, 4, 5, 6, 7, 10, 12, 20, 27):
-            self.install("--uninstall", status=-9, env={"ONE_TELEMETRY_KILL_AT": str(moment)})
-            gone = not self.front.path(plain).exists()  # the one that nobody edited is made anew then
-            self.install(*BARE, *(["--replace"] if gone else []))
-            self.assertEqual((self.front.read(edited), self.front.read(plain)), (text, untouched), f"moment {moment}")
-            self.assertFalse(self.front.path(f"{STATE}/kvm.conf").exists())
 
 
 class Checks(Installing):
@@ -93,6 +73,14 @@ class Checks(Installing):
         text = self.install(*BARE, status=3, env=fails)
         self.assertIn("FAILED  host kvm1: onehost sync failed: no room there\n", text)
 
+    def test_sync_brings_nothing(self):
+        """onehost sync says it has gone well, and the host has nothing: the line has what it said"""
+        lies = self.tools(onehost='[ "$1" = sync ] || exec /usr/bin/onehost "$@"\necho "No hosts are going to be updated."\n')
+        text = self.install(*BARE, status=3, env=lies)
+        self.assertIn("FAILED  host kvm1: does not have the tree after onehost sync: No hosts are going to be updated.\n", text)
+        self.assertRegex(text, r"Not as it should be:\n  host kvm1: does not have the tree")
+        self.assertNotIn("host kvm1: OpenNebula has our figures", text)
+
     def test_another_at_work(self):
         """a second run while one is at work"""
         self.assertIn("no new figures of our probe in OpenNebula after 0 s", self.install(*BARE, "--wait", "0", status=3))
@@ -103,6 +91,31 @@ class Checks(Installing):
         self.install(*BARE, status=1)
         self.assertIn("another install.sh is at work", self.err)
         self.assert_same(before)
+
+
+class States(Installing):
+    """Hosts that OpenNebula does not monitor just then."""
+    hosts_of_cloud = ("kvm1", "kvm2")
+
+    def test_left(self):
+        """one that is disabled or offline is left as it was, the others get the probe; alone it is refused; later it is synced"""
+        for command in ("disable", "offline"):
+            with self.subTest(command):
+                self.cloud.one("onehost", command, "kvm2")
+                before = self.pictures()
+                text = self.install(*BARE, "--wait", "0", status=3)
+                why = "is disabled or offline in OpenNebula; when it is back: install.sh --hosts kvm2"
+                self.assertIn(f"LEFT    host kvm2 {why}\n", text)
+                self.assertIn(f"Left as they were:\n  host kvm2 {why}\n", text)
+                self.assertEqual(self.pictures()["kvm2"], before["kvm2"])
+                self.assertTrue(self.cloud.hosts["kvm1"].path("/var/tmp/one/im/kvm-probes.d/vm/monitor/telemetry").exists())
+                before = self.pictures()
+                text = self.install(*BARE, "--hosts", "kvm2", status=1)
+                self.assertIn("FAILED  there is no host that can be installed on\n", text)
+                self.assert_same(before)
+        self.cloud.one("onehost", "enable", "kvm2")
+        self.assertIn("sync 1/1 kvm2\n", self.install(*BARE, "--hosts", "kvm2", "--wait", "0", status=(0, 3)))
+        self.assertTrue(self.cloud.hosts["kvm2"].path("/var/tmp/one/hooks/telemetry/forward").exists())
 
 
 class FrontEnds(Installing):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""install.sh on a stand-in of OpenNebula: installed, again, upgraded, interrupted, taken out; and everything that has to
+"""install.sh on a stand-in of OpenNebula: installed, again, upgraded, taken out; and everything that has to
 be found before anything is changed."""
 import os
 import re
@@ -151,30 +151,10 @@ class One(Installing):
         self.assert_same({"front": before["front"]}, {"front": self.pictures()["front"]})
         self.assertEqual(self.hooks(), ["mine"])
 
-    def spoil_hooks(self):
-        """One that somebody changed, and that is there twice; and one that is not ours."""
-        with self.cloud.store.change() as state:
-            done = next(hook for hook in state["hooks"].values() if hook["NAME"] == "telemetry-done")
-            for number, name in ((97, "mine"), (98, done["NAME"])):
-                state["hooks"][str(number)] = {**done, "ID": number, "NAME": name}
-            done["TEMPLATE"]["TIMEOUT"] = "5"
 
 class Empty(Installing):
     """On a host without VMs, of which nothing can be seen in OpenNebula."""
     vms = {}
-
-    def test_interrupted(self):
-        """killed again and again: nothing is ever half there where OpenNebula runs it; in the end all is there, or gone"""
-        before = self.pictures()
-        self.install()
-        whole = self.pictures()
-        self.install("--uninstall", "--purge")
-        self.assert_same(before)
-        self.until_done()
-        self.front_has(whole)
-        self.until_done("--uninstall", "--purge")
-        self.assert_same(before)
-        self.assertEqual(self.hooks(), [])
 
     def test_away(self):
         """--uninstall while a host is away: refused, nothing changes; that host given up: all but what is there goes"""
@@ -190,21 +170,6 @@ class Empty(Installing):
         self.assert_same({"front": fresh})
         self.assertEqual(self.hooks(), [])
 
-    def until_done(self, *words):
-        """Runs that are killed a little later each time, between steps and within them."""
-        for number in range(60):
-            self.install(*words, status=None, env={"ONE_TELEMETRY_KILL_AT": str(4 + 3 * number)})
-            self.assertLessEqual(self.runnable(), {"poll.rb", "telemetry"})
-            if self.status == 0:
-                break
-        self.assertGreaterEqual(number, 3)
-        self.assertEqual(self.actions(self.install(*words)), [])
-
-    def front_has(self, whole):
-        def without_list(paths):
-            return {path: text for path, text in paths.items() if not path.startswith(STATE)}
-        after = self.pictures()
-        self.assert_same({"front": without_list(whole["front"])}, {"front": without_list(after["front"])})
 
 class Refused(Installing):
     """Not at all."""

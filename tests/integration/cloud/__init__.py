@@ -29,8 +29,8 @@ Several front_ends=("one-1", "one-2", "one-3") are in HA: cloud.lead("one-2"), c
 run on the one that leads, which has the address cloud.floating, "one-floating". Cloud(plain=True) needs no root and no
 namespaces: trees below a directory, DESTDIR and PATH in the environment; no network, units or missing libraries.
 
-Files: names, template, markup, store, cli and one*.py with command.py are the commands, which the machines have a copy of;
-machine, namespaces and layout are where they run; agent, monitord, hooks, lifecycle, units what goes on; core puts it together.
+Files: names, template, markup, store, cli and one*.py with command.py are the commands, which the machines have a copy of,
+caller.c is what stands in /usr/bin, and crew.py what it calls: an interpreter for each would be most of a test's time; machine, namespaces and layout are where they run; agent, monitord, hooks, lifecycle, units what goes on; core puts it together.
 """
 from .core import KVMRC, Cloud, Host  # noqa: F401
 from .foreign import foreign  # noqa: F401

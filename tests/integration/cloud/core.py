@@ -13,7 +13,7 @@ from . import layout, lifecycle
 from .agent import Agent
 from .foreign import make_foreign
 from .hooks import HookManager
-from .machine import ONEADMIN, Directory, Machine
+from .machine import MOUNT, ONEADMIN, Directory, Machine, python
 from .monitord import Monitord
 from .names import HOST_STATES, number
 from .server import Server
@@ -143,6 +143,8 @@ class Cloud:
             self.fronts[name] = self._machine(name, binds=[ROOT, *binds])
             self.machines[name] = Peer(self.fronts[name])
             layout.front_end(self.fronts[name], kvmrc)
+            if not self.plain:
+                self._crew(self.fronts[name])
         for name in hosts:
             self._add_host(name, [*binds, *(hosts[name] if isinstance(hosts, dict) else ())])
         if len(front_ends) > 1:
@@ -181,6 +183,15 @@ class Cloud:
         if not self.plain and name != "wire":
             self._connect(made)
         return made
+
+    def _crew(self, machine):
+        """Runs the commands of a front-end, until the machine is closed."""
+        crew = machine.popen(python(), "-IS", f"{MOUNT}/lib/crew.py", MOUNT, f"{MOUNT}/crew-{machine.name}",
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self._stack.callback(crew.__exit__, None, None, None)
+        self._stack.callback(crew.terminate)
+        if crew.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"no crew on {machine.name}: see the message above")
 
     def _connect(self, machine):
         number_ = len(self.fronts) + len(self.hosts) + 1

@@ -58,7 +58,7 @@ class Units:
 
     def close(self):
         for unit in self.units.values():
-            self._stop(unit)
+            self.stop(unit)
 
     def serve(self, request, pid, uid):
         machine = self._caller(pid)
@@ -127,14 +127,14 @@ class Units:
                 link.parent.mkdir(exist_ok=True, parents=True)
                 link.unlink(missing_ok=True)
                 link.symlink_to(unit.path)
-            return self._start(unit) if request["now"] else (0, "", "")
+            return self.start(unit) if request["now"] else (0, "", "")
         if verb == "start":
-            return self._start(unit)
+            return self.start(unit)
         if verb == "stop":
-            self._stop(unit)
+            self.stop(unit)
         elif verb in ("restart", "try-restart", "reload-or-restart"):
-            self._stop(unit)
-            return self._start(unit)
+            self.stop(unit)
+            return self.start(unit)
         elif verb == "reload":
             return self._reload(unit)
         elif verb == "status":
@@ -157,10 +157,10 @@ class Units:
         for link in _links(machine, name):
             link.unlink()
         if now and unit:
-            self._stop(unit)
+            self.stop(unit)
         return (0, "", "") if unit else (1, "", f"Failed to disable unit: Unit file {name} does not exist.")
 
-    def _start(self, unit):
+    def start(self, unit):
         if unit.is_active():
             return 0, "", ""
         if unit.name.endswith(".timer"):
@@ -191,7 +191,7 @@ class Units:
         if not (timer and timer.waits):
             raise ValueError(f"{name} does not wait for anything")
         unit = self.unit(machine, name.replace(".timer", ".service"))
-        self._start(unit)
+        self.start(unit)
         return unit.process.wait(START_SECONDS)
 
     @staticmethod
@@ -231,7 +231,7 @@ class Units:
         return 0, "", ""
 
     @staticmethod
-    def _stop(unit):
+    def stop(unit):
         if unit.waits:
             unit.waits = False
         elif unit.is_active():
