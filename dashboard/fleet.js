@@ -127,7 +127,7 @@ export class Fleet {
         this.vms = this.known = new Map();
         this.loaded = false;
         this.trouble = null; // why nothing can be seen at all
-        this.members = 0; // counts who comes and goes
+        this.members = 0; // counts who comes, goes, moves to another host, or gets another owner
     }
 
     pause(paused) {
@@ -160,6 +160,7 @@ export class Fleet {
         for (const data of list) {
             const vm = this.known.get(data.vm_id);
             if (vm) {
+                this.members += vm.data.host !== data.host || vm.data.uname !== data.uname;
                 vm.set(data, timeOf(data));
             } else {
                 this.known.set(data.vm_id, new Vm(data, timeOf(data)));

@@ -87,6 +87,7 @@ export class Live {
             if (performance.now() - synced > RESYNC_MS) {
                 synced = performance.now();
                 await this.#fetchAll(signal);
+                this.onchange();
             }
         }
     }

@@ -64,7 +64,7 @@ const WRONG = {label: "What is wrong", kind: "wrong", get: trouble};
 const CONNECTIONS = [
     text("Connection", ({uri}) => uri), STATUS, WRONG,
     number("VMs", ({vms}) => count(vms)), text("Last collection", (uri, {now}) => since(uri.last_collection, now)),
-    number("Took", (uri) => milliseconds(uri.collect_ms)), number("Collections", (uri) => count(uri.collections)),
+    number("Took", (uri) => uri.collections > 0 ? milliseconds(uri.collect_ms) : format.UNKNOWN), number("Collections", (uri) => count(uri.collections)),
     number("Errors", (uri) => count(uri.errors)),
     number("Left out", (uri) => count(uri.left_out), "domains whose name is not one-<ID>"),
 ];

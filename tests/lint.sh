@@ -51,6 +51,10 @@ shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*
 for page in share/man/*.[158]; do
   mandoc -Tlint -Wwarning "$page" || complain "mandoc $page"
 done
+# What is vendored is as it came: nobody mends it here.
+(cd third_party && sha256sum --quiet --check SHA256SUMS &&
+  [ "$(find . -type f ! -name README.md ! -name SHA256SUMS | sort)" = "$(sed 's,^[0-9a-f]*  ,./,' SHA256SUMS | sort)" ]) ||
+  complain "third_party: not as SHA256SUMS has it"
 grep -rnE '\b(TODO|FIXME)\b' src probes hooks commands tests tools share 2>/dev/null | grep -v '^tests/lint.sh' && complain "open ends"
 
 [ "$failed" = 0 ] && echo "lint: clean"

@@ -115,10 +115,7 @@ class Browser(Server):
 
     def drag(self, css, *points):
         """From the first to the last of these points of an element: (x, y) as parts of its width and height."""
-        box = self.js("const b = document.querySelector(arguments[0]); b.scrollIntoView({block: 'center'});"
-                      "const r = b.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]", css)
-        moves = [{"type": "pointerMove", "duration": 50, "x": round(box[0] + x * box[2]), "y": round(box[1] + y * box[3])}
-                 for x, y in points]
+        moves = [{"type": "pointerMove", "duration": 50, **self._at(css, x, y)} for x, y in points]
         actions = [moves[0], {"type": "pointerDown", "button": 0}, *moves[1:], {"type": "pointerUp", "button": 0}]
         self.ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
 

@@ -9,7 +9,7 @@ from web import PHONE, STEP_S, WebCase, byte_rate, exact, milliseconds, past, pe
 from harness import args, main
 from telemetryd import SECOND, Telemetryd, now_ns
 
-HOUR = 3600
+HOUR, DAY = 3600, 86400
 OFFERED = ("15m", "1h", "6h", "24h", "7d", "30d")
 # How many pixels of a chart have the colour of that name, between two moments (parts of its width) and two heights.
 INKED = """const [title, name, left, right, top, bottom] = arguments, chart = document.querySelector(`[data-chart="${title}"]`);
@@ -130,6 +130,25 @@ class Charts(WebCase):
                 self.assertGreater(self.ink("CPU and steal")[0], 200, "drawn anew")
                 self.assertLessEqual(browser.js("return document.documentElement.scrollWidth - innerWidth"), 0)
                 self.assert_accessible()
+
+    def test_long(self):
+        """dashboard: charts: of 24 hours, 7 and 30 days they say what the history has of these"""
+        now = now_ns() // SECOND
+        seconds = [*range(now - 29 * DAY, now - DAY, 2 * HOUR), *range(now - DAY, now, 600)]
+        daemon = self.with_samples([sample(90, second, now - 29 * DAY, "u-90") for second in seconds])
+        browser = self.page(daemon)
+        for range_, days in (("24h", 1), ("7d", 7), ("30d", 30)):
+            browser.js("location.hash = arguments[0]", f"#/vm/90?range={range_}")
+            browser.wait("return document.querySelector('.ranges .count')?.textContent.startsWith(arguments[0])", f"the last {days} d 0 h")
+            self.take_network()
+            asked = [url for url in self.requested() if "/history/90?metric=cpu_usage_percent," in url][-1]
+            query = dict(pair.split("=") for pair in asked.partition("?")[2].split("&"))
+            self.assertAlmostEqual(int(query["to"]) - int(query["from"]), days * DAY, delta=3)
+            points = daemon.json("history/90?" + asked.partition("?")[2])["series"][0]["points"]
+            self.assertGreater(len(points), 100)
+            self.assertEqual(self.summary("CPU and steal").split(" · ")[0],
+                             f"CPU {percent(points[-1][1])}, at most {percent(max(point[3] for point in points))}")
+            self.assertGreater(self.ink("CPU and steal")[0], 300)
 
     def test_wall(self):
         """dashboard: charts: they grow with the text of a wall screen, and are drawn anew for it"""

@@ -43,6 +43,14 @@ class Health(WebCase):
         browser.wait("return document.querySelector('[data-health=Sinks]')")
         return browser
 
+    def told(self, daemon):
+        """What diagnostic has, where the page shows that and nothing has changed since; else None. Ages apart."""
+        told = daemon.json("diagnostic")
+        self.settles(lambda: self.facts("telemetryd")["Its time"][1] > told["clock"]["now"], "it asks no more")
+        counts = [{key: value for key, value in sink.items() if "seconds" not in key}
+                  for answer in (told, daemon.json("diagnostic")) for sink in answer["forwarding"]["sinks"]]
+        return told if counts[0] == counts[1] else None
+
     def assert_ago(self, shown, iso):
         """How long ago that was, about, and exactly when where the mouse rests."""
         self.assertEqual(shown[1], iso)
@@ -93,7 +101,7 @@ class Health(WebCase):
         self.settles(lambda: daemon.json("diagnostic")["forwarding"]["sinks"][0]["failures"] > 0, "the sink is not down")
         self.settles(lambda: not daemon.json("status")["history"]["queued"], "not written")
         self.open(daemon)
-        told, state = daemon.json("diagnostic"), daemon.json("status")
+        told, state = self.settles(lambda: self.told(daemon), "it goes on changing"), daemon.json("status")
         sink, row = told["forwarding"]["sinks"][0], self.rows("Sinks")[0]
         self.assertEqual((row["Sink"], row["Type"][0], row["Status"][0], row["Last success"][0]),
                          (["down", sink["url"]], sink["type"], "◆ error", "never"))
@@ -104,6 +112,10 @@ class Health(WebCase):
         self.assertEqual(row["Bytes waiting"], [size(sink["queued_bytes"]), f"{sink['queued_bytes']} bytes"])
         self.assertRegex(row["Oldest"][0], r"^\d+ s$")
         self.assertIn(sink["error"] or sink["last_error"], row["What is wrong"][0])
+        spool, forwarder = told["spool"], told["forwarder"]
+        self.assertEqual(self.facts("Sinks"), {"Spool": [MARKS[spool["status"]], ""], "Spool's place": [told["forwarding"]["spool"], ""],
+                                               "Forwarder": [MARKS[forwarder["status"]], ""]})
+        self.assertEqual(self.rows("libvirt")[0]["Took"][0], "–", "never asked")
         feed = self.facts("Feed")
         self.assert_ago(feed["Last sample"], told["feed"]["last_sample"])
         self.assertGreater(told["feed"]["foreign_lines"], 0)
@@ -167,7 +179,7 @@ class Health(WebCase):
             self.assertEqual((row["Status"][0], row["What is wrong"][0]), ("○ stopped", ""))
             self.assertEqual((row["Left out"], row["Took"]), (count(1), [milliseconds(told["collect_ms"]), exact(told["collect_ms"], "ms")]))
             self.assert_ago(row["Last collection"], told["last_collection"])
-            self.assertEqual(row["Collections"], count(told["collections"]))
+            self.assertEqual((row["Collections"], row["Errors"]), (count(told["collections"]), count(told["errors"])))
             self.assertEqual(daemon.json("status")["vms_monitored"], 5, "those of probes too")
             self.assertEqual(self.facts("Collector")["VMs it sees"], count(0))
 

@@ -67,10 +67,10 @@ class Prefixed:
 
 
 class Relay:
-    """Between the browser and the telemetryd of that port. cut(): what goes through it ends, and nothing gets through until mend()."""
+    """Between the browser and a telemetryd: nothing gets through until mend(), nor after cut(), which ends what goes through."""
 
-    def __init__(self, port):
-        self.to, self.pairs, self.is_cut, self.lock = port, [], False, threading.Lock()
+    def __init__(self):
+        self.to, self.pairs, self.is_cut, self.lock = None, [], True, threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
@@ -116,8 +116,8 @@ class Relay:
                     end.shutdown(socket.SHUT_RDWR)
             self.pairs = []
 
-    def mend(self):
-        self.is_cut = False
+    def mend(self, port):
+        self.to, self.is_cut = port, False
 
 
 class Life(WebCase):
@@ -267,43 +267,45 @@ class Life(WebCase):
 
     def test_resync(self):
         """dashboard: VMs that ended or came while the page was cut off: by asking or by the stream, of the same telemetryd or anew"""
-        for path in FLEET_PATHS:
-            for restarts in (False, True):
-                with self.subTest(only=path, restarts=restarts):
-                    self.back_after_a_cut(path, restarts)
-
-    def back_after_a_cut(self, path, restarts):
-        """By that path alone, after a while in which one VM ends, one comes, and one gets another name."""
         self.allowed = ["ERR_"]
+        with Relay() as relay:
+            for path in FLEET_PATHS:
+                for restarts in (False, True):
+                    with self.subTest(only=path, restarts=restarts):
+                        self.back_after_a_cut(relay, path, restarts)
+            self.assert_clean()
+            self.browser.open("about:blank")
+
+    def back_after_a_cut(self, relay, path, restarts):
+        """By that path alone, after a while in which one VM ends, one comes, and one gets another name."""
         daemon, browser = self.daemon(), self.browser
         daemon.write(usage(83, 10) + usage(84, 20))
-        with Relay(daemon.port) as relay:
-            self.page(relay)
-            self.shows(2)
-            daemon.write(usage(83, 11))  # after it the stream goes on, where it is the same
-            browser.wait(IS, 83, "cpu", "11.0 %")
-            browser.cdp("Network.enable")
-            browser.cdp("Network.setBlockedURLs", urls=[f"*{other}*" for other in FLEET_PATHS if other != path])
-            try:
-                browser.js("window.here = true")
-                relay.cut()
-                self.state("offline")
-                self.assertEqual(sorted(self.shown()), [83, 84])
-                if restarts:
-                    daemon.restart()
-                daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n' + usage(84, 21) +
-                             usage(85, 30) + f'vm_info,VMID=84,host=kvm1,uuid=u-84 vm_name="renamed" {now_ns()}\n')
-                relay.mend()
-                self.state("polling" if path == FLEET_PATHS[0] else "live")
-                browser.wait(f"return {SHOWN_IDS} === '84,85'", seconds=30)
-                self.assert_figures(self.shown(), daemon.vms(), CARD_FIGURES)
-                self.assertEqual(self.shown()[84]["title"], "renamed")
-                self.assertTrue(browser.js("return window.here"), "without a reload")
-            finally:
-                browser.cdp("Network.setBlockedURLs", urls=[])
-            self.assert_clean()
-            browser.open("about:blank")
-            self.network = []
+        browser.open("about:blank")
+        relay.cut()  # a connection that is kept leads to the one before
+        relay.mend(daemon.port)
+        self.page(relay)
+        self.shows(2)
+        daemon.write(usage(83, 11))  # after it the stream goes on, where it is the same
+        browser.wait(IS, 83, "cpu", "11.0 %")
+        browser.cdp("Network.enable")
+        browser.cdp("Network.setBlockedURLs", urls=[f"*{other}*" for other in FLEET_PATHS if other != path])
+        try:
+            browser.js("window.here = true")
+            relay.cut()
+            self.state("offline")
+            self.assertEqual(sorted(self.shown()), [83, 84])
+            if restarts:
+                daemon.restart()
+            daemon.write(f'vm_events,VMID=83,host=kvm1,state=DONE,lcm_state=LCM_INIT name="x" {now_ns()}\n' + usage(84, 21) +
+                         usage(85, 30) + f'vm_info,VMID=84,host=kvm1,uuid=u-84 vm_name="renamed" {now_ns()}\n')
+            relay.mend(daemon.port)
+            self.state("polling" if path == FLEET_PATHS[0] else "live")
+            browser.wait(f"return {SHOWN_IDS} === '84,85'", seconds=30)
+            self.assert_figures(self.shown(), daemon.vms(), CARD_FIGURES)
+            self.assertEqual(self.shown()[84]["title"], "renamed")
+            self.assertTrue(browser.js("return window.here"), "without a reload")
+        finally:
+            browser.cdp("Network.setBlockedURLs", urls=[])
 
     def test_silent(self):
         """dashboard: telemetryd hangs: after 20 s without a word the page says so; it goes on: the page does too"""
@@ -343,6 +345,7 @@ class Life(WebCase):
         daemon.write(usage(83, 10))
         browser = self.page(daemon)
         browser.wait(IS, 83, "cpu", "10.0 %")
+        self.assertEqual(browser.js("return document.querySelector('#interval').value"), "1000")
         browser.click("#pause")
         self.state("paused")
         self.assertEqual(browser.js("return document.querySelector('#pause').ariaPressed"), "true")
@@ -462,6 +465,18 @@ class Life(WebCase):
         browser.wait(STOP)
         browser.js(f"{STOP}.click()")
         self.settles(lambda: not daemon.json("status")["running"], "it does not stop")
+        kept = "return [sessionStorage, localStorage].map((of) => JSON.stringify(of).includes(arguments[0]))"
+        self.assertEqual(browser.js(kept, WRITE), [True, False], "as long as the window is open")
+        for token, keep, where in ((READ, True, [False, True]), (WRITE, False, [True, False])):
+            browser.js("sessionStorage.clear(); localStorage.clear()")
+            self.page(daemon, state="token")
+            browser.wait("return document.querySelector('#token').open")
+            if browser.js("return document.querySelector('#token-keep').checked") is not keep:
+                browser.click("#token-keep")
+            browser.type("#token-text", token)
+            browser.keys("Enter")
+            self.state("live")
+            self.assertEqual(browser.js(kept, token), where)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,16 @@ class WebCase(EndpointCase):
                           'arguments[0]', count, seconds=seconds)
         return self.shown()
 
+    def ids(self):
+        """From top to bottom."""
+        return self.browser.js("""return [...document.querySelectorAll("[data-vm-id]")].filter((n) => !n.hidden)
+            .map((n) => [n.getBoundingClientRect(), Number(n.dataset.vmId)])
+            .sort(([a], [b]) => a.y - b.y || a.x - b.x).map(([, id]) => id)""")
+
+    def tops(self, name):
+        """[(VM's ID, text)] of a top list."""
+        return [(int(one[1]), one[2]) for one in (text.split("\n") for text in self.texts(f'[data-top="{name}"] li:not(.none)'))]
+
     def choose(self, css, value):
         """Of a select, as a person would."""
         self.browser.js('const s = document.querySelector(arguments[0]); s.value = arguments[1];'
