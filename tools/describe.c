@@ -78,11 +78,13 @@ static void print_metrics(void)
          "Made from `src/model/metrics.def` by `make docs`; a test fails when this page is out of date.\n\n"
          "A value that is not known is left out everywhere: absent is not zero. *Cost* says what a figure takes to "
          "get: free: no\n"
-         "round trip to QEMU; kernel: the kernel has it too; monitor: a round trip to QEMU's monitor; start: read once "
-         "when a\n"
-         "domain starts. The number behind an OpenNebula key is its tier: 0 its stock keys, 1 what Sunstone draws; the "
-         "highest\n"
-         "tiers are dropped first when its message gets too long.");
+         "round trip to QEMU; shape: likewise, and read only when the domain's XML has changed; kernel: the kernel has "
+         "it too;\n"
+         "monitor: a round trip to QEMU's monitor; slow: one every few minutes; start: read once when a domain starts. "
+         "The number\n"
+         "behind an OpenNebula key is its tier: 0 its stock keys, 1 what Sunstone draws; the highest tiers are dropped "
+         "first when\n"
+         "its message gets too long.");
     for (int scope = 0; scope < N_SCOPES; scope++) {
         printf("\n## %s\n\n%s\n\n| metric | what it is | kind, unit | source | cost | line protocol | OpenNebula | "
                "JSON | Prometheus |\n"

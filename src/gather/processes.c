@@ -155,15 +155,14 @@ static bool is_still_there(const Processes *processes, Process *process)
     return process->pid != 0 && read_stat(processes, process, &start) && start == process->start;
 }
 
-/* libvirt keeps the pid of each domain's QEMU. 0: not readable, or left over from another one. */
-static guint64 pid_of_file(const Processes *processes, const char *run_dir, const VmSample *vm)
+/* libvirt keeps the pid of each domain's QEMU. 0: not readable. */
+static guint64 pid_of_file(const char *run_dir, const char *name)
 {
     char path[PATH_MAX], text[32];
     if (!run_dir)
         return 0;
-    g_snprintf(path, sizeof path, "%s/%s.pid", run_dir, vm->name);
-    const guint64 pid = procfs_read(path, text, sizeof text) > 0 ? g_ascii_strtoull(text, NULL, 10) : 0;
-    return pid != 0 && procfs_has_uuid(processes->proc, pid, vm->uuid) ? pid : 0;
+    g_snprintf(path, sizeof path, "%s/%s.pid", run_dir, name);
+    return procfs_read(path, text, sizeof text) > 0 ? g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
 static guint64 pid_of_uuid(Processes *processes, const char *uuid)
@@ -181,9 +180,11 @@ static bool find(Processes *processes, const char *run_dir, const VmSample *vm, 
 {
     g_clear_pointer(&process->cgroup, g_free);
     g_array_set_size(process->threads, 0);
-    process->pid = vm->uuid ? pid_of_file(processes, run_dir, vm) : 0;
-    if (process->pid == 0 && vm->uuid)
-        process->pid = pid_of_uuid(processes, vm->uuid);
+    const guint64 pid = vm->uuid ? pid_of_file(run_dir, vm->name) : 0;
+    if (pid != 0) /* then it is this one, or not to be seen from here: another of that uuid would be another's */
+        process->pid = procfs_has_uuid(processes->proc, pid, vm->uuid) ? pid : 0;
+    else
+        process->pid = vm->uuid ? pid_of_uuid(processes, vm->uuid) : 0;
     return process->pid != 0 && read_stat(processes, process, &process->start);
 }
 

@@ -15,8 +15,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Processes, processes_unref)
 
 /* Files in `vm` the figures of GROUP_KERNEL, and where its process is (VmSample.process): what `known` says (that of
  * the sample before; NULL: nothing), when the process there began at the same moment; else the one of libvirt's
- * NAME.pid in `run_dir` (NULL: none), if the VM's uuid is in its command line; else it is looked for by the uuid in all
- * command lines, once for all VMs of these Processes, and not taken where several have it. `thorough`: vCPU threads are
+ * NAME.pid in `run_dir` (NULL: none), and no other, with the VM's uuid in its command line; where there is no such file
+ * it is looked for by the uuid in all command lines, once for all VMs of these Processes, and not taken where several
+ * have it. `thorough`: vCPU threads are
  * listed anew, one that was not found is looked for again, and the time that vCPUs waited is read, which is dearer.
  * false: not found, not readable or without vCPU threads; nothing is filed, and a process that was looked for in vain
  * is remembered as such.

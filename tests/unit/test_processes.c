@@ -160,7 +160,9 @@ static void libvirts_pid_file_says_which(void **state)
     fake_qemu(*state, &(FakeQemu){.pid = 4000, .uuid = OTHER, .start = 2});
     fake_file(run_dir, "one-83.pid", "4000", -1);
     g_autoptr(Processes) afresh = processes_of(*state);
-    check("left over of another VM", read_by(afresh, run_dir, NULL, true), FOUND, AT);
+    check("one that is not to be seen as ours", read_by(afresh, run_dir, NULL, true), NULL, "none");
+    fake_file(run_dir, "one-83.pid", "garbage", -1);
+    check("it says nothing: there is one of that uuid", read_by(afresh, run_dir, NULL, true), FOUND, AT);
 }
 
 /* --- what is not found --- */

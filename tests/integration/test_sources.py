@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who serves which figure on live guests: /proc, libvirt, or the sample before; what is plugged in is seen at once; a
+guest whose /proc can't be read is served by libvirt with the same figures; telemetryd at one second asks QEMU's
+monitors now and then."""
+import os
+import re
+
+import figures
+from databases import Influxd
+from harness import RigCase, args, main
+from rig import sandbox
+from rig.core import FLEET, MORE
+from telemetryd import EndpointCase
+
+IDLE, DISK, BUSY, WIDE = 79, 82, 83, 84
+VMS = (IDLE, DISK, BUSY, WIDE)
+MONITOR = 3             # seconds between two readings of the disks, in the test at one second
+LINE = re.compile(r"  (\S+) +(.*?) {2,}(computed, kept|computed|[^ ].*?)(?: +([0-9.]+) s)?$")
+
+
+def explained(text):
+    """{VM's name: {figure: (value, who served it, age in seconds or None)}} of --explain's table."""
+    found, current = {}, None
+    for line in text.splitlines():
+        if line and not line.startswith(" "):
+            current = found.setdefault(line, {})
+        elif match := LINE.fullmatch(line):
+            figure, value, served, age = match.groups()
+            current[figure] = (value, served, float(age) if age else None)
+        elif line and "figure" not in line:
+            raise AssertionError(f"not a line of the table: {line!r}")
+    for each in found.values():
+        each.pop("figure", None)
+    return found
+
+
+class Sources(RigCase):
+    fleet = FLEET + MORE
+
+    def explain(self, host, **options):
+        run = host.by_hand("--explain", **options)
+        self.assertEqual(run.status, 0, run)
+        return explained(run.out)
+
+    # ---- --explain ------------------------------------------------------------------------------------
+
+    def test_explain(self):
+        """--explain of the wide guest: the first cycle, the next, and with libvirt alone"""
+        host = self.host()
+        first = self.explain(host)
+        self.assertEqual(sorted(first), [f"one-{vm}" for vm in VMS])
+        wide = first["one-84"]
+        served = {figure: served for figure, (_, served, _) in wide.items()}
+        for figure, want in (("state.state", "libvirt, bulk call"), ("vcpu.current", "libvirt, bulk call"),
+                             ("net.0.rx.bytes", "libvirt, bulk call"), ("net.1.name", "libvirt, bulk call"),
+                             ("cpu.time", "/proc"), ("balloon.rss", "/proc"), ("vcpu.0.time", "/proc"),
+                             ("vcpu.3.delay", "/proc"), ("block.0.rd.reqs", "libvirt, bulk call"),
+                             ("block.1.capacity", "libvirt, bulk call"), ("one.name", "domain's XML"),
+                             ("memory_used", "computed")):
+            self.assertEqual(served.get(figure), want, f"{figure}: {wide}")
+        second = self.explain(host)
+        served = {figure: served for figure, (_, served, _) in second["one-84"].items()}
+        for figure, want in (("state.state", "libvirt, bulk call"), ("vcpu.current", "kept"), ("cpu.time", "/proc"),
+                             ("block.1.rd.reqs", "libvirt, bulk call"), ("block.1.path", "kept"),
+                             ("one.name", "domain's XML"), ("cpu_usage_percent", "computed")):
+            self.assertEqual(served.get(figure), want, f"{figure}: {second['one-84']}")
+        self.assertEqual(second["one-82"]["block.0.rd.reqs"][1], "libvirt, this disk", second["one-82"])
+        self.assertEqual(set(first["one-84"]) - set(second["one-84"]), set())
+        for figure in ("vcpu.current", "block.1.path", "block.1.name"):
+            self.assertEqual(second["one-84"][figure][0], wide[figure][0])
+        kept = {figure for vm in second.values() for figure, (_, served, _) in vm.items() if served == "kept"}
+        self.assertFalse([figure for figure in kept if figure.endswith((".reqs", ".bytes"))], kept)
+        host.configure("sources = libvirt")
+        alone = {served for vm in self.explain(host).values() for figure, (_, served, _) in vm.items()
+                 if figure != "proc.swap"}
+        self.assertEqual(alone, {"libvirt, bulk call", "domain's XML", "computed"})
+
+    def test_explain_refuses(self):
+        """--explain with a format, or as OpenNebula calls: a usage error, and no record"""
+        host = self.host()
+        for status, run in ((2, host.by_hand("--explain", "--format", "json")), (0, host.cycle("--explain"))):
+            self.assertEqual((run.status, run.out), (status, ""), run)
+            self.assertIn("--explain goes neither with --format", run.err)
+
+    # ---- what changes ---------------------------------------------------------------------------------
+
+    def json_cycle(self, host):
+        run = host.cycle("--format", "json")
+        self.assertEqual((run.status, run.err), (0, ""), run)
+        return run.vms()[WIDE]
+
+    def test_hotplug(self):
+        """a disk and a NIC plugged in, a disc put in and taken out: seen in the next cycle, and from then on"""
+        host = self.host()
+        for _ in range(2):
+            before = self.json_cycle(host)
+        virsh, name = self.rig.virsh, f"one-{WIDE}"
+        image, disc = self.scratch / "plugged.raw", self.scratch / "disc.iso"
+        image.write_bytes(b"\0" * (4 << 20))
+        disc.write_bytes(b"\0" * (1 << 20))
+        interface = self.scratch / "nic.xml"
+        interface.write_text("<interface type='ethernet'><mac address='02:00:00:00:00:77'/>"
+                             "<target dev='one-84-9' managed='yes'/><model type='ne2k_pci'/><rom enabled='no'/></interface>")
+
+        def disk(vm, target):
+            found = [each for each in vm["disks"] if each["name"] == target]
+            return found[0] if found else None
+        self.assertIsNone(disk(before, "vdc"))
+        self.assertEqual(before["disk_count"], 3)
+        virsh("attach-disk", name, str(image), "vdc", "--targetbus", "virtio")
+        for _ in range(2):
+            vm = self.json_cycle(host)
+            have = disk(vm, "vdc")
+            self.assertEqual((have["path"], have["capacity"], vm["disk_count"]), (str(image), 4 << 20, 4), have)
+            self.assertIn("rd_req", have)
+        virsh("attach-device", name, str(interface))
+        for _ in range(2):
+            vm = self.json_cycle(host)
+            nic = vm["nics"][-1]
+            self.assertEqual((nic["name"], nic["mac"], vm["nic_count"]), ("one-84-9", "02:00:00:00:00:77", 3))
+        virsh("change-media", name, "hda", str(disc), "--insert", "--live")
+        for _ in range(2):
+            self.assertEqual(disk(self.json_cycle(host), "hda")["path"], str(disc))
+        virsh("change-media", name, "hda", "--eject", "--live", "--force")
+        for _ in range(2):
+            have = disk(self.json_cycle(host), "hda")
+            self.assertFalse({"path", "capacity", "physical"} & set(have), have)
+
+    def test_memory(self):
+        """setmem: what the guest has now is seen in the next cycle as libvirt has it"""
+        host = self.host()
+        for _ in range(2):
+            self.json_cycle(host)
+        name = f"one-{IDLE}"
+        self.rig.virsh("setmem", name, "24M", "--live")  # a boot sector's balloon does not move: libvirt says what is
+        run = host.cycle("--format", "json")
+        want = int(self.rig.domstats(name, args=["--balloon"])[name]["balloon.current"])
+        self.assertEqual(run.vms()[IDLE]["memactual"], want)
+
+    def test_vcpus(self):
+        """a vCPU plugged in has its times in the next cycle and from then on, as virsh counts them"""
+        host, name, path = self.host(), "one-95", self.scratch / "one-95.xml"
+        self.rig.start("busy", name, wait=False)
+        self.addCleanup(self.rig.destroy, name)
+        xml = self.rig.virsh("dumpxml", name)
+        path.write_text(re.sub(r"<vcpu placement='static'>1<", "<vcpu placement='static' current='1'>2<", xml))
+        self.rig.virsh("destroy", name)
+        self.rig.virsh("create", str(path))
+        for _ in range(2):
+            self.assertEqual(self.vcpus(host), [0])
+        self.rig.virsh("setvcpus", name, "2", "--live")
+        for _ in range(3):
+            self.assertEqual(self.vcpus(host), [0, 1])
+
+    def vcpus(self, host):
+        vm = host.cycle("--format", "json").vms()[95]
+        self.assertEqual(vm["cpu_count"], len(vm["vcpus"]), vm)
+        self.assertEqual(vm["cpu_count"], int(self.rig.domstats("one-95", args=["--vcpu"])["one-95"]["vcpu.current"]))
+        for vcpu in vm["vcpus"]:
+            self.assertIn("time", vcpu)
+            self.assertIn("delay", vcpu)
+        return [vcpu["vcpu"] for vcpu in vm["vcpus"]]
+
+    # ---- /proc that can't be read -----------------------------------------------------------------------
+
+    def hiding(self, host, *names):
+        """A preexec_fn: as Host's, and /proc shows nothing of these guests' processes."""
+        pids = [self.rig.pid(name) for name in names]
+        empty = self.scratch / "empty"
+        empty.mkdir(exist_ok=True)
+
+        def prepare():
+            host.syslog.enter()
+            for pid in pids:
+                if sandbox.libc.mount(os.fsencode(str(empty)), b"/proc/%d" % pid, None,
+                                      sandbox.ctypes.c_ulong(sandbox.MS_BIND), None):
+                    raise OSError(f"/proc/{pid} can't be covered")
+        return prepare
+
+    def test_hidden_process(self):
+        """a guest whose process /proc does not show is served by libvirt, the others by /proc: with the same figures"""
+        host = self.host()
+        for cycle in range(3):
+            before = figures.from_domstats(self.rig.virsh("domstats", "--raw", rw=False))
+            table = self.explain(host, preexec_fn=self.hiding(host, f"one-{BUSY}"))
+            after = figures.from_domstats(self.rig.virsh("domstats", "--raw", rw=False))
+            for vm in VMS:
+                want = "libvirt, bulk call" if vm == BUSY else "/proc"
+                for figure in ("cpu.time", "vcpu.0.time", "vcpu.0.delay", "balloon.rss"):
+                    self.assertEqual(table[f"one-{vm}"][figure][1], want, f"cycle {cycle}, VM {vm}: {figure}")
+                low, high = before[vm, "cpu.time"], after[vm, "cpu.time"]
+                value = int(table[f"one-{vm}"]["cpu.time"][0].split()[0])
+                self.assertTrue(low <= value <= high, f"VM {vm}: {low} {value} {high}")
+            read = [{figure for figure, (_, served, _) in table[f"one-{vm}"].items() if served != "computed"}
+                    for vm in (BUSY, DISK)]
+            self.assertEqual(*read)
+        seen = self.explain(host)[f"one-{BUSY}"]["cpu.time"]
+        self.assertEqual(seen[1], "libvirt, bulk call")  # that it was not found is remembered
+
+    def test_all_hidden(self):
+        """where /proc shows no guest's process libvirt serves all, and every record is complete"""
+        host, names = self.host(), [f"one-{vm}" for vm in VMS]
+        for rates in (False, None):
+            self.assert_complete(host.cycle(preexec_fn=self.hiding(host, *names)), rates=rates, vms=VMS)
+
+
+class Fast(EndpointCase, RigCase):
+    """telemetryd's collector at one second."""
+    fleet = FLEET
+
+    def collecting(self, **sections):
+        return self.daemon(collector={"enabled": "yes", "uris": self.rig.uri(), "interval": 1, "host": "kvm1",
+                                      "monitor_interval": MONITOR}, **sections)
+
+    def samples(self, daemon, readings):
+        """The disk guest's samples until so many readings of its disk are among them."""
+        seen = []
+
+        def enough():
+            if DISK not in daemon.vms():
+                return False
+            vm = daemon.json(f"vm-stats/{DISK}")["metrics"]
+            if "disk_rd_req" in vm and (not seen or vm["cputime"] != seen[-1]["cputime"]):
+                seen.append(vm)
+            return len({vm["disk_rd_req"] for vm in seen}) >= readings
+        self.settles(enough, f"the disk's counters do not move: {daemon.log_text()}", 120)
+        return seen
+
+    def test_rates(self):
+        """at one second: the CPU's rates each second, the disks' by readings three seconds apart and right, kept in between"""
+        daemon = self.collecting()
+        seen = self.samples(daemon, 6)
+        readings = [vm for before, vm in zip([{}, *seen], seen) if vm["disk_rd_req"] != before.get("disk_rd_req")]
+        self.assertGreater(len(seen), len(readings), "CPU times come oftener than disks' counters")
+        for first, second in zip(readings[1:], readings[2:]):  # the very first may have been before there were rates
+            requests, rate = second["disk_rd_req"] - first["disk_rd_req"], second["disk_rd_req_per_sec"]
+            self.assertGreater(requests, 0)
+            seconds = requests / rate  # over which it was taken
+            self.assertGreater(seconds, MONITOR - 1, f"{requests} requests, {rate} a second")
+            self.assertAlmostEqual(second["disk_rd_bytes_per_sec"] / rate, 4096, delta=5)
+        for before, vm in zip(seen, seen[1:]):
+            if vm["disk_rd_req"] == before["disk_rd_req"]:  # the same reading
+                for key in ("disk_rd_req_per_sec", "disk_rd_bytes_per_sec", "disk_rd_latency_ms"):
+                    self.assertEqual(vm.get(key), before.get(key), key)
+        for _ in range(2 * MONITOR):
+            before = daemon.json("status")["total_collections"]
+            self.settles(lambda: daemon.json("status")["total_collections"] > before, "no new sample", 60)
+            self.assertEqual(daemon.vms()[DISK]["missing"], [])
+
+    def test_relayed_lines(self):
+        """at one second: what is relayed has the disks' figures of each reading once, and CPU times of each sample"""
+        influx = Influxd(self.scratch / "influxd")
+        self.cleanup(influx.kill)
+        influx.create("one")
+        daemon = self.collecting(sink__influx={"type": "influxdb1", "url": influx.url, "database": "one"},
+                                 spool={"dir": self.scratch / "spool-fast"},
+                                 forward={"program": args.build / "hooks" / "forward", "linger": 1})
+        self.samples(daemon, 5)
+        daemon.post("stop")
+        self.settles(lambda: daemon.json("status")["forwarding"]["sinks"][0]["queued_batches"] == 0, "something waits", 60)
+        for fields, series, tag in (("disk_rd_req", "vm_totals", ""), ("rd_req", "vm_devices", " AND device='vda'")):
+            got = influx.query(f"SELECT {fields} FROM {series} WHERE VMID='{DISK}'{tag}", "one")[0]["values"]
+            counters = [value for _, value in got if value is not None]
+            self.assertGreaterEqual(len(counters), 4, got)
+            self.assertEqual(len(set(counters)), len(counters), f"{fields}: held and written again: {counters}")
+        got = influx.query(f"SELECT cputime, disk_rd_req, disk_rd_req_per_sec FROM vm_totals WHERE VMID='{DISK}'", "one")
+        rows = [row[1:] for row in got[0]["values"]]
+        self.assertTrue(all(cputime is not None for cputime, _, _ in rows), rows)
+        self.assertTrue(any(requests is None for _, requests, _ in rows), rows)
+        self.assertFalse([row for row in rows if row[1] is None and row[2] is not None], "a held rate was written")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
