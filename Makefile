@@ -218,11 +218,11 @@ demo: programs ## real guests and an InfluxDB, what the probe says and the datab
 demo-stop: ## stop what the demo started and remove what it left
 	$(Q)$(PYTHON) tests/integration/demo.py --stop
 
-bench: programs $(BENCHS) ## cost against virsh on 50 real guests, curl and nginx, and of the dashboard (root; half an hour)
-	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD); probe=$$?; \
+bench: programs $(BENCHS) ## cost on up to 100 real guests beside what else watches VMs, curl and nginx, and of the dashboard (root; an hour)
+	$(Q)$(PYTHON) tests/bench/cost.py --build $(BUILD); cost=$$?; \
 	 $(PYTHON) tests/bench/forwarding.py --build $(BUILD); forward=$$?; \
 	 $(PYTHON) tests/bench/endpoint.py --build $(BUILD); endpoint=$$?; \
-	 $(PYTHON) tests/bench/dashboard.py --build $(BUILD) && exit $$((probe + forward + endpoint))
+	 $(PYTHON) tests/bench/dashboard.py --build $(BUILD) && exit $$((cost + forward + endpoint))
 
 DIR ?= build/screenshots
 screenshots: programs ## pictures of every view of the dashboard in Chromium, into DIR (build/screenshots)

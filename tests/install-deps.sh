@@ -5,13 +5,15 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev openssl curl wrk clang libclang-rt-14-dev git locales"
+tests="libcmocka-dev openssl curl wrk valgrind clang libclang-rt-14-dev git locales"
 databases="influxdb victoria-metrics nginx-light" # whose programs the tests start; as services they are not wanted
 web="chromium chromium-driver fonts-dejavu-core"
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
 packages="build-essential debhelper lintian"
 
-unpacked=/usr/local/lib/one-telemetry/prometheus # of that package the programs alone: what it depends on is 200 MB
+# Packages of which the files alone are wanted: what prometheus depends on is 200 MB, the other two would start services.
+unpacked=/usr/local/lib/one-telemetry
+files="prometheus collectd-core prometheus-libvirt-exporter"
 
 missing="" services=""
 for package in $build $rig $tests $databases $web $lint $packages; do
@@ -19,8 +21,10 @@ for package in $build $rig $tests $databases $web $lint $packages; do
   missing="$missing $package"
   case " $databases " in *" $package "*) services="$services $package" ;; esac
 done
-[ -n "$missing" ] || [ ! -x $unpacked/usr/bin/promtool ] || exit 0
-echo "installing:$missing prometheus"
+absent=""
+for package in $files; do [ -d "$unpacked/$package/usr" ] || absent="$absent $package"; done
+[ -n "$missing$absent" ] || exit 0
+echo "installing:$missing$absent"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q >/dev/null
 
@@ -37,9 +41,10 @@ fi
 [ -z "$missing" ] || apt-get install -y -q --no-install-recommends $missing >/dev/null
 for service in $services; do update-rc.d "${service%-light}" disable >/dev/null 2>&1 || true; done
 
-if [ ! -x $unpacked/usr/bin/promtool ]; then
-  chmod 755 "$scratch" # apt fetches as a user of its own
-  (cd "$scratch" && apt-get download -q prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb unpacked)
-  mkdir -p $unpacked/usr
-  mv "$scratch/unpacked/usr/bin" $unpacked/usr/
-fi
+chmod 755 "$scratch" # apt fetches as a user of its own
+for package in $absent; do
+  (cd "$scratch" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg-deb -x "$package"_*.deb "$package")
+  mkdir -p "$unpacked/$package"
+  rm -rf "$scratch/$package/usr/share/doc" "$scratch/$package/usr/share/man" "$scratch/$package/usr/share/prometheus"
+  mv "$scratch/$package/usr" "$unpacked/$package/"
+done

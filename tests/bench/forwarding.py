@@ -17,6 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+import clocks  # noqa: E402
 import fleet  # noqa: E402
 import promises  # noqa: E402
 from databases import DatabaseError, Influxd  # noqa: E402
@@ -40,12 +41,8 @@ class Bench:
 
     def measure(self, command):
         """wall ms, client CPU ms, peak MB"""
-        got = subprocess.run([str(self.args.build / "tests" / "bench" / "measured"), *map(str, command)],
-                             capture_output=True, text=True, timeout=600, check=True)
-        wall, cpu, peak, status = map(float, got.stdout.split())
-        if status:
-            raise DatabaseError(f"{command[0]}: exit status {status:.0f}: {got.stderr[:500]}")
-        return wall, cpu, peak / 1024
+        cost = clocks.measured(self.args.build, command, timeout=600)
+        return cost.wall, cost.client, cost.peak
 
     def new_database(self):
         self.databases += 1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measured COMMAND...   runs it with standard input and output at /dev/null and prints "wall_ms cpu_ms peak_kib
+ * measured COMMAND...   runs it with standard output at /dev/null and prints "wall_ms cpu_ms peak_kib
  * status". Small on purpose: a child's peak memory counts from what its parent had at fork. */
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     pid_t child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_RDWR);
-        if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+        if (null < 0 || dup2(null, 1) < 0)
             _exit(126);
         execvp(argv[1], argv + 1);
         _exit(127);
