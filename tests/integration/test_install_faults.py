@@ -8,7 +8,7 @@ import shutil
 
 from cloud.machine import PATH
 from harness import main
-from install_case import CONFS, PROBES, REMOTES, STATE, Installing
+from install_case import CONFS, PROBES, REMOTES, STATE, Installing, templates
 
 BARE = ["--no-telemetryd", "--no-hooks"]
 
@@ -124,13 +124,13 @@ class FrontEnds(Installing):
 
     def on(self, name, *words, **options):
         self.front = self.cloud.fronts[name]
-        return self.install(*words, "--no-hooks", **options)
+        return self.install(*words, **options)
 
     def conf_of_host(self):
         return self.cloud.hosts["kvm1"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text()
 
     def test_both(self):
-        """installed on both: the host feeds both, with one token; a second that does not know the first is refused"""
+        """installed on both: the host feeds both, with one token; hooks once; a second that does not know the first is refused"""
         self.monitor()
         urls = [f"http://{front.address}:4126" for front in self.cloud.fronts.values()]
         one, two = self.cloud.fronts.values()
@@ -150,6 +150,7 @@ class FrontEnds(Installing):
         self.assertIn("ok      host kvm1: every sink has stored something (endpoint endpoint2)\n", text)
         text = self.on("one-1", *both)
         self.assertNotIn("sync 1/1", text)  # it has it from the other
+        self.assertEqual(self.hooks(), templates())
         self.assertEqual(re.findall("^url = (.*)", self.conf_of_host(), re.M), urls)
         self.assertEqual(one.read(CONFS[0]), two.read(CONFS[0]))
         self.assertEqual(one.read("/etc/one/telemetry.conf"), two.read("/etc/one/telemetry.conf"))
