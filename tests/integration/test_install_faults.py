@@ -61,6 +61,40 @@ class Checks(Installing):
         """neither root nor oneadmin"""
         self.assert_refused(self.pictures(), "FAILED  run as nobody\n +run it as root, or as oneadmin", *BARE, user="nobody")
 
+    def test_front_end(self):
+        """no OpenNebula here: neither its user nor its tree; commands of it that fail; a configuration that is none"""
+        conf = self.front.path(CONFS[0])
+        self.assert_refused(self.pictures(), "FAILED  there is no user nobodyhere\n +run this on OpenNebula's front-end", *BARE,
+                            env={"ONEADMIN": "nobodyhere"})
+        self.assert_refused(self.pictures(), "FAILED  onehook list fails: no oned\n.*--no-hooks", "--no-telemetryd",
+                            env=self.tools(onehook="echo no oned >&2\nexit 255\n"))
+        conf.write_text("[probe]\ndetail = much\n")
+        self.assert_refused(self.pictures(), f"FAILED  the configuration is wrong: .*detail.*\n +mend {CONFS[0]}", *BARE)
+        conf.unlink()
+        tree = self.front.path(f"{REMOTES}/im")
+        tree.rename(tree.with_name("away"))
+        self.assert_refused(self.pictures(), f"FAILED  there is no {REMOTES}/im\n +run this on OpenNebula's front-end", *BARE)
+
+    def test_builds(self):
+        """a build without a probe, none that runs here, none at all"""
+        (self.mine / "vm_monitor").write_text("#!/bin/sh\necho libvirt.so.0: cannot open >&2\nexit 127\n")
+        self.assert_refused(self.pictures(), "FAILED  no build runs on this front-end: libvirt.so.0: cannot open\n +build one here", *BARE)
+        (self.mine / "vm_monitor").unlink()
+        self.assert_refused(self.pictures(), f"FAILED  there is no vm_monitor in {self.mine}\n +build it: make", *BARE)
+
+    def test_room_on_host(self):
+        """a host on which nothing can be written is left as it was, which is said"""
+        var_tmp = self.cloud.hosts["kvm1"].path("/var/tmp")
+        var_tmp.chmod(0o755)
+        os.chown(var_tmp, 0, 0)
+        self.assert_refused(self.pictures(), "LEFT    host kvm1 has no room in /var/tmp, or does not let oneadmin write there\n", *BARE)
+
+    def test_out_by_another(self):
+        """--uninstall by oneadmin of what root has installed"""
+        self.install("--no-hooks", "--wait", "0", status=3)
+        self.assert_refused(self.pictures(), "FAILED  root's files are installed, which oneadmin can't take out\n +run it as root",
+                            "--uninstall", user="oneadmin")
+
     def test_same_name(self):
         """two builds of one name"""
         other = self.scratch / "other" / "mine"
