@@ -8,7 +8,7 @@ import shutil
 
 from cloud.machine import PATH
 from harness import main
-from install_case import CONFS, PROBES, REMOTES, STATE, Installing
+from install_case import CONFS, PROBES, REMOTES, STATE, Installing, templates
 
 BARE = ["--no-telemetryd", "--no-hooks"]
 
@@ -60,6 +60,40 @@ class Checks(Installing):
     def test_user(self):
         """neither root nor oneadmin"""
         self.assert_refused(self.pictures(), "FAILED  run as nobody\n +run it as root, or as oneadmin", *BARE, user="nobody")
+
+    def test_front_end(self):
+        """no OpenNebula here: neither its user nor its tree; commands of it that fail; a configuration that is none"""
+        conf = self.front.path(CONFS[0])
+        self.assert_refused(self.pictures(), "FAILED  there is no user nobodyhere\n +run this on OpenNebula's front-end", *BARE,
+                            env={"ONEADMIN": "nobodyhere"})
+        self.assert_refused(self.pictures(), "FAILED  onehook list fails: no oned\n.*--no-hooks", "--no-telemetryd",
+                            env=self.tools(onehook="echo no oned >&2\nexit 255\n"))
+        conf.write_text("[probe]\ndetail = much\n")
+        self.assert_refused(self.pictures(), f"FAILED  the configuration is wrong: .*detail.*\n +mend {CONFS[0]}", *BARE)
+        conf.unlink()
+        tree = self.front.path(f"{REMOTES}/im")
+        tree.rename(tree.with_name("away"))
+        self.assert_refused(self.pictures(), f"FAILED  there is no {REMOTES}/im\n +run this on OpenNebula's front-end", *BARE)
+
+    def test_builds(self):
+        """a build without a probe, none that runs here, none at all"""
+        (self.mine / "vm_monitor").write_text("#!/bin/sh\necho libvirt.so.0: cannot open >&2\nexit 127\n")
+        self.assert_refused(self.pictures(), "FAILED  no build runs on this front-end: libvirt.so.0: cannot open\n +build one here", *BARE)
+        (self.mine / "vm_monitor").unlink()
+        self.assert_refused(self.pictures(), f"FAILED  there is no vm_monitor in {self.mine}\n +build it: make", *BARE)
+
+    def test_room_on_host(self):
+        """a host on which nothing can be written is left as it was, which is said"""
+        var_tmp = self.cloud.hosts["kvm1"].path("/var/tmp")
+        var_tmp.chmod(0o755)
+        os.chown(var_tmp, 0, 0)
+        self.assert_refused(self.pictures(), "LEFT    host kvm1 has no room in /var/tmp, or does not let oneadmin write there\n", *BARE)
+
+    def test_out_by_another(self):
+        """--uninstall by oneadmin of what root has installed"""
+        self.install("--no-hooks", "--wait", "0", status=3)
+        self.assert_refused(self.pictures(), "FAILED  root's files are installed, which oneadmin can't take out\n +run it as root",
+                            "--uninstall", user="oneadmin")
 
     def test_same_name(self):
         """two builds of one name"""
@@ -124,13 +158,13 @@ class FrontEnds(Installing):
 
     def on(self, name, *words, **options):
         self.front = self.cloud.fronts[name]
-        return self.install(*words, "--no-hooks", **options)
+        return self.install(*words, **options)
 
     def conf_of_host(self):
         return self.cloud.hosts["kvm1"].path("/var/tmp/one/etc/im/kvm-probes.d/telemetry.conf").read_text()
 
     def test_both(self):
-        """installed on both: the host feeds both, with one token; a second that does not know the first is refused"""
+        """installed on both: the host feeds both, with one token; hooks once; a second that does not know the first is refused"""
         self.monitor()
         urls = [f"http://{front.address}:4126" for front in self.cloud.fronts.values()]
         one, two = self.cloud.fronts.values()
@@ -150,6 +184,7 @@ class FrontEnds(Installing):
         self.assertIn("ok      host kvm1: every sink has stored something (endpoint endpoint2)\n", text)
         text = self.on("one-1", *both)
         self.assertNotIn("sync 1/1", text)  # it has it from the other
+        self.assertEqual(self.hooks(), templates())
         self.assertEqual(re.findall("^url = (.*)", self.conf_of_host(), re.M), urls)
         self.assertEqual(one.read(CONFS[0]), two.read(CONFS[0]))
         self.assertEqual(one.read("/etc/one/telemetry.conf"), two.read("/etc/one/telemetry.conf"))

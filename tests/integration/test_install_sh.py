@@ -24,10 +24,13 @@ class Whole(Installing):
         sink, options = self.sink()
         before = self.pictures()
         options += ["--endpoint", f"http://{self.front.address}:4126"]
-        plan = self.actions(self.install(*options, "--dry-run"))
+        text = self.install(*options, "--dry-run")
+        plan = self.actions(text)
         self.assert_same(before)
+        self.check_page("dry run", re.sub("(  would register .*\n)(?:  would register .*\n)+", r"\1  …\n", text), sink)
         text = self.install(*options)
         self.assertEqual(self.actions(text), plan)
+        self.check_page("verified", text[text.index("Verifying"):], sink)
         for host, vm in (("kvm1", 7), ("kvm2", 8)):
             self.assertIn(f"ok      host {host}: OpenNebula has our figures of VM {vm}\n", text)
             self.assertIn(f"ok      host {host}: every sink has stored something (influx endpoint)\n", text)
@@ -40,6 +43,20 @@ class Whole(Installing):
         self.check_again(options)
         self.check_replace()
         self.check_out(before)
+
+    def check_page(self, mark, text, sink):
+        """docs/opennebula.md shows that, but for what is this machine's (UPDATE_DOCS=1 writes it anew)."""
+        for written, shown in ((sink.url, "http://influx.example.net:8086"), (f"http://{self.front.address}:", "http://front-end.example.net:"),
+                               ("at most 60 s", "at most 150 s"), (os.uname().machine, "x86_64"), ("(build mine)", "(build build)")):
+            text = text.replace(written, shown)
+        text = re.sub(r"(?m)^  would make /usr/local.*\n", "", re.sub(r"\(one-telemetry\) \S+", "(one-telemetry) 0.1.0", text))
+        page = ROOT / "docs" / "opennebula.md"
+        before, begin, rest = page.read_text().partition(f"<!-- {mark} -->\n```\n")
+        shown, end, after = rest.partition("```\n")
+        if os.environ.get("UPDATE_DOCS"):
+            page.write_text(before + begin + text + end + after)
+        else:
+            self.assertEqual(text, shown)
 
     def check_modes(self):
         wanted = {**{f"{probes}/telemetry": "755 9869:9869" for probes in PROBES}, **dict.fromkeys(CONFS, "640 9869:9869"),
@@ -109,6 +126,10 @@ class One(Installing):
         self.assertEqual(self.keys(7), {"CPU_TIME", "MEMORY_USAGE", "MEMORY_SOURCE"})
         self.assertFalse(self.front.path("/etc/one/telemetry.conf").exists())
         self.assertEqual(self.actions(self.install(*SHORT, user="oneadmin")), [])
+        said = self.actions(self.install(*SHORT, user="oneadmin", builds=[self.build("mine", mark="newer")]))
+        self.assertEqual(said, [*(f"update {probes}/telemetry" for probes in PROBES), "sync 1/1 kvm1"])
+        self.assertTrue(self.cloud.hosts["kvm1"].path("/var/tmp/one/im/kvm-probes.d/vm/monitor/telemetry").read_text()
+                        .endswith("# newer\n"))
         self.install("--uninstall", "--purge", user="oneadmin")
         self.assert_same(before)
         self.assertEqual((self.keys(7), self.hooks()), (set(), []))
