@@ -395,7 +395,10 @@ static bool run_replay(const Probe *probe, GError **error)
         return false;
     Sample *now = g_ptr_array_index(samples, samples->len - 1);
     const Sample *previous = samples->len > 1 ? g_ptr_array_index(samples, samples->len - 2) : NULL;
-    return encode_and_print(probe, now, previous, error);
+    const bool done = encode_and_print(probe, now, previous, error);
+    if (done)
+        program_leave(EXIT_DONE);
+    return done;
 }
 
 /* After the records are out, so that no trouble with a disk can lose them. What the log was told when the state
