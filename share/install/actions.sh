@@ -180,15 +180,19 @@ prepare_secrets() {
 }
 make_token() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n' && echo; }
 
+put_secrets() { # FROM TO: directories
+  for secret in "$1"/*; do
+    [ -f "$secret" ] || continue
+    make_dir "$2" 700 o
+    put "$secret" "$2/${secret##*/}" 600 o
+  done
+}
+
 install_configuration() {
   for tree in kvm qemu; do
     place=$REMOTES/etc/im/$tree-probes.d
     make_dir "$place" 755 o
-    for secret in "$WORK/secrets"/*; do
-      [ -f "$secret" ] || continue
-      make_dir "$place/secrets" 700 o
-      put "$secret" "$place/secrets/${secret##*/}" 600 o
-    done
+    put_secrets "$WORK/secrets" "$place/secrets"
     put_conf "$WORK/$tree.conf" "$place/telemetry.conf" 640 o
     take_out "$STATE/$tree.conf"
     [ -z "$(listed_value leave "$place/telemetry.conf")" ] || enlist_if_real leave "$place/telemetry.conf" given
@@ -219,7 +223,7 @@ give_bit_back() { # PATH
     step "give $1 its executable bit back" || { foresee "$1"; return 0; }
     at "$1" chmod "$bit" "$1"
   fi
-  [ -n "$DRY_RUN" ] || enlist bit "$1" given # whoever takes it from now on has a reason of their own
+  enlist_if_real bit "$1" given # whoever takes it from now on has a reason of their own
 }
 
 # --- probes in the place of OpenNebula's ---
@@ -265,11 +269,7 @@ install_telemetryd() {
     put_unit one-telemetryd.service
   fi
   make_dir "$ETC" 750 g
-  for secret in "$WORK/server.secrets"/*; do
-    [ -f "$secret" ] || continue
-    make_dir "$ETC/telemetry-secrets" 700 o
-    put "$secret" "$ETC/telemetry-secrets/${secret##*/}" 600 o
-  done
+  put_secrets "$WORK/server.secrets" "$ETC/telemetry-secrets"
   put_conf "$WORK/front-end.conf" "$ETC/telemetry.conf" 640 g
   put "$SAMPLE" "$ETC/telemetry.conf.sample" 644 g
 }
@@ -285,18 +285,22 @@ install_doctor() {
   fi
 }
 
+start_unit() { # UNIT NAME: false: it runs already, and will
+  if systemctl is-enabled --quiet "$1" 2>/dev/null && systemctl is-active --quiet "$1"; then return 1; fi
+  step "start $2 now and whenever this machine starts" || return 0
+  enlist unit "$1"
+  systemctl daemon-reload
+  systemctl enable --now "$1" >"$WORK/said" 2>&1 || trouble "$2" "systemctl status $1 says why it did not start"
+}
+
 start_telemetryd() {
   [ -n "$TELEMETRYD" ] || return 0
   if [ ! -d /run/systemd/system ]; then
     say "  systemd does not run here: telemetryd has to be started by hand, as $ONEADMIN: $SBINDIR/telemetryd"
     return 0
   fi
-  if ! systemctl is-enabled --quiet one-telemetryd 2>/dev/null || ! is_active; then
-    step "start telemetryd now and whenever this machine starts" || return 0
-    enlist unit one-telemetryd.service
-    systemctl daemon-reload
-    systemctl enable --now one-telemetryd >"$WORK/said" 2>&1 || trouble telemetryd "systemctl status one-telemetryd says why it did not start"
-    enlist pending restart no
+  if start_unit one-telemetryd.service telemetryd; then
+    enlist_if_real pending restart no
   elif [ "$(listed_value pending restart)" = yes ] || foreseen_below "$SBINDIR" "$UNITDIR" "$ETC"; then
     step "restart telemetryd" || return 0
     systemctl daemon-reload
@@ -322,12 +326,7 @@ start_timer() {
     say "    */2 * * * * ${REMOTES#"$DESTDIR"}/hooks/telemetry/forward --once"
     return 0
   fi
-  if ! systemctl is-enabled --quiet $TIMER.timer 2>/dev/null || ! systemctl is-active --quiet $TIMER.timer; then
-    step "start $TIMER.timer now and whenever this machine starts" || return 0
-    enlist unit $TIMER.timer
-    systemctl daemon-reload
-    systemctl enable --now $TIMER.timer >"$WORK/said" 2>&1 || trouble "$TIMER.timer" "systemctl status $TIMER.timer says why it did not start"
-  fi
+  start_unit "$TIMER.timer" "$TIMER.timer"
 }
 
 # --- hooks and hosts ---

@@ -22,6 +22,11 @@ die() { # STATUS MESSAGE...
   exit "$die_status"
 }
 
+is_in() { # WORD LIST
+  case " $2 " in *" $1 "*) return 0 ;; esac
+  return 1
+}
+
 # Says what is done, or would be. False with --dry-run: the caller leaves it undone.
 step() { # DESCRIPTION...
   CHANGES=$((CHANGES + 1))
@@ -77,6 +82,7 @@ enlist() { # KIND PATH [VALUE]
   # shellcheck disable=SC2016 # for the inner shell
   printf '%s\n' "$enlist_line" | at "$LIST" sh -c 'cat >>"$1"' sh "$LIST" || die 1 "cannot write $LIST"
 }
+enlist_if_real() { [ -n "$DRY_RUN" ] || enlist "$@"; }
 # A line that a killed run did not end must not swallow the next. Made before anything else.
 open_list() {
   [ -z "$DRY_RUN" ] || return 0
@@ -210,7 +216,7 @@ is_same() { # FILE PATH MODE LETTER
 
 put() { # FILE PATH MODE LETTER: the file is there, with that mode and owner
   if is_same "$@"; then
-    [ -n "$DRY_RUN" ] || enlist file "$2"
+    enlist_if_real file "$2"
     return 0
   fi
   if [ -e "$2" ]; then put_verb=update; else put_verb=install; fi

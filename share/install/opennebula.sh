@@ -88,7 +88,6 @@ replace_hook() { # FILE ID
     trouble "hook $hook" "$(cat "$WORK/said")"
   fi
 }
-enlist_if_real() { [ -n "$DRY_RUN" ] || enlist "$@"; }
 
 remove_hooks() {
   look_at_hooks || return 1

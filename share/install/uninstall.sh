@@ -46,10 +46,6 @@ hosts_with_ours() {
     fi
   done 8<"$WORK/asked"
 }
-is_in() { # WORD LIST
-  case " $2 " in *" $1 "*) return 0 ;; esac
-  return 1
-}
 ours_script() {
   # shellcheck disable=SC2016 # for the host's shell
   printf '[ ! -d /var/tmp/one-telemetry-$(id -u) ] || echo ours; cd %s 2>/dev/null && for f in %s; do [ ! -e $f ] || echo ours; done; true' "$REMOTE_DIR" \

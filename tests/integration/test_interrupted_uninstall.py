@@ -1,44 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""install.sh interrupted at every moment: an upgrade, and --uninstall."""
+"""install.sh interrupted at every moment: --uninstall."""
 from harness import main
 from install_case import CONFS, STATE
 from install_moments import Interrupted
 
 
-class Changed(Interrupted):
-    def setUp(self):
-        super().setUp()
-        self.monitor()
-        self.install(*self.whole_words)
-        self.host.agent.end()
-
-    def edit(self):
-        """One of the configurations is somebody's now."""
-        text = self.front.read(CONFS[0]).replace("#detail = 5", "detail = 3")
-        self.front.write(CONFS[0], text, 0o640)
-
-    def test_upgrade(self):
-        """an upgrade that puts the probe in poll.rb's place, mends hooks and keeps what was edited"""
-        self.edit()
-        self.spoil_hooks()
-        newer = self.build("mine", mark="newer")
-        for program in ("forward", "telemetryd"):
-            with open(newer / program, "ab") as file:
-                file.write(b"newer")
-        states, after = self.states(["--replace"], build=newer)
-        self.assertIn("\ndetail = 3\n", self.front.read(CONFS[0]))
-        self.resumed_at_each(states, after, ["--replace"], build=newer)
-        self.fresh["OpenNebula"] = {"mine": 1}
-        self.taken_out_at_each(states)
-
+class TakenOut(Interrupted):
     def test_uninstall(self):
         """--uninstall: another finishes, and so does an installation instead, with the mode and what was edited as before"""
-        self.monitor()
-        self.install("--replace")
+        self.whole("--replace")
         self.edit()
-        self.install()
-        self.host.agent.end()
+        self.install("--wait", "0", status=(0, 3))
         whole, confs = self.picture(), [self.front.read(path) for path in CONFS]
         states, after = self.states(["--uninstall"])
         self.assertEqual(after["front"].keys() - self.fresh["front"].keys(), {CONFS[0]})
@@ -54,7 +27,7 @@ class Changed(Interrupted):
             with self.subTest(moment=number, action=state.action):
                 state.kept.bring_back()
                 gone = not self.front.path(CONFS[1]).exists()  # the one that nobody edited is made anew then
-                self.install(*(["--replace"] if gone else []), *self.whole_words, "--wait", "0", status=(0, 3))
+                self.install(*(["--replace"] if gone else []), *self.with_endpoint, "--wait", "0", status=(0, 3))
                 self.assertEqual([self.front.read(path) for path in CONFS], confs)
                 self.assertFalse(self.front.path(f"{STATE}/kvm.conf").exists())
                 self.assert_same(whole, self.picture())
