@@ -135,9 +135,10 @@ $(BUILD)/probes/%: $(BUILD)/obj/probes/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(FIRST) $(SQLITE_LIBS) $(PKG_LIBS) -lm
-# Loads libvirt when it has something to ask, which is hardly ever.
+# Loads libvirt when it has something to ask, which is hardly ever. (AddressSanitizer would not find the XDR functions, which
+# it calls for libvirt, where they are loaded later than itself.)
 $(BUILD)/probes/%: FIRST = $(LIBVIRT_FIRST)
-$(BUILD)/probes/vm_exec: FIRST =
+$(BUILD)/probes/vm_exec: FIRST = $(if $(SANITIZE),-Wl$(comma)--push-state$(comma)--no-as-needed -lvirt -Wl$(comma)--pop-state)
 
 $(BUILD)/hooks/%: $(BUILD)/obj/hooks/%.o $(LIB)
 	$(call say,LD,$@)

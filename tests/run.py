@@ -133,6 +133,7 @@ def docs(args, tally):
 def arguments_in_man_page(args, tally):
     """Every option of --help has its place in the program's man page."""
     for program, name in (("probes/vm_monitor", "vm_monitor.1"), ("probes/vm_status", "vm_status.1"),
+                           ("probes/vm_exec", "vm_exec.1"),
                           ("hooks/forward", "forward.1"), ("hooks/vm_event", "vm_event.1"),
                           ("commands/one-telemetry doctor", "one-telemetry.1"), ("serve/telemetryd", "telemetryd.8"),
                           (f"{ROOT}/install.sh", "one-telemetry-install.8")):

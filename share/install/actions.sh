@@ -206,15 +206,18 @@ place_poll() {
   for tree in kvm qemu; do
     poll=$REMOTES/im/$tree-probes.d/vm/monitor/poll.rb
     if [ "$(conf_get "$WORK/$tree.conf" probe mode)" = replace ]; then
-      [ -x "$poll" ] || continue
-      step "take the executable bit from $poll" || { foresee "$poll"; continue; }
-      enlist bit "$poll" "$(mode_of "$poll")"
-      moment
-      at "$poll" chmod a-x "$poll"
+      take_bit "$poll"
     else
       give_bit_back "$poll"
     fi
   done
+}
+take_bit() { # PATH
+  if [ ! -x "$1" ] || is_foreseen "$1"; then return 0; fi
+  step "take the executable bit from $1" || { foresee "$1"; return 0; }
+  enlist bit "$1" "$(mode_of "$1")"
+  moment
+  at "$1" chmod a-x "$1"
 }
 give_bit_back() { # PATH
   bit=$(listed_value bit "$1")
@@ -228,7 +231,8 @@ give_bit_back() { # PATH
 
 # --- probes in the place of OpenNebula's ---
 
-# At every moment one of the two is executed: while both are, ours leaves the work to the other.
+# Of the state probes one is executed at every moment: while both are, ours leaves the work to the other. Of those that ask
+# for commands never both: an agent tells but once that a process has ended.
 install_stead() {
   for tree in kvm qemu; do
     printf '%s\n' "$STEAD" >"$WORK/stead"
@@ -240,17 +244,15 @@ install_stead() {
 place_stead() { # TREE DIRECTORY PROGRAM STOCK
   ours=$(stead_path "$1" "$2")
   if [ -z "$(stead_wanted "$2")" ]; then
+    [ "$2" != execution ] || take_out "$ours"
     give_bit_back "$4"
     take_out "$ours"
     return 0
   fi
+  [ "$2" != execution ] || take_bit "$4"
   make_dir "${ours%/*}" 755 o
   if wants_chooser; then put "$CHOOSER" "$ours" 755 o; else put "$WORK/builds/$NATIVE/$3" "$ours" 755 o; fi
-  [ -x "$4" ] || return 0
-  step "take the executable bit from $4" || { foresee "$4"; return 0; }
-  enlist bit "$4" "$(mode_of "$4")"
-  moment
-  at "$4" chmod a-x "$4"
+  take_bit "$4"
 }
 
 # --- telemetryd ---

@@ -25,7 +25,8 @@ typedef struct {
     gint references;
     const GuestAgentApi *api;
     char *uri;
-    GMutex lock; /* for all that follows */
+    gint64 deadline; /* monotonic us */
+    GMutex lock;     /* for all that follows */
     GCond changed;
     GArray *items;
     guint next;    /* whose turn is next */
@@ -52,12 +53,20 @@ static void clear_item(gpointer data)
     g_clear_error(&item->error);
 }
 
+/* What is left until the deadline, as libvirt takes it. */
+static int seconds_left(const Asking *asking)
+{
+    gint64 left = (asking->deadline - g_get_monotonic_time()) / G_USEC_PER_SEC;
+    return (int)MAX(left, 1);
+}
+
 static Asking *asking_new(const GuestAskOptions *options, const GuestQuestion *questions, guint count)
 {
     Asking *asking = g_new0(Asking, 1);
     asking->references = 1;
     asking->api = options->api;
     asking->uri = g_strdup(options->uri);
+    asking->deadline = g_get_monotonic_time() + options->deadline_ms * 1000;
     g_mutex_init(&asking->lock);
     g_cond_init(&asking->changed);
     asking->items = g_array_sized_new(FALSE, TRUE, sizeof(Item), count);
@@ -93,7 +102,7 @@ static char *call(Asking *asking, GuestAgents *agents, const Item *item, const c
 {
     const char *domain = item->domain; /* never changes, and lives as long as the asking */
     g_mutex_unlock(&asking->lock);
-    char *answer = asking->api->command(agents, domain, command, GUEST_ASK_TIMEOUT_S, ret_error);
+    char *answer = asking->api->command(agents, domain, command, seconds_left(asking), ret_error);
     g_mutex_lock(&asking->lock);
     return answer;
 }
@@ -181,10 +190,10 @@ static void give_up(Asking *asking, Item *item, GError *error)
 }
 
 /* With the lock held. Gives up guests that have shown no sign of life for too long. Returns when the next of them will
- * have done so, monotonic us, or `deadline`. *ret_open: questions that are still under way or to come. */
-static gint64 give_up_the_silent(Asking *asking, gint64 patience_us, gint64 deadline, guint *ret_open)
+ * have done so, monotonic us, or the deadline. *ret_open: questions that are still under way or to come. */
+static gint64 give_up_the_silent(Asking *asking, gint64 patience_us, guint *ret_open)
 {
-    gint64 now = g_get_monotonic_time(), next = deadline;
+    gint64 now = g_get_monotonic_time(), next = asking->deadline;
     *ret_open = 0;
     for (guint i = 0; i < asking->items->len; i++) {
         Item *item = item_at(asking, i);
@@ -227,20 +236,19 @@ static void hand_over(Asking *asking, GuestQuestion *questions)
 bool guest_ask(const GuestAskOptions *options, GuestQuestion *questions, guint count)
 {
     Asking *asking = asking_new(options, questions, count);
-    gint64 deadline = g_get_monotonic_time() + options->deadline_ms * 1000;
     g_mutex_lock(&asking->lock);
     start_workers(asking, options->workers);
     for (;;) {
         guint open;
-        gint64 until = give_up_the_silent(asking, options->patience_ms * 1000, deadline, &open);
-        if (!open || !asking->threads || g_get_monotonic_time() >= deadline)
+        gint64 until = give_up_the_silent(asking, options->patience_ms * 1000, &open);
+        if (!open || !asking->threads || g_get_monotonic_time() >= asking->deadline)
             break;
         g_cond_wait_until(&asking->changed, &asking->lock, until);
     }
     asking->over = true;
     hand_over(asking, questions);
     /* Where none is stuck they are back at once, having closed their connections. */
-    while (asking->threads && !asking->stuck && g_cond_wait_until(&asking->changed, &asking->lock, deadline))
+    while (asking->threads && !asking->stuck && g_cond_wait_until(&asking->changed, &asking->lock, asking->deadline))
         ;
     bool clean = asking->threads == 0;
     g_mutex_unlock(&asking->lock);

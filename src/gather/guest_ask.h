@@ -23,8 +23,7 @@ typedef struct {
     guint workers;      /* threads, each with a connection of its own: libvirtd serves but five calls of one at once */
 } GuestAskOptions;
 
-#define GUEST_ASK_WORKERS 8   /* libvirtd has 20 threads for all its clients */
-#define GUEST_ASK_TIMEOUT_S 3 /* that an agent has for the command */
+#define GUEST_ASK_WORKERS 8 /* libvirtd has 20 threads for all its clients */
 
 /* Returns when all questions have an answer or an error, by the deadline at the latest. An agent is first asked for a
  * sign of life (guest-sync): to give up waiting for that loses nothing, while an answer to the command that comes

@@ -116,7 +116,7 @@ class Run:
 class Host:
     """Calls the probe as OpenNebula does (cycle), or as a person (by_hand)."""
 
-    def __init__(self, directory, probe, uri, conf="", env=None, period="monitor"):
+    def __init__(self, directory, probe, uri, conf="", env=None, period="monitor", programs="vm_monitor|vm_status|forward"):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir()
         self.state = self.dir / "state"
@@ -124,7 +124,7 @@ class Host:
         self.env = env or {}
         self.tree = Tree(self.dir / "remotes", probe, uri, period=period)
         self.configure(conf)
-        self.syslog = Syslog(self.dir / "dev", "vm_monitor|vm_status|forward")
+        self.syslog = Syslog(self.dir / "dev", programs)
 
     def close(self):
         self.syslog.close()

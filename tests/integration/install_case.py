@@ -79,8 +79,7 @@ class Installing(Case):
         for program, to in (("probes/vm_monitor", real), ("hooks/forward", directory / "forward"),
                             ("hooks/vm_event", directory / "vm_event"), ("serve/telemetryd", directory / "telemetryd"),
                             ("commands/one-telemetry", directory / "one-telemetry"),
-                            *((f"probes/{name}", directory / name) for name in ("vm_status", "vm_exec")
-                              if (args.build / "probes" / name).exists())):
+                            *((f"probes/{name}", directory / name) for name in ("vm_status", "vm_exec"))):
             to.unlink(missing_ok=True)  # the old one may run
             shutil.copy(args.build / program, to)
             if machine not in (None, os.uname().machine):

@@ -37,7 +37,8 @@ def _guest_options(parser):
 
 def _naming_options(parser):
     for flag, text in (("--vm-name", "name in OpenNebula, any text"), ("--uname", "owner (oneadmin)"),
-                       ("--gname", "group"), ("--uuid", "instead of the one made from NAME")):
+                       ("--gname", "group"), ("--uuid", "instead of the one made from NAME"),
+                       ("--agent", "socket of what stands in for its QEMU agent")):
         parser.add_argument(flag, metavar="TEXT", help=text, default=argparse.SUPPRESS)
     for flag, text in (("--uid", "owner's number"), ("--gid", "group's number")):
         parser.add_argument(flag, type=int, metavar="N", help=text, default=argparse.SUPPRESS)
@@ -45,7 +46,7 @@ def _naming_options(parser):
 
 
 OPTION_NAMES = ("vcpus", "disks", "nics", "mem", "stats_period", "vm_name", "uname", "gname", "uuid", "uid", "gid",
-                "paused")
+                "paused", "agent")
 
 
 def _options(args):

@@ -35,6 +35,7 @@ class Options:
     stats_period: int = None     # s; a boot sector never answers
     paused: bool = False
     uuid: str = None
+    agent: str = None            # socket at which somebody stands in for the guest's agent, and listens already
 
     def __post_init__(self):
         for field, low, high in (("vcpus", 1, 64), ("disks", 1, 16), ("nics", 0, 16), ("mem", 16, 4096),
@@ -160,6 +161,19 @@ def _balloon(opts):
     return f"    <memballoon model='virtio'>\n      <stats period='{opts.stats_period}'/>\n    </memballoon>\n"
 
 
+def _agent(opts):
+    """A channel whose host end is a client, like libvirt, which connects to the same socket: who listens there is the
+    agent to libvirt, and hears nothing from QEMU."""
+    if opts.agent is None:
+        return ""
+    return f"""\
+    <channel type='unix'>
+      <source mode='connect' path={quoteattr(str(opts.agent))}/>
+      <target type='virtio' name='org.qemu.guest_agent.0'/>
+    </channel>
+"""
+
+
 def have_kvm():
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
@@ -200,6 +214,7 @@ def build(layout, kind_name, name, opts):
     <controller type='usb' model='none'/>
 {''.join(_nic(name, i) for i in range(nics))}\
 {_balloon(opts)}\
+{_agent(opts)}\
   </devices>
 </domain>
 """

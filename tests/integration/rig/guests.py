@@ -105,6 +105,75 @@ NET = _sector("""
     eb fd                   ;       jmp   7c43
 """)
 
+# Opens the port of its first virtio-serial controller, as a guest does whose agent is at work, then sleeps: the control
+# queue of an old ("legacy") virtio device at 0001:0000 gets three messages. libvirt talks to no agent before that. What
+# comes through the port is never read.
+AGENT = _sector("""
+    fa                      ;       cli
+    31 c0                   ;       xor   ax, ax
+    8e d8                   ;       mov   ds, ax
+    8e d0                   ;       mov   ss, ax
+    bc 00 7c                ;       mov   sp, 7c00
+    fc                      ;       cld
+    b8 02 b1                ;       mov   ax, b102          ; PCI BIOS: find
+    b9 03 10                ;       mov   cx, 1003          ; device: virtio console
+    ba f4 1a                ;       mov   dx, 1af4          ; vendor
+    31 f6                   ;       xor   si, si            ; the first one
+    cd 1a                   ;       int   1a
+    72 65                   ;       jc    7c7f
+    b8 0c b1                ;       mov   ax, b10c          ; PCI BIOS: write a word
+    bf 04 00                ;       mov   di, 4             ; command
+    b9 07 00                ;       mov   cx, 7             ; ports, memory, bus master
+    cd 1a                   ;       int   1a
+    b8 09 b1                ;       mov   ax, b109          ; PCI BIOS: read a word
+    bf 10 00                ;       mov   di, 10            ; base address 0
+    cd 1a                   ;       int   1a
+    83 e1 fc                ;       and   cx, fffc
+    89 cd                   ;       mov   bp, cx
+    b8 00 10                ;       mov   ax, 1000
+    8e c0                   ;       mov   es, ax
+    be 00 7d                ;       mov   si, descriptors
+    31 ff                   ;       xor   di, di
+    b9 30 00                ;       mov   cx, 48.
+    f3 a4                   ;       rep movsb
+    be 48 7d                ;       mov   si, available
+    bf 00 02                ;       mov   di, 200           ; behind 32 descriptors
+    b9 0a 00                ;       mov   cx, 10.
+    f3 a4                   ;       rep movsb
+    8d 56 12                ;       lea   dx, [bp+12]       ; status
+    b0 00                   ;       mov   al, 0             ; reset
+    ee                      ;       out   dx, al
+    b0 03                   ;       mov   al, 3             ; seen, driver
+    ee                      ;       out   dx, al
+    8d 56 04                ;       lea   dx, [bp+4]        ; features
+    66 b8 02 00 00 00       ;       mov   eax, 2            ; several ports
+    66 ef                   ;       out   dx, eax
+    8d 56 0e                ;       lea   dx, [bp+0e]       ; which queue
+    b8 03 00                ;       mov   ax, 3             ; control, to the device
+    ef                      ;       out   dx, ax
+    8d 56 08                ;       lea   dx, [bp+8]        ; its page
+    66 b8 10 00 00 00       ;       mov   eax, 10
+    66 ef                   ;       out   dx, eax
+    8d 56 12                ;       lea   dx, [bp+12]       ; status
+    b0 07                   ;       mov   al, 7             ; ready
+    ee                      ;       out   dx, al
+    8d 56 10                ;       lea   dx, [bp+10]       ; notify
+    b8 03 00                ;       mov   ax, 3
+    ef                      ;       out   dx, ax
+    f4                      ; 7c7f  hlt
+    eb fd                   ;       jmp   7c7f
+""", bytes.fromhex("""
+    307d000000000000 08000000 0000 0000
+    387d000000000000 08000000 0000 0000
+    407d000000000000 08000000 0000 0000
+    00000000 0000 0100
+    01000000 0300 0100
+    01000000 0600 0100
+    0000 0300 0000 0100 0200
+"""))
+# 7d00 descriptors: address, length, flags, next;  7d30 messages: port, event (device ready, port ready, port open), yes;
+# 7d48 available: flags, how many, which
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -124,6 +193,7 @@ KINDS = {
     "busy": Kind(BUSY, "spins: 100 % of one vCPU"),
     "disk": Kind(DISK, "reads its disk about 73 times (4 KiB) and writes it 18 times (1 KiB) a second"),
     "net": Kind(NET, "sends 18 frames of 600 bytes a second through its first NIC"),
+    "agent": Kind(AGENT, "sleeps, with the port open that an agent would answer at (needs --agent)"),
     "wide": Kind(IDLE, "sleeps; 4 vCPUs, 2 disks (vda with a backing chain), 2 NICs, an empty CD-ROM drive",
                  vcpus=4, disks=2, nics=2, cdrom=True, chain=True),
     "wild": Kind(IDLE, "sleeps; without OpenNebula's metadata", metadata=False),
