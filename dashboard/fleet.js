@@ -35,7 +35,7 @@ const JUDGED = Object.keys(FIGURES).filter((name) => FIGURES[name].high !== unde
 /** Steps of the scale on which disk activity is shown, bytes per second. */
 const SCALES = [1, 10, 100, 1024, 10240, 102400].map((mib) => mib * 1048576);
 
-export class Vm {
+class Vm {
     constructor(data, time) {
         this.trail = new Trail(); // CPU in percent, by the endpoint's clock as history is
         this.trailAsked = false;

@@ -2,7 +2,7 @@
 // Which time the charts show: the last so and so much, which moves on with the clock, or from … to. Pure.
 
 export const RANGES = {"15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000};
-export const STANDARD_RANGE = "1h";
+const STANDARD_RANGE = "1h";
 const SHORTEST = 10;         // seconds
 const LONGEST = 90 * 86400;  // the history keeps no more by default
 
