@@ -24,7 +24,7 @@ static double rounded(double value)
 typedef struct {
     JsonWriter *json;
     const VmView *view;
-    const MetricRow *row, *known; /* of a locked VM: what was known before; else NULL */
+    const MetricRow *row, *known; /* as in VmRecord */
     GString *missing;             /* names of figures that are not known, as JSON; NULL: nobody asks */
 } Writer;
 

@@ -90,26 +90,45 @@ void merge_keep_told(VmSample *now, const VmSample *before)
     }
 }
 
-/* --- locked VMs --- */
+/* --- locked VMs, and figures that were not read --- */
 
 static bool is_derived_from_two(Metric m)
 {
     return metric_info[m].kind == KIND_REAL && m != METRIC_VM_MEMORY_USAGE_PERCENT;
 }
 
+/* Whether any figure of the group is there. */
+static bool has_group(const MetricRow *row, Group group)
+{
+    for (guint i = 0; i < metric_count(row->scope); i++)
+        if (metric_group(metric_first(row->scope) + i) == group && row_has(row, metric_first(row->scope) + i))
+            return true;
+    return false;
+}
+
+/* A sender leaves a group away whole that it has not read anew, see encode/line_protocol.c. Its rates go with it. */
+static bool is_held(const VmSample *now, Metric m)
+{
+    const Group group = metric_group(m);
+    return (group == GROUP_DISK || group == GROUP_GUEST) && !has_group(now->row, group);
+}
+
 MetricRow *merge_known(const VmSample *now, const VmSample *before, const MetricRow *known)
 {
-    if (row_u64(now->row, METRIC_VM_LOCKED) == 0)
+    const bool is_locked = row_u64(now->row, METRIC_VM_LOCKED) != 0;
+    if (!is_locked && has_group(now->row, GROUP_DISK) && has_group(now->row, GROUP_GUEST))
         return NULL;
-    MetricRow *carried = metric_row_copy(before->row);
+    g_autoptr(MetricRow) carried = metric_row_copy(before->row);
+    bool any = is_locked;
     if (known)
         metric_row_merge(carried, known, true);
     for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
         Metric m = metric_first(SCOPE_VM) + i;
-        if (row_has(now->row, m) || is_derived_from_two(m))
+        if (row_has(now->row, m) || (is_locked ? is_derived_from_two(m) : !is_held(now, m)))
             row_unset(carried, m);
+        any |= row_has(carried, m);
     }
-    return carried;
+    return any ? g_steal_pointer(&carried) : NULL;
 }
 
 /* --- what the sender left out --- */

@@ -19,8 +19,9 @@ void merge_carry_texts(VmSample *now, const VmSample *before);
  * they were when the VM was deployed. Nothing where `now` is the hook's word itself. */
 void merge_keep_told(VmSample *now, const VmSample *before);
 
-/* What `before` knew of a VM whose figures are absent while it is locked: `known` is what was carried already (may be
- * NULL). Derived figures are of the past and not carried. Owned by the caller; NULL: the VM is not locked. */
+/* What `before` knew of a VM whose figures are absent while it is locked, or as the sender has not read them anew,
+ * which are those of all disks or of the guest's memory: `known` is what was carried already (may be NULL). Of a locked
+ * VM derived figures are of the past and not carried. Owned by the caller; NULL: there is nothing to carry. */
 MetricRow *merge_known(const VmSample *now, const VmSample *before, const MetricRow *known);
 
 /* Fills in the derived figures that the sender left out, as model/rates.h has them; of a VM without devices also the

@@ -22,7 +22,8 @@ typedef struct {
     char *host; /* where it runs, or was last seen */
     StoreSource source;
     VmSample *sample; /* latest figures; never NULL, its row may be empty: none have come yet */
-    MetricRow *known; /* of a locked VM: its last figures of which `sample` has none now; NULL: it is not locked */
+    MetricRow *known; /* its last figures of which `sample` has none now, as it is locked, or they were not read anew;
+                         NULL: none */
     gint64 time_ns;   /* realtime of these figures; 0: there are none */
     bool complete;    /* not the first sample of this run of the domain, or its sender knew the rates already */
     /* Changes per second of percentages between the last two samples, in percentage points; absent on the first. */

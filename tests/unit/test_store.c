@@ -322,9 +322,46 @@ static void last_figures_of_a_locked_vm_are_kept(void **state)
         assert_false(row_has(record->known, METRIC_VM_CPU_TIME));           /* known now */
         assert_false(row_has(record->sample->row, METRIC_VM_DISK_RD_BYTES));
     }
-    probe(c, "kvm1", 83, 7);
-    c->seconds = 120;
-    probe(c, "kvm1", 83, 7);
+    sample = sample_of(c, "kvm1", c->seconds);
+    row_set_u64(put_vm(sample, 83, "u", 7)->row, METRIC_VM_DISK_RD_BYTES, 78);
+    store_change_free(take(c, sample, true));
+    assert_null(look(c, 83).record->known);
+}
+
+/* A sender at one second reads the disks now and then, and says nothing of them meanwhile. */
+static void figures_that_were_not_read_anew_are_kept(void **state)
+{
+    Case *c = *state;
+    for (guint round = 0; round < 2; round++) {
+        Sample *sample = sample_of(c, "kvm1", c->seconds);
+        VmSample *vm = put_vm(sample, 83, "u", 5);
+        row_set_u64(vm->row, METRIC_VM_DISK_RD_BYTES, 77 + round);
+        row_set_real(vm->row, METRIC_VM_DISK_RD_BYTES_RATE, 9);
+        row_set_u64(vm->row, METRIC_VM_MEMORY_USABLE, 512);
+        row_set_u64(vm->row, METRIC_VM_NET_RX_BYTES, 4);
+        store_change_free(take(c, sample, true));
+        assert_null(look(c, 83).record->known);
+        for (guint i = 0; i < 3; i++) {
+            c->seconds++;
+            probe(c, "kvm1", 83, 6 + i);
+            const VmRecord *record = look(c, 83).record;
+            assert_non_null(record->known);
+            assert_true(row_u64(record->known, METRIC_VM_DISK_RD_BYTES) == 77 + round);
+            assert_true(row_real(record->known, METRIC_VM_DISK_RD_BYTES_RATE) == 9); /* of the same reading */
+            assert_true(row_u64(record->known, METRIC_VM_MEMORY_USABLE) == 512);
+            assert_false(row_has(record->known, METRIC_VM_NET_RX_BYTES)); /* what is read each time is unknown then */
+            assert_false(row_has(record->known, METRIC_VM_CPU_TIME));
+            assert_false(row_has(record->sample->row, METRIC_VM_DISK_RD_BYTES));
+        }
+        c->seconds++;
+    }
+    Sample *sample = sample_of(c, "kvm1", c->seconds); /* the guest alone: its group is whole */
+    row_set_u64(put_vm(sample, 83, "u", 9)->row, METRIC_VM_BALLOON_LAST_UPDATE, 5);
+    store_change_free(take(c, sample, true));
+    assert_false(row_has(look(c, 83).record->known, METRIC_VM_MEMORY_USABLE));
+    assert_true(row_has(look(c, 83).record->known, METRIC_VM_DISK_RD_BYTES));
+    c->seconds++;
+    probe(c, "kvm1", 83, 1); /* started anew */
     assert_null(look(c, 83).record->known);
 }
 
@@ -875,6 +912,7 @@ int main(void)
         TEST(a_vm_of_texts_alone_is_missing),
         TEST(a_clock_that_was_ahead_holds_nothing_up),
         TEST(last_figures_of_a_locked_vm_are_kept),
+        TEST(figures_that_were_not_read_anew_are_kept),
         TEST(the_collector_ends_at_once),
         TEST(probes_end_after_two_collections),
         TEST(a_host_that_misses_figures_ends_nobody),
