@@ -20,7 +20,10 @@
 #include "gather/recording.h"
 #include "gather/state.h"
 #include "model/rates.h"
+#include "deliver/start.h"
 #include "probe/forecasting.h"
+#include "probe/guest_asking.h"
+#include "probe/guests.h"
 #include "probe/spooling.h"
 
 #include <errno.h>
@@ -45,7 +48,7 @@ static const char *const format_names[] = {"one", "line", "json", "prometheus", 
 typedef struct {
     char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
     char **replay, **positional;
-    gboolean spool, explain, dry_run, dump_config;
+    gboolean spool, explain, dry_run, dump_config, ask_guests;
     int format;
     bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
 } Arguments;
@@ -82,6 +85,9 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return program_usage(error, "--record and --replay do not go together");
     if (arguments->replay && arguments->spool)
         return program_usage(error, "--spool and --replay do not go together");
+    if (arguments->ask_guests && (arguments->format_name || arguments->explain || arguments->record ||
+                                  arguments->replay || arguments->spool || arguments->dry_run))
+        return program_usage(error, "--ask-guests goes with --uri, --config and --state-dir alone");
     if (arguments->dry_run && (arguments->spool || arguments->record))
         return program_usage(error, "--dry-run goes with neither --spool nor --record");
     return true;
@@ -113,6 +119,8 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "queue the sample for the configured sinks and start the forwarder, as when OpenNebula calls", NULL},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
          "print what would be sent, and leave no trace: the sample is not kept, nothing is queued or started", NULL},
+        {"ask-guests", 0, 0, G_OPTION_ARG_NONE, &arguments->ask_guests,
+         "ask the guests' agents that are due, as guestagent.conf says, and keep the answers for the next cycle", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
@@ -367,17 +375,77 @@ static void start_forwarder(const Spooling *spooling)
 
 /* --- in poll.rb's place --- */
 
-/* What else poll.rb does, in processes of their own, which neither the records nor this process wait for. */
-static void stand_in(const Probe *probe, const Sample *now)
+static bool stands_in(const Probe *probe)
 {
     const Arguments *arguments = &probe->arguments;
-    if (config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE || !arguments->by_opennebula ||
-        arguments->format != FORMAT_ONE || arguments->dry_run)
+    return config_integer(probe->config, CONFIG_probe_mode) == MODE_REPLACE && arguments->by_opennebula &&
+           arguments->format == FORMAT_ONE;
+}
+
+static GuestsPlace guests_place(const Probe *probe)
+{
+    return (GuestsPlace){.config = probe->config,
+                         .program = probe->program,
+                         .uri = probe->uri,
+                         .state_dir = probe->state_dir,
+                         .state_name = probe->state_name};
+}
+
+/* NULL: guests' agents are not for us to ask. */
+static Guests *load_guests(const Probe *probe)
+{
+    const GuestsPlace place = guests_place(probe);
+    return stands_in(probe) ? guests_load(&place) : NULL;
+}
+
+static void start_asking(const Probe *probe, GError **error)
+{
+    const char *words[16] = {"--ask-guests", "--uri", probe->uri, "--state-dir", probe->state_dir};
+    guint n = 5;
+    if (probe->config_file) {
+        words[n++] = "--config";
+        words[n++] = probe->config_file;
+    }
+    words[n++] = "kvm";
+    words[n++] = probe->host_id;
+    words[n] = probe->host;
+    start_detached(probe->program, words, error);
+}
+
+/* What else poll.rb does, in processes of their own, which neither the records nor this process wait for. */
+static void stand_in(const Probe *probe, const Sample *now, const Guests *guests)
+{
+    g_autoptr(GError) asking_error = NULL, forecasting_error = NULL;
+    if (!stands_in(probe) || probe->arguments.dry_run)
         return;
-    g_autoptr(GError) error = NULL;
-    if (forecasting_wanted(probe->config, probe->program) &&
-        !forecasting_start(probe->config, probe->program, probe->state_dir, now, &error))
-        log_warning("OpenNebula's forecaster lacks this sample: %s", error->message);
+    if (guests && probe->program &&
+        guest_asking_is_due(now, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
+        start_asking(probe, &asking_error);
+    if (forecasting_wanted(probe->config, probe->program))
+        forecasting_start(probe->config, probe->program, probe->state_dir, now, &forecasting_error);
+    if (asking_error)
+        log_warning("guests' agents are not asked: %s", asking_error->message);
+    if (forecasting_error)
+        log_warning("OpenNebula's forecaster lacks this sample: %s", forecasting_error->message);
+}
+
+/* That other process. Its log has been told what went wrong. */
+static bool run_asking(const Probe *probe, bool *ret_stuck, GError **error)
+{
+    g_autofree char *complaint = NULL;
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(Sample) sample = load_previous(probe, &complaint);
+    const GuestsPlace place = guests_place(probe);
+    g_autoptr(Guests) guests = guests_load(&place);
+    if (guests && sample)
+        guests_ask(guests, &place, sample, ret_stuck, &reason);
+    else
+        g_set_error(&reason, GUESTS_ERROR, GUESTS_ERROR_STATE, "no guest is asked: %s",
+                    guests ? complaint : "[guests] ask is no");
+    if (probe->arguments.by_opennebula || !reason)
+        return true;
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
 }
 
 /* --- the run --- */
@@ -416,6 +484,9 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
 {
     if (probe->arguments.replay)
         return run_replay(probe, error);
+    if (probe->arguments.ask_guests)
+        return run_asking(probe, ret_abandoned, error);
+    g_autoptr(Guests) guests = load_guests(probe);
     g_autofree char *complaint = NULL;
     g_autoptr(Sample) previous = load_previous(probe, &complaint);
     g_autoptr(Sample) now = collect_now(probe, previous, ret_abandoned, error);
@@ -424,6 +495,8 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     sample_finish(now, previous);
     rates_derive(now, previous);
     report_locked(now, previous);
+    if (guests)
+        guest_asking_attach(now, guests->book);
     if (probe->arguments.format != FORMAT_ONE)
         show_sinks(probe, now);
     bool printed = encode_and_print(probe, now, previous, error);
@@ -434,7 +507,7 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     if (spooling)
         start_forwarder(spooling);
     if (printed)
-        stand_in(probe, now);
+        stand_in(probe, now, guests);
     if (done)
         program_leave(EXIT_DONE);
     return done;
@@ -461,6 +534,8 @@ static int run_and_report(const Probe *probe)
 static void guard(const Probe *probe)
 {
     gint64 limit = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline)) + GUARD_GRACE_MS;
+    if (probe->arguments.ask_guests)
+        limit = GUESTS_LIMIT_MS + GUARD_GRACE_MS;
     guard_arm(must_not_fail(probe) ? EXIT_DONE : EXIT_FAILED, limit, NOTHING_SENT);
 }
 

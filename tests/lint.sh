@@ -44,7 +44,7 @@ only_in 'libxml/' 'src/gather/xml\.c'
 only_in 'curl/' 'src/deliver/sink\.c'
 only_in 'sqlite3' 'src/store/history[_a-z]*\.c|src/probe/(status|forecast)_db\.c'
 only_in 'microhttpd' 'src/serve/server[_a-z]*\.[ch]'
-only_in 'cJSON' 'src/gather/guest_exec\.c|src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
+only_in 'cJSON' 'src/gather/guest_exec\.c|src/gather/guest_answer\.c|src/deliver/answer\.c|src/serve/influx_query\.c|src/doctor/diagnosis\.c'
 
 shellcheck -x install.sh share/install/*.sh probes/chooser.sh tests/*.sh tools/*.sh .ci/run debian/*.postinst debian/*.prerm \
   debian/*.postrm || complain "shellcheck"

@@ -23,7 +23,7 @@ struct YamlNode {
 
 /* The root, never with a value. NULL: the message is "line N: what is wrong". An empty text is an empty mapping. */
 YamlNode *yaml_read(const char *text, gsize length, GError **error);
-void yaml_free(YamlNode *root);
+void yaml_free(YamlNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(YamlNode, yaml_free)
 
 /* The child of that key, of several the last, as Ruby has it. NULL: none; a NULL node has none. */

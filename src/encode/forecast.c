@@ -3,12 +3,20 @@
 
 #include "base/text.h"
 
+#include <math.h>
+#include <string.h>
+
+#define FROM_EXTRAS N_METRICS
+
 static const struct {
     const char *table;
-    Metric metric;
+    Metric metric; /* FROM_EXTRAS: of `key` */
+    const char *key;
 } kept[] = {
-#define FORECAST(table, metric) {table, METRIC_VM_##metric},
+#define FORECAST(table, metric) {table, METRIC_VM_##metric, NULL},
+#define FORECAST_EXTRA(table, key) {table, FROM_EXTRAS, key},
 #include "model/forecast.def"
+#undef FORECAST_EXTRA
 #undef FORECAST
 };
 
@@ -17,12 +25,33 @@ char *forecast_file_name(guint64 vm_id)
     return g_strdup_printf("%" G_GUINT64_FORMAT ".db", vm_id);
 }
 
-static void append_value(GString *out, const MetricRow *row, Metric m)
+/* What an agent was asked for may be anything: only a number is a value. */
+static bool append_extra(GString *out, char *const *extras, const char *key)
 {
+    for (guint i = 0; extras && extras[i]; i += 2) {
+        char *end;
+        double value = g_ascii_strtod(extras[i + 1], &end);
+        if (strcmp(extras[i], key) != 0 || end == extras[i + 1] || *end || !isfinite(value))
+            continue;
+        text_append_dec2(out, value);
+        return true;
+    }
+    return false;
+}
+
+/* As OpenNebula is told. false: it is not known. */
+static bool append_value(GString *out, const VmSample *vm, guint i)
+{
+    const Metric m = kept[i].metric;
+    if (m == FROM_EXTRAS)
+        return append_extra(out, vm->extras, kept[i].key);
+    if (!row_has(vm->row, m))
+        return false;
     if (metric_info[m].kind == KIND_REAL)
-        text_append_dec2(out, row_real(row, m)); /* as OpenNebula is told */
+        text_append_dec2(out, row_real(vm->row, m));
     else
-        text_append_u64(out, row_u64(row, m));
+        text_append_u64(out, row_u64(vm->row, m));
+    return true;
 }
 
 static void append_creation(GString *out, const char *table, guint weeks)
@@ -40,17 +69,18 @@ bool forecast_sql_append(GString *out, const VmSample *vm, gint64 seconds, bool 
     const gsize before = out->len;
     bool any = false;
     g_string_append(out, "BEGIN IMMEDIATE;\n");
+    g_autoptr(GString) value = g_string_new(NULL);
     for (guint i = 0; i < G_N_ELEMENTS(kept); i++) {
-        if (!row_has(vm->row, kept[i].metric))
+        g_string_truncate(value, 0);
+        if (!append_value(value, vm, i))
             continue;
         any = true;
         g_autofree char *table =
             g_strdup_printf("virtualmachine_%" G_GUINT64_FORMAT "_%s_monitoring", vm->vm_id, kept[i].table);
         if (create)
             append_creation(out, table, weeks);
-        g_string_append_printf(out, "INSERT OR REPLACE INTO %s VALUES (%" G_GINT64_FORMAT ", ", table, seconds);
-        append_value(out, vm->row, kept[i].metric);
-        g_string_append(out, ");\n");
+        g_string_append_printf(out, "INSERT OR REPLACE INTO %s VALUES (%" G_GINT64_FORMAT ", %s);\n", table, seconds,
+                               value->str);
     }
     g_string_append(out, "COMMIT;\n");
     if (!any)

@@ -155,6 +155,59 @@ static bool is_deleted(const OneWriter *w, guint i, Metric m)
     return w->holdings[i].metric[m] != HELD_NOT && !stock;
 }
 
+/* --- extras --- */
+
+static bool is_key(const char *key)
+{
+    gsize length = strspn(key, G_CSET_A_2_Z G_CSET_DIGITS "_");
+    return length > 0 && length <= ONE_KEY_MAX && key[length] == '\0';
+}
+
+static bool is_metrics_key(const OneWriter *w, const char *key)
+{
+    for (guint k = 0; k < w->n_keys; k++)
+        if (strcmp(metric_info[w->keys[k]].one_key, key) == 0)
+            return true;
+    return false;
+}
+
+/* The next of the VM's extras that goes out with that tier, from *at on, which is moved behind it; NULL: there is none.
+ */
+static const char *next_extra(const OneWriter *w, guint i, guint tier, guint *at, const char **ret_value)
+{
+    char **extras = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->extras;
+    for (; extras && !w->leave && tier >= ONE_EXTRAS_TIER && *at < 2 * ONE_EXTRAS_MAX && extras[*at]; *at += 2) {
+        const char *key = extras[*at];
+        bool again = false;
+        for (guint before = 0; before < *at; before += 2)
+            again |= strcmp(extras[before], key) == 0;
+        if (again || !is_key(key) || is_metrics_key(w, key))
+            continue;
+        *ret_value = extras[*at + 1];
+        *at += 2;
+        return key;
+    }
+    return NULL;
+}
+
+static bool is_sent_extra(const OneWriter *w, guint i, guint tier, const char *key)
+{
+    const char *value, *each;
+    for (guint at = 0; (each = next_extra(w, i, tier, &at, &value));)
+        if (strcmp(each, key) == 0)
+            return true;
+    return false;
+}
+
+static void append_extras(OneWriter *w, guint i, guint tier)
+{
+    const char *value, *key;
+    for (guint at = 0; (key = next_extra(w, i, tier, &at, &value));) {
+        g_autofree char *escaped = one_value_escape(value);
+        g_string_append_printf(w->lines, "%s=\"%s\"\n", key, escaped);
+    }
+}
+
 static void append_deletion(GString *lines, const char *key)
 {
     g_string_append(lines, key);
@@ -177,8 +230,12 @@ static void write_lines(OneWriter *w, guint i, guint tier)
             append_deletion(w->lines, metric_info[m].one_key);
         }
     }
-    for (guint k = 0; retired && k < retired->len; k++)
-        append_deletion(w->lines, g_array_index(retired, RetiredKey, k).key);
+    append_extras(w, i, tier);
+    for (guint k = 0; retired && k < retired->len; k++) {
+        const char *key = g_array_index(retired, RetiredKey, k).key;
+        if (!is_sent_extra(w, i, tier, key))
+            append_deletion(w->lines, key);
+    }
 }
 
 void one_writer_append(OneWriter *w, guint i, guint tier, GString *out)
@@ -220,9 +277,13 @@ char *one_writer_sent_keys(const OneWriter *w, guint i, guint tier)
         else if (is_deleted(w, i, m))
             append_held(out, metric_info[m].one_key, held_after_deletion(w->holdings[i].metric[m]));
     }
+    const char *extra, *value;
+    for (guint at = 0; (extra = next_extra(w, i, tier, &at, &value));)
+        append_held(out, extra, HELD_LIVE);
     for (guint k = 0; retired && k < retired->len; k++) {
         const RetiredKey *key = &g_array_index(retired, RetiredKey, k);
-        append_held(out, key->key, held_after_deletion(key->held));
+        if (!is_sent_extra(w, i, tier, key->key))
+            append_held(out, key->key, held_after_deletion(key->held));
     }
     return g_string_free(out, out->len == 0);
 }
@@ -238,6 +299,9 @@ guint one_writer_count_keys(const OneWriter *w, guint i, guint tier)
     guint n = 0;
     for (guint k = 0; k < w->n_keys; k++)
         n += is_sent(w, row, w->keys[k], tier);
+    const char *value;
+    for (guint at = 0; next_extra(w, i, tier, &at, &value);)
+        n++;
     return n;
 }
 

@@ -52,6 +52,11 @@ void one_report_clear(OneReport *report);
  * is dropped by tier, highest first, and reported. Text owned by the caller. */
 GString *one_records_write(Sample *now, const Sample *previous, const OneOptions *options, OneReport *ret_report);
 
+/* VmSample.extras: keys of a tier of their own, that of the rates; those that are a metric's, no key, or there twice
+ * are passed over. They are held, and deleted when they are gone, as the others are. */
+#define ONE_EXTRAS_TIER 1
+#define ONE_EXTRAS_MAX 64 /* of a VM */
+
 /* VmSample.sent_keys: KEY where OpenNebula holds a value from us, KEY-n where n messages have carried its deletion,
  * with spaces between. Keys that are no longer in metrics.def are deleted likewise, at most ONE_RETIRED_MAX of a VM. */
 #define ONE_RETIRED_MAX 64

@@ -138,8 +138,8 @@ bool forecast_db_put(const Sample *sample, const ForecastOptions *options, Forec
     for (guint i = 0; i < sample->vms->len; i++)
         failed += !put(g_ptr_array_index(sample->vms, i), sample->realtime_ns / 1000000000, options, ret_report,
                        first ? NULL : &first);
-    if (failed)
+    if (first)
         g_set_error(error, FORECAST_ERROR, FORECAST_ERROR_FILE, "%u of %u VMs: %s", failed, sample->vms->len,
                     first->message);
-    return failed == 0;
+    return !first;
 }

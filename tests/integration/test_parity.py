@@ -140,7 +140,7 @@ class Forecaster(RigCase):
         time.sleep(1.1)
         run = host.cycle()
         self.settled(host)
-        self.assertRegex(str(run.log + host.syslog.take()), "gets its figures again")
+        self.assertRegex(str(run.log + host.syslog.take()), "lacks figures: all is well again")
         self.assertEqual(len(self.rows(host, 83, "memory")), 2)
 
     def test_no_directory(self):
@@ -164,6 +164,74 @@ class Forecaster(RigCase):
         host.cycle()
         self.settled(host)
         self.assertEqual(host.db.exists(), can_forecast(), host.db)
+
+
+class Agents(RigCase):
+    """Guests without an agent, on a real libvirt; test_guests.c has agents that answer."""
+    fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
+
+    def replacing(self, conf, more=""):
+        host = self.host(self.rig.uri(rw=True))  # agents are not for read-only connections
+        host.configure(f"mode = replace\n[guests]\ninterval = 10s\n{more}")
+        (host.tree.conf.parent / "guestagent.conf").write_text(conf)
+        return host
+
+    def cycle(self, host):
+        """One cycle, and the questions that it begins."""
+        run = host.cycle()
+        self.wait_for(lambda: not host.processes(), 60, "the guests are still asked")
+        return self.assert_complete(run, vms=[83, 84])
+
+    def test_no_agent(self):
+        """guests without agent: the error is their key's value from the next cycle on, and they are asked once"""
+        host = self.replacing(CONF.format("true"))
+        self.assertIsNone(self.cycle(host)[83].get("VM_QEMU_PING"))
+        book = host.state / "guests-state-0.domstats"
+        said = self.cycle(host)
+        for vm in (83, 84):
+            self.assertRegex(said[vm]["VM_QEMU_PING"], "^error: .*agent is not configured")
+        before = book.stat()
+        for _ in range(3):
+            self.assertIn("VM_QEMU_PING", self.cycle(host)[83])
+        self.assertEqual((book.stat().st_mtime_ns, book.stat().st_ino), (before.st_mtime_ns, before.st_ino),
+                         "nobody was asked again")
+        host.configure("mode = replace\n[guests]\nask = no")
+        self.assertIsNone(self.cycle(host)[83]["VM_QEMU_PING"], "deleted")
+
+    def test_not_enabled(self):
+        """guestagent.conf as it comes, none, beside poll.rb: nobody is asked and nothing is sent"""
+        for conf, mode in ((CONF.format("false"), "replace"), ("", "replace"), (CONF.format("true"), "beside")):
+            host = self.replacing(conf)
+            host.configure(f"mode = {mode}")
+            for _ in range(2):
+                self.assertNotIn("VM_QEMU_PING", self.cycle(host)[83])
+            self.assertFalse((host.state / "guests-state-0.domstats").exists(), conf)
+
+    def test_wrong_file(self):
+        """a command that is wrong is told the log once, with its line; the others are asked"""
+        host = self.replacing(CONF.format("true") + "  :bad: two-$vm_id '{}'\n")
+        said = []
+        for _ in range(3):
+            for book in host.state.glob("guests-*"):
+                book.unlink()
+            self.cycle(host)
+            said += [text for level, text in host.syslog.take() if level <= 4]
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], "guests' agents: guestagent.conf: line 4: bad: it does not begin with one-")
+
+    def test_by_hand(self):
+        """--ask-guests: without a sample, and beside other options, it says what is missing"""
+        host = self.replacing(CONF.format("true"))
+        run = host.by_hand("--ask-guests")
+        self.assertEqual(run.status, 1, run)
+        self.assertRegex(run.err, "no guest is asked: .*no previous sample")
+        self.assertEqual(host.by_hand("--ask-guests", "--format", "json").status, 2)
+
+
+CONF = """:enabled: {}
+:commands:
+  :vm_qemu_ping: "one-$vm_id '{{\\"execute\\":\\"guest-ping\\"}}' --timeout 5"
+"""
 
 
 def can_forecast():

@@ -118,6 +118,22 @@ static void test_goes_on(void **state)
     check(dir, "83.db", "SELECT count(*) FROM " TABLE("diskwriops"), "2;");
 }
 
+/* Of a GPU, which the VM's agent was asked for; what is no number can't get into the statement. */
+static void test_gpu(void **state)
+{
+    const char *dir = *state;
+    g_autoptr(Sample) sample = make_sample(AT_S);
+    const char *const extras[] = {
+        "GPU_COUNT", "1", "GPU_UTILIZATION", "1); DROP TABLE x; --", "GPU_POWER_USAGE", "70.50", "GPU_MEMORY_FREE",
+        "nan",       NULL};
+    ((VmSample *)g_ptr_array_index(sample->vms, 0))->extras = g_strdupv((char **)(guintptr)extras);
+    const ForecastOptions options = {.dir = dir, .weeks = 520};
+    ForecastReport report;
+    assert_true(forecast_db_put(sample, &options, &report, NULL));
+    check(dir, "83.db", "SELECT * FROM " TABLE("gpupowerusage"), "1700000000|70.5;");
+    check(dir, "83.db", "SELECT count(*) FROM sqlite_master WHERE type = 'table'", "9;");
+}
+
 /* What poll.rb has made stays as it is, and is gone on with. */
 static void test_poll_rbs(void **state)
 {
@@ -203,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_new_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gpu, setup, teardown),
         cmocka_unit_test_setup_teardown(test_poll_rbs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_transaction, setup, teardown),

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gather/guest_commands.h"
+
+#include "base/file.h"
+#include "base/remotes.h"
+#include "base/yaml.h"
+
+#include <string.h>
+
+#define DOMAIN "one-$vm_id"
+#define NUMBER "$vm_id"
+#define KEY_MAX 63
+
+const char *const guest_os_names[N_GUEST_OS] = {"unknown", "linux", "windows"};
+
+/* --- life --- */
+
+static void free_command(gpointer data)
+{
+    GuestCommand *command = data;
+    g_free(command->key);
+    g_free(command->command);
+    g_free(command->filter);
+    g_free(command);
+}
+
+void guest_commands_free(GuestCommands *commands)
+{
+    if (!commands)
+        return;
+    g_ptr_array_unref(commands->commands);
+    g_ptr_array_unref(commands->problems);
+    g_free(commands);
+}
+
+/* --- one command --- */
+
+/* The first | that is not in quotes; NULL: none. */
+static const char *find_pipe(const char *text)
+{
+    char quote = '\0';
+    for (const char *c = text; *c; c++) {
+        if (*c == '\\' && quote != '\'' && c[1])
+            c++;
+        else if (quote)
+            quote = (char)(*c == quote ? '\0' : quote);
+        else if (*c == '\'' || *c == '"')
+            quote = *c;
+        else if (*c == '|')
+            return c;
+    }
+    return NULL;
+}
+
+/* What is wrong with the words; NULL: nothing. *ret_json is one of them. The agent's own time-out is ours to choose. */
+static const char *check_words(char *const *words, const char **ret_json)
+{
+    *ret_json = NULL;
+    if (!*words || strcmp(*words, DOMAIN) != 0)
+        return "it does not begin with " DOMAIN;
+    for (words++; *words; words++) {
+        if (strcmp(*words, "--timeout") == 0 && words[1])
+            words++;
+        else if (g_str_has_prefix(*words, "--timeout="))
+            continue;
+        else if (**words == '{' && !*ret_json)
+            *ret_json = *words;
+        else
+            return "behind " DOMAIN " expected one {…} in quotes, and --timeout N perhaps";
+    }
+    return *ret_json ? NULL : "it has no {…} for the agent";
+}
+
+/* NULL: *ret_problem, owned by the caller. */
+static GuestCommand *read_command(const char *written, char **ret_problem)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) words = NULL;
+    g_autofree char *text = g_strstrip(g_strdup(written));
+    const char *pipe = find_pipe(text), *json;
+    g_autofree char *filter = pipe ? g_strstrip(g_strdup(pipe + 1)) : NULL;
+    g_autofree char *first = g_strndup(text, pipe ? (gsize)(pipe - text) : strlen(text));
+    if (!g_shell_parse_argv(first, NULL, &words, &error)) {
+        *ret_problem = g_strdup(error->message);
+        return NULL;
+    }
+    const char *problem = check_words(words, &json);
+    if (!problem && filter && !*filter)
+        problem = "nothing stands behind the |";
+    if (problem) {
+        *ret_problem = g_strdup(problem);
+        return NULL;
+    }
+    GuestCommand *command = g_new0(GuestCommand, 1);
+    command->command = g_strdup(json);
+    command->filter = g_steal_pointer(&filter);
+    return command;
+}
+
+/* A name that OpenNebula does not take would cost the VM's whole record. Owned by the caller. */
+static char *key_of(const char *name)
+{
+    char *key = g_ascii_strup(name, -1);
+    return g_strcanon(key, G_CSET_A_2_Z G_CSET_DIGITS "_", '_');
+}
+
+static void take(GuestCommands *commands, const YamlNode *node, GuestOs os)
+{
+    g_autofree char *problem = NULL;
+    if (commands->commands->len >= GUEST_COMMANDS_MAX || strlen(node->key) > KEY_MAX)
+        problem = g_strdup("there are too many, or its name is too long");
+    GuestCommand *command = problem ? NULL : read_command(node->value, &problem);
+    if (command) {
+        command->key = key_of(node->key);
+        command->os = os;
+        g_ptr_array_add(commands->commands, command);
+    } else {
+        g_ptr_array_add(commands->problems, g_strdup_printf("line %u: %s: %s", node->line, node->key, problem));
+    }
+}
+
+static void take_all(GuestCommands *commands, const YamlNode *mapping, GuestOs os)
+{
+    for (guint i = 0; mapping && mapping->children && i < mapping->children->len; i++) {
+        const YamlNode *node = g_ptr_array_index(mapping->children, i);
+        GuestOs kind = GUEST_OS_UNKNOWN;
+        for (GuestOs known = GUEST_OS_LINUX; known < N_GUEST_OS && os == GUEST_OS_UNKNOWN; known++)
+            if (strcmp(node->key, guest_os_names[known]) == 0)
+                kind = known;
+        if (node->value)
+            take(commands, node, os);
+        else if (kind != GUEST_OS_UNKNOWN)
+            take_all(commands, node, kind);
+        else
+            g_ptr_array_add(
+                commands->problems,
+                g_strdup_printf("line %u: %s: commands stand below linux and windows alone", node->line, node->key));
+    }
+}
+
+/* --- the file --- */
+
+GuestCommands *guest_commands_parse(const char *text, gsize length, GError **error)
+{
+    g_autoptr(YamlNode) root = yaml_read(text, length, error);
+    if (!root)
+        return NULL;
+    const char *enabled = yaml_value(root, "enabled");
+    GuestCommands *commands = g_new0(GuestCommands, 1);
+    commands->commands = g_ptr_array_new_with_free_func(free_command);
+    commands->problems = g_ptr_array_new_with_free_func(g_free);
+    commands->enabled = enabled && (g_ascii_strcasecmp(enabled, "true") == 0 ||
+                                    g_ascii_strcasecmp(enabled, "yes") == 0 || g_ascii_strcasecmp(enabled, "on") == 0);
+    take_all(commands, yaml_child(root, "commands"), GUEST_OS_UNKNOWN);
+    return commands;
+}
+
+bool guest_commands_need_os(const GuestCommands *commands)
+{
+    for (guint i = 0; i < commands->commands->len; i++)
+        if (((const GuestCommand *)g_ptr_array_index(commands->commands, i))->os != GUEST_OS_UNKNOWN)
+            return true;
+    return false;
+}
+
+char *guest_command_for(const char *text, guint64 vm_id)
+{
+    g_auto(GStrv) parts = g_strsplit(text, NUMBER, -1);
+    g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, vm_id);
+    return g_strjoinv(number, parts);
+}
+
+GuestCommands *guest_commands_read(const char *program, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    g_autofree char *root = program ? remotes_root(program) : NULL, *content = NULL;
+    g_autofree char *path = root ? g_build_filename(root, "etc", "im", "kvm-probes.d", "guestagent.conf", NULL) : NULL;
+    gsize length;
+    GuestCommands *commands = NULL;
+    if (path && file_read(path, YAML_MAX, &content, &length, &reason))
+        commands = guest_commands_parse(content, length, &reason);
+    if (reason && !g_error_matches(reason, FILE_ERROR, FILE_ERROR_MISSING)) {
+        if (reason->domain != FILE_ERROR)
+            g_prefix_error(&reason, "%s: ", path);
+        g_propagate_error(error, g_steal_pointer(&reason));
+    }
+    return commands;
+}

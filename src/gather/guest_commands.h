@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * OpenNebula's etc/im/kvm-probes.d/guestagent.conf: which commands the guests' QEMU agents are to be asked, and under
+ * which key of the VM's record each answer goes to OpenNebula.
+ *
+ *   :enabled: true
+ *   :commands:
+ *     :vm_qemu_ping: "one-$vm_id '{\"execute\":\"guest-ping\"}' --timeout 5"
+ *     :linux:
+ *       :kernel: one-$vm_id '{"execute":"guest-get-osinfo"}' | jq '{return: .return."kernel-release"}'
+ *
+ * A command is what stands behind "virsh qemu-agent-command": the domain, JSON, options. Behind a | stands what a shell
+ * makes of the answer. Below :linux: and :windows: are those for guests of that kind alone. Pure but for the reading.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum { GUEST_OS_UNKNOWN, GUEST_OS_LINUX, GUEST_OS_WINDOWS, N_GUEST_OS } GuestOs;
+extern const char *const guest_os_names[N_GUEST_OS]; /* "unknown", "linux", "windows" */
+
+typedef struct {
+    char *key;     /* of the record: letters, digits, _ */
+    GuestOs os;    /* GUEST_OS_UNKNOWN: of any */
+    char *command; /* JSON, with $vm_id where it was written; see guest_command_for */
+    char *filter;  /* for /bin/sh -c, likewise; NULL: none */
+} GuestCommand;
+
+typedef struct {
+    bool enabled;
+    GPtrArray *commands; /* of GuestCommand, in the file's order */
+    GPtrArray *problems; /* of char*: commands that are left out, and why */
+} GuestCommands;
+
+#define GUEST_COMMANDS_MAX 48
+
+/* NULL: the file as a whole can't be read; the message begins with its line. */
+GuestCommands *guest_commands_parse(const char *text, gsize length, GError **error);
+void guest_commands_free(GuestCommands *commands);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestCommands, guest_commands_free)
+
+/* Some are for one kind of guest alone, so that has to be known. */
+bool guest_commands_need_os(const GuestCommands *commands);
+
+/* `text` (a command or filter) with the VM's number for $vm_id. Owned by the caller. */
+char *guest_command_for(const char *text, guint64 vm_id);
+
+/* The file in the tree that the probe at this path is installed in. NULL and no error: there is none. */
+GuestCommands *guest_commands_read(const char *program, GError **error);

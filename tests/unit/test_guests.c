@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Guests' agents in poll.rb's place: guestagent.conf, answers, what is kept from one cycle to the next, a round of
+ * questions to agents that answer, refuse and are silent, and the keys in OpenNebula's records. */
+#include "gather_helpers.h"
+
+#include "encode/one_record.h"
+#include "gather/guest_answer.h"
+#include "gather/guest_book.h"
+#include "probe/guest_asking.h"
+#include "probe/guest_filter.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* --- guestagent.conf --- */
+
+static GuestCommands *parse(const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    GuestCommands *commands = guest_commands_parse(text, strlen(text), &error);
+    CHECK(commands, "%s: %s", text, error ? error->message : "");
+    return commands;
+}
+
+#define COMMANDS ":enabled: true\n:commands:\n"
+
+static void test_commands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *key, *command, *filter;
+        GuestOs os;
+    } cases[] = {
+        {"  :vm_qemu_ping: \"one-$vm_id '{\\\"execute\\\":\\\"guest-ping\\\"}' --timeout 5\"\n", "VM_QEMU_PING",
+         "{\"execute\":\"guest-ping\"}", NULL, GUEST_OS_UNKNOWN},
+        {"  :ip-address: >\n      one-$vm_id '{\"execute\":\"x\"}' --timeout=5 |\n      jq '.a | .b' | tr a b\n",
+         "IP_ADDRESS", "{\"execute\":\"x\"}", "jq '.a | .b' | tr a b", GUEST_OS_UNKNOWN},
+        {"  :windows:\n    :memory: one-$vm_id '{\"a\":\"|$vm_id\"}'\n", "MEMORY", "{\"a\":\"|$vm_id\"}", NULL,
+         GUEST_OS_WINDOWS},
+        {"  :linux:\n    :a: one-$vm_id '{}'\n", "A", "{}", NULL, GUEST_OS_LINUX},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strconcat(COMMANDS, cases[i].text, NULL);
+        g_autoptr(GuestCommands) commands = parse(text);
+        CHECK(commands->enabled && commands->commands->len == 1, "%s: %s", text,
+              commands->problems->len ? (char *)g_ptr_array_index(commands->problems, 0) : "none");
+        const GuestCommand *command = g_ptr_array_index(commands->commands, 0);
+        CHECK_TEXT(command->key, cases[i].key, text);
+        CHECK_TEXT(command->command, cases[i].command, text);
+        CHECK_TEXT(command->filter, cases[i].filter, text);
+        CHECK(command->os == cases[i].os, "%s", text);
+        CHECK(guest_commands_need_os(commands) == (cases[i].os != GUEST_OS_UNKNOWN), "%s", text);
+    }
+    g_autofree char *made = guest_command_for("{\"a\":\"|$vm_id\"}", 83);
+    assert_string_equal(made, "{\"a\":\"|83\"}");
+}
+
+/* One that is wrong is left out, the others count. */
+static void test_wrong_commands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *problem;
+    } cases[] = {
+        {"  :a: two-$vm_id '{}'\n", "line 3: a: it does not begin with one-$vm_id"},
+        {"  :a: ''\n", "line 3: a: "},
+        {"  :a: one-$vm_id\n", "line 3: a: it has no {"},
+        {"  :a: one-$vm_id '{}' --async\n", "line 3: a: behind one-$vm_id"},
+        {"  :a: one-$vm_id '{}' '{}'\n", "line 3: a: behind one-$vm_id"},
+        {"  :a: one-$vm_id '{}' |\n", "line 3: a: nothing stands behind"},
+        {"  :a: \"one-$vm_id '{}\"\n", "line 3: a: "},
+        {"  :bsd:\n    :a: one-$vm_id '{}'\n", "line 3: bsd: commands stand below linux and windows"},
+        {"  :linux:\n    :linux:\n      :a: one-$vm_id '{}'\n", "line 4: linux: commands stand"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strconcat(COMMANDS, cases[i].text, "  :good: one-$vm_id '{}'\n", NULL);
+        g_autoptr(GuestCommands) commands = parse(text);
+        CHECK(commands->commands->len == 1 && commands->problems->len == 1, "%s", text);
+        CHECK(g_str_has_prefix(g_ptr_array_index(commands->problems, 0), cases[i].problem), "%s: %s", text,
+              (char *)g_ptr_array_index(commands->problems, 0));
+    }
+    g_autoptr(GuestCommands) off = parse(":enabled: false\n"), none = parse("");
+    assert_false(off->enabled || none->enabled);
+    g_autoptr(GError) error = NULL;
+    assert_null(guest_commands_parse(":commands: [\n", 13, &error));
+    assert_true(g_str_has_prefix(error->message, "line 1: "));
+}
+
+/* --- answers --- */
+
+static void test_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *value;
+    } cases[] = {
+        {"{\"return\":{}}", "{}"},         {"{\"return\": [ \"10.0.0.1\", \"::1\", 3 ]}", "10.0.0.1, ::1, 3"},
+        {"{\"return\":[]}", ""},           {"{\"return\":{\"a\": {\"b\" : 1}}}", "{\"a\":{\"b\":1}}"},
+        {"{\"return\":\"text\"}", "text"}, {"{\"return\":42}", "42"},
+        {"{\"return\":true}", "true"},     {"{\"return\":null}", NULL},
+        {"{\"error\":{}}", NULL},          {"[1]", NULL},
+        {"{\"return\":1} x", NULL},        {"", NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *value = guest_answer_value(cases[i].text, strlen(cases[i].text));
+        CHECK_TEXT(value, cases[i].value, cases[i].text);
+    }
+#define OS(text) guest_answer_os(text, strlen(text))
+    assert_int_equal(OS("{\"return\":{\"id\":\"mswindows\"}}"), GUEST_OS_WINDOWS);
+    assert_int_equal(OS("{\"return\":{\"id\":\"debian\"}}"), GUEST_OS_LINUX);
+    assert_int_equal(OS("{\"return\":{}}"), GUEST_OS_UNKNOWN);
+#define PID(text) guest_answer_pid(text, strlen(text))
+    assert_int_equal(PID("{\"return\":{\"pid\":123}}"), 123);
+    assert_int_equal(PID("{\"return\":{\"pid\":0}}"), -1);
+    assert_int_equal(PID("{\"return\":{\"pid\":-1}}"), -1);
+    assert_int_equal(PID("{\"return\":{\"pid\":1.5}}"), -1);
+    assert_int_equal(PID("{\"return\":{\"pid\":\"1\"}}"), -1);
+}
+
+static void test_gpus(void **state)
+{
+    (void)state;
+    static const char two[] = "40, 10, 70.50, 1000\r\n61, 20, [N/A], 500.5\n\n";
+    GpuFigures figures;
+    assert_true(gpu_figures_read(two, strlen(two), &figures));
+    assert_int_equal(figures.count, 2);
+    assert_true(figures.utilization == 50.5 && figures.memory_utilization == 15);
+    assert_true(figures.power_usage == 70.5 && figures.memory_free == 1500.5);
+    static const char none[] = "NVIDIA-SMI has failed because it couldn't\nNo devices were found\n";
+    assert_false(gpu_figures_read(none, strlen(none), &figures));
+    assert_true(gpu_is_among("8086:1572:0200, 10DE:2204:0300"));
+    assert_false(gpu_is_among("8086:10de:0200"));
+    assert_false(gpu_is_among("10de:2204"));
+    assert_false(gpu_is_among(NULL));
+}
+
+/* --- the book --- */
+
+static void test_book(void **state)
+{
+    (void)state;
+    g_autoptr(GuestBook) book = guest_book_new();
+    GuestEntry *entry = guest_book_entry(book, 83, 7);
+    guest_entry_succeed(entry, 1000, 27);
+    guest_entry_set(entry, "A", "a \"b\" \\ \n c\303\251");
+    guest_entry_set(entry, "B", "");
+    guest_entry_fail(guest_book_entry(book, 5, -1), 1000, true);
+    g_autoptr(GString) text = g_string_new(NULL), again = g_string_new(NULL);
+    guest_book_write(book, text);
+    g_autoptr(GuestBook) copy = guest_book_read(text->str, text->len);
+    assert_non_null(copy);
+    guest_book_write(copy, again);
+    assert_string_equal(again->str, text->str);
+    const GuestEntry *found = guest_book_find(copy, 83, 7);
+    assert_string_equal(g_ptr_array_index(found->keys, 1), "a \"b\" \\ \n c\303\251");
+    assert_null(guest_book_find(copy, 83, 8)); /* started anew */
+    assert_int_equal(guest_book_entry(copy, 83, 8)->keys->len, 0);
+    static const char *const damaged[] = {"",
+                                          "one-telemetry guests 2\n",
+                                          "one-telemetry guests 1\nkey A b\n",
+                                          "one-telemetry guests 1\nvm 1 2 3\n",
+                                          "one-telemetry guests 1\nvm 1 2 3 4 unknown\nkey A b\\\n",
+                                          "one-telemetry guests 1\nvm 1 2 3 4 unknown\nvm 1 2 3 4 unknown\n"};
+    for (guint i = 0; i < G_N_ELEMENTS(damaged); i++)
+        CHECK(!guest_book_read(damaged[i], strlen(damaged[i])), "%s", damaged[i]);
+}
+
+static void test_breaker(void **state)
+{
+    (void)state;
+    g_autoptr(GuestBook) book = guest_book_new();
+    GuestEntry *entry = guest_book_entry(book, 83, 7);
+    static const gint64 waits[] = {30, 60, 120, 240, 480, 960, 1920, 3600, 3600};
+    gint64 now = 100000;
+    assert_true(guest_entry_is_due(NULL, now) && guest_entry_is_due(entry, now));
+    for (guint i = 0; i < G_N_ELEMENTS(waits); i++) {
+        guest_entry_fail(entry, now, false);
+        assert_false(guest_entry_is_due(entry, now + waits[i] - 1));
+        assert_true(guest_entry_is_due(entry, now + waits[i]));
+        now += waits[i];
+    }
+    assert_true(guest_entry_is_due(entry, now - 100000)); /* the clock was set back */
+    guest_entry_succeed(entry, now, 27);
+    guest_entry_fail(entry, now, false);
+    assert_true(guest_entry_is_due(entry, now + 30));
+    guest_entry_succeed(entry, now, 27);
+    guest_entry_fail(entry, now, true);
+    assert_false(guest_entry_is_due(entry, now + 3599));
+}
+
+/* --- asking --- */
+
+/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses. */
+static GMutex calls_lock;
+static GString *calls;
+
+static GuestAgents *fake_open(const char *uri, GError **error)
+{
+    if (strcmp(uri, "down") != 0)
+        return g_malloc0(1);
+    g_set_error(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LIBVIRT, "cannot connect: no");
+    return NULL;
+}
+
+static void fake_close(GuestAgents *agents)
+{
+    g_free(agents);
+}
+
+static char *fail_with(GError **error, GuestAgentErrorCode code, const char *message)
+{
+    g_set_error_literal(error, GUEST_AGENT_ERROR, code, message);
+    return NULL;
+}
+
+static char *fake_command(GuestAgents *agents, const char *domain, const char *command, int timeout_s, GError **error)
+{
+    (void)agents;
+    (void)timeout_s;
+    const char guest = domain[strlen("one-")];
+    g_mutex_lock(&calls_lock);
+    g_string_append_printf(calls, "%c", guest);
+    g_mutex_unlock(&calls_lock);
+    if (guest == '3')
+        return fail_with(error, GUEST_AGENT_ERROR_SILENT, "not connected");
+    if (guest == '4')
+        return fail_with(error, GUEST_AGENT_ERROR_NO_AGENT, "not configured");
+    if (strstr(command, "guest-sync"))
+        return g_strdup("{\"return\":83}");
+    if (guest == '6')
+        return fail_with(error, GUEST_AGENT_ERROR_REFUSED, "has been disabled");
+    if (strstr(command, "osinfo"))
+        return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\"}}" : "{\"return\":{\"id\":\"debian\"}}");
+    if (strstr(command, "guest-exec-status"))
+        return g_strdup("{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"MTAsIDIwLCAzMC41LCA0MAo=\"}}");
+    if (strstr(command, "guest-exec"))
+        return g_strdup("{\"return\":{\"pid\":9}}");
+    return strstr(command, "list") ? g_strdup("{\"return\":[1,2]}") : g_strdup("{\"return\":{}}");
+}
+
+static const GuestAgentApi fake = {.open = fake_open, .close = fake_close, .command = fake_command};
+
+#define LISTED                                                                                                         \
+    COMMANDS "  :ping: one-$vm_id '{\"execute\":\"guest-ping\"}'\n"                                                    \
+             "  :linux:\n    :list: one-$vm_id '{\"execute\":\"list\"}'\n"                                             \
+             "  :windows:\n    :win: one-$vm_id '{\"execute\":\"win\"}'\n"                                             \
+             "  :piped: one-$vm_id '{\"execute\":\"list\"}' | sed 's/1/'$vm_id'00/'\n"
+
+static Sample *make_guests(guint n)
+{
+    Sample *sample = sample_new();
+    for (guint i = 1; i <= n; i++) {
+        g_autofree char *name = g_strdup_printf("one-%u", i), *uuid = g_strdup_printf("u-%u", i);
+        VmSample *vm = add_vm(sample, name, uuid, i);
+        row_set_u64(vm->row, METRIC_VM_STATE, 1);
+        if (i == 5)
+            row_set_text(vm->row, METRIC_VM_PCI_DEVICES, "10de:2204:0300");
+    }
+    return sample;
+}
+
+/* "KEY=value;" of all its keys, in their order. Owned by the caller. */
+static char *keys_of(const GuestBook *book, guint64 vm_id)
+{
+    const GuestEntry *entry = guest_book_find(book, vm_id, (gint64)vm_id);
+    GString *out = g_string_new(NULL);
+    for (guint i = 0; entry && i + 1 < entry->keys->len; i += 2)
+        g_string_append_printf(out, "%s=%s;", (char *)g_ptr_array_index(entry->keys, i),
+                               (char *)g_ptr_array_index(entry->keys, i + 1));
+    return g_string_free(out, FALSE);
+}
+
+static bool ask(const Sample *sample, GuestBook *book, const char *conf, const char *uri, gint64 now_s)
+{
+    g_autoptr(GuestCommands) commands = parse(conf);
+    const GuestAskingOptions options = {
+        .api = &fake, .uri = uri, .commands = commands, .interval_s = 27, .limit_ms = 60000};
+    bool stuck;
+    if (calls)
+        g_string_free(calls, TRUE);
+    calls = g_string_new(NULL);
+    bool done = guest_asking_run(sample, book, &options, now_s, &stuck, NULL);
+    assert_false(stuck);
+    return done;
+}
+
+static void check_keys(const GuestBook *book, guint64 vm_id, const char *want)
+{
+    g_autofree char *got = keys_of(book, vm_id);
+    assert_string_equal(got, want);
+}
+
+static void test_asking(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(6);
+    g_autoptr(GuestBook) book = guest_book_new();
+    assert_true(ask(sample, book, LISTED, "up", 1000));
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
+    check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
+    check_keys(book, 3, "PING=error: not connected;PIPED=error: not connected;");
+    check_keys(book, 4, "PING=error: not configured;PIPED=error: not configured;");
+    check_keys(book, 5,
+               "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
+               "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
+    check_keys(book, 6, "PING=error: has been disabled;PIPED=error: has been disabled;");
+
+    /* 30 s later: those without agent cost nothing; at 60 s the silent one has its second chance */
+    assert_true(ask(sample, book, LISTED, "up", 1029));
+    assert_null(strpbrk(calls->str, "34"));
+    assert_non_null(strchr(calls->str, '1'));
+    assert_true(ask(sample, book, LISTED, "up", 1030));
+    assert_string_equal(calls->str, "3");
+    check_keys(book, 3, "PING=error: not connected;PIPED=error: not connected;");
+
+    /* a VM that has gone is forgotten, one that was started anew is asked at once */
+    g_ptr_array_remove_index(sample->vms, 0);
+    ((VmSample *)g_ptr_array_index(sample->vms, 2))->domain_id = 44;
+    assert_true(ask(sample, book, LISTED, "up", 1031));
+    assert_string_equal(calls->str, "4");
+    assert_null(guest_book_find(book, 1, 1));
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+static void test_who_is_asked(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(5);
+    g_autoptr(GuestBook) book = guest_book_new();
+    row_set_u64(((VmSample *)g_ptr_array_index(sample->vms, 0))->row, METRIC_VM_STATE, 3);
+    assert_true(ask(sample, book, ":enabled: false\n:commands:\n  :ping: one-$vm_id '{}'\n", "up", 1000));
+    assert_null(strpbrk(calls->str, "1234")); /* a GPU is asked about all the same */
+    check_keys(book, 5,
+               "GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;GPU_MEMORY_FREE=40.00;"
+               "GPU_POWER_USAGE=30.50;");
+    assert_true(ask(sample, book, LISTED, "up", 2000));
+    assert_null(strchr(calls->str, '1')); /* paused */
+
+    g_autoptr(GuestCommands) listed = parse(LISTED), off = parse(":enabled: false\n");
+    g_autoptr(GuestBook) fresh = guest_book_new();
+    assert_true(guest_asking_is_due(sample, fresh, listed, 2000));
+    assert_true(guest_asking_is_due(sample, fresh, off, 2000));
+    g_ptr_array_remove_index(sample->vms, 4);
+    assert_false(guest_asking_is_due(sample, fresh, off, 2000));
+    assert_false(guest_asking_is_due(sample, fresh, NULL, 2000));
+
+    assert_false(ask(sample, fresh, LISTED, "down", 3000));
+    assert_true(guest_asking_is_due(sample, fresh, listed, 3000)); /* no guest's fault */
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+static void test_filter(void **state)
+{
+    (void)state;
+    g_autoptr(GError) failed = NULL, large = NULL;
+    g_autofree char *made = guest_filter_run("tr a-z A-Z; echo", "abc", NULL);
+    assert_string_equal(made, "ABC\n");
+    g_autofree char *unread = guest_filter_run("echo x", "abc", NULL);
+    assert_string_equal(unread, "x\n");
+    assert_null(guest_filter_run("exit 3", "abc", &failed));
+    assert_true(g_error_matches(failed, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED));
+    assert_null(guest_filter_run("yes | head -c 100000; sleep 1000", "", &large));
+    assert_true(g_error_matches(large, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME));
+}
+
+/* --- in the records --- */
+
+static const OneOptions roomy = {.detail = ONE_TIER_MAX, .limit = ONE_MESSAGE_MAX};
+
+/* Decoded lines of the only VM's record. Owned by the caller. */
+static char *record_of(Sample *sample, const Sample *previous, const OneOptions *options)
+{
+    OneReport report;
+    g_autoptr(GString) text = one_records_write(sample, previous, options, &report);
+    g_autofree char *reason = g_strdup(report.reason);
+    one_report_clear(&report);
+    CHECK(!reason, "%s", reason);
+    const char *begin = strstr(text->str, "MONITOR=\"");
+    if (!begin)
+        return g_strdup("");
+    begin += strlen("MONITOR=\"");
+    gsize length;
+    g_autofree char *base64 = g_strndup(begin, strcspn(begin, "\""));
+    guchar *decoded = g_base64_decode(base64, &length);
+    char *copy = g_strndup((char *)decoded, length);
+    g_free(decoded);
+    return copy;
+}
+
+static Sample *with_keys(const char *const *keys)
+{
+    Sample *sample = sample_new();
+    add_vm(sample, "one-83", "u-83", 1)->extras = g_strdupv((char **)(guintptr)keys);
+    return sample;
+}
+
+static void test_records(void **state)
+{
+    (void)state;
+    const char *const odd[] = {"PING", "a \"b\"\n", "CPU", "1",        "bad key", "2",
+                               "PING", "again",     "IP",  "10.0.0.1", NULL};
+    g_autoptr(Sample) first = with_keys(odd), second = with_keys((const char *const[]){"IP", "10.0.0.2", NULL});
+    g_autofree char *one = record_of(first, NULL, &roomy), *two = record_of(second, first, &roomy);
+    assert_string_equal(one, "PING=\"a \\\"b\\\" \"\nIP=\"10.0.0.1\"\n");
+    assert_string_equal(two, "IP=\"10.0.0.2\"\nPING=[]\n"); /* sticky: deleted in three messages */
+    assert_string_equal(((VmSample *)g_ptr_array_index(second->vms, 0))->sent_keys, "IP PING-1");
+    g_autoptr(Sample) third = with_keys((const char *const[]){"PING", "{}", NULL});
+    g_autofree char *three = record_of(third, second, &roomy);
+    assert_string_equal(three, "PING=\"{}\"\nIP=[]\n");
+
+    const OneOptions few = {.detail = 0, .limit = ONE_MESSAGE_MAX};
+    g_autoptr(Sample) fourth = with_keys((const char *const[]){"PING", "{}", NULL});
+    g_autofree char *four = record_of(fourth, NULL, &few);
+    assert_string_equal(four, "");
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN); /* as the probe does: a filter need not read its input */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_commands), cmocka_unit_test(test_wrong_commands), cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_gpus),     cmocka_unit_test(test_book),           cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_asking),   cmocka_unit_test(test_who_is_asked),   cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_records),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
