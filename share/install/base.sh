@@ -96,7 +96,8 @@ open_list() {
 # --- users ---
 
 is_root() { [ "$OUR_ID" = 0 ]; }
-run_limited() { timeout -k 5 "$COMMAND_SECONDS" "$@"; }
+# A command that outlives a killed install.sh does not hold its lock (descriptor 9).
+run_limited() { timeout -k 5 "$COMMAND_SECONDS" "$@" 9<&-; }
 
 # Runs a command as oneadmin, with its home and not ours. setpriv leaves no line in the log of logins for each.
 as_oneadmin() {
