@@ -4,7 +4,6 @@
 #include "gather/host.h"
 #include "gather/procfs.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,8 +125,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Process, process_clear)
 
 /* --- reading --- */
 
-/* proc(5): fields 14 utime, 15 stime, 22 starttime, 24 rss, counted behind the name, which is in parentheses and may
- * hold some itself. */
+/* proc(5): fields 14 utime, 15 stime, 22 starttime, 24 rss. The third is the first behind the name, which is in
+ * parentheses and may hold some itself. */
 static bool read_stat(const Processes *processes, Process *process, guint64 *ret_start)
 {
     char path[PATH_MAX], text[FILE_MAX];
@@ -136,10 +135,8 @@ static bool read_stat(const Processes *processes, Process *process, guint64 *ret
         return false;
     guint64 user, system, rss;
     const char *fields = strrchr(text, ')');
-    if (!fields || sscanf(fields + 1,
-                          " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT
-                          " %*d %*d %*d %*d %*d %*d %" G_GUINT64_FORMAT " %*u %" G_GUINT64_FORMAT,
-                          &user, &system, ret_start, &rss) != 4)
+    if (!fields || !procfs_number_at(fields + 1, 14 - 3, &user) || !procfs_number_at(fields + 1, 15 - 3, &system) ||
+        !procfs_number_at(fields + 1, 22 - 3, ret_start) || !procfs_number_at(fields + 1, 24 - 3, &rss))
         return false;
     process->user_ns = user * processes->tick_ns;
     process->system_ns = system * processes->tick_ns;
@@ -225,8 +222,8 @@ static bool read_run_time(const Processes *processes, guint64 pid, Thread *threa
     char path[PATH_MAX], text[FILE_MAX];
     g_snprintf(path, sizeof path, "%s/%" G_GUINT64_FORMAT "/task/%" G_GUINT64_FORMAT "/schedstat", processes->proc, pid,
                thread->tid);
-    return procfs_read(path, text, sizeof text) > 0 &&
-           sscanf(text, "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, &thread->time_ns, &thread->delay_ns) == 2;
+    return procfs_read(path, text, sizeof text) > 0 && procfs_number_at(text, 0, &thread->time_ns) &&
+           procfs_number_at(text, 1, &thread->delay_ns);
 }
 
 /* "se.statistics.wait_sum   :   12.345678", milliseconds; without "statistics." since Linux 5.16. It is kept where

@@ -47,6 +47,18 @@ bool procfs_find_number(const char *text, const char *label, guint64 *ret_number
     return found != NULL;
 }
 
+bool procfs_number_at(const char *text, guint place, guint64 *ret_number)
+{
+    const char *const blanks = " \t\n";
+    text += strspn(text, blanks);
+    for (; place > 0; place--) {
+        text += strcspn(text, blanks);
+        text += strspn(text, blanks);
+    }
+    g_autofree char *word = g_strndup(text, strcspn(text, blanks));
+    return g_ascii_string_to_unsigned(word, 10, 0, G_MAXUINT64, ret_number, NULL);
+}
+
 /* Arguments in /proc/PID/cmdline are separated by NULs. NULL where there is no -uuid. */
 static const char *uuid_argument(const char *arguments, gssize length)
 {

@@ -17,6 +17,9 @@ bool procfs_find_kib(const char *text, const char *label, guint64 *ret_kib);
 /* "usage_usec 1024" in a file of such lines. */
 bool procfs_find_number(const char *text, const char *label, guint64 *ret_number);
 
+/* The word at that place of words between white space, counted from 0, a whole number. */
+bool procfs_number_at(const char *text, guint place, guint64 *ret_number);
+
 /* Whether the process has that -uuid argument. */
 bool procfs_has_uuid(const char *proc, guint64 pid, const char *uuid);
 

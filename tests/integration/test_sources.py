@@ -5,6 +5,7 @@ guest whose /proc can't be read is served by libvirt with the same figures; tele
 monitors now and then."""
 import os
 import re
+import time
 
 import figures
 from databases import Influxd
@@ -59,6 +60,7 @@ class Sources(RigCase):
                              ("block.1.capacity", "libvirt, bulk call"), ("one.name", "domain's XML"),
                              ("memory_used", "computed")):
             self.assertEqual(served.get(figure), want, f"{figure}: {wide}")
+        time.sleep(0.5)  # rates are of readings that are not too close
         second = self.explain(host)
         served = {figure: served for figure, (_, served, _) in second["one-84"].items()}
         for figure, want in (("state.state", "libvirt, bulk call"), ("vcpu.current", "kept"), ("cpu.time", "/proc"),
