@@ -32,7 +32,6 @@ static const struct {
 
 static char *root;
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void put(guint i, const char *content, gsize length)
@@ -75,11 +74,8 @@ static void remove_all(void)
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void make_tree(void)
 {
-    (void)argc;
-    (void)argv;
-    g_log_set_always_fatal(G_LOG_LEVEL_WARNING | G_LOG_LEVEL_CRITICAL | G_LOG_FATAL_MASK);
     g_autofree char *shm = g_strdup("/dev/shm/one-telemetry-fuzz-XXXXXX");
     root = g_mkdtemp(shm) ? g_steal_pointer(&shm) : g_dir_make_tmp("one-telemetry-fuzz-XXXXXX", NULL);
     g_assert_nonnull(root);
@@ -88,7 +84,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         g_assert_cmpint(g_mkdir_with_parents(directory, 0700), ==, 0);
     }
     atexit(remove_all);
-    return 0;
 }
 
 /* "N\n" and its content, up to a NUL twice, which no such file has; the command line has single ones. */
@@ -134,6 +129,8 @@ static void assert_whole(const VmSample *vm, bool found)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (!root)
+        make_tree();
     const uint8_t *line = memchr(data, '\n', size);
     const size_t length = line ? (size_t)(line - data) : 0;
     g_autofree char *known = length ? g_strndup((const char *)data, length) : NULL;
