@@ -8,11 +8,11 @@
 #include "model/sample.h"
 
 typedef struct {
+    gint64 limit_ms; /* of everything */
     const GuestAgentApi *api;
     const char *uri;
     const GuestCommands *commands; /* NULL or not enabled: GPUs alone */
     gint64 interval_s;             /* from one question to the next, of a guest that answers */
-    gint64 limit_ms;               /* of everything */
 } GuestAskingOptions;
 
 /* Some guest is to be asked now. `commands` as above. */

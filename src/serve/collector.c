@@ -12,6 +12,7 @@
  * holds up no other; and of all, since a reload begins to count a URI's anew. */
 #define THREADS_OF_URI_MAX 64
 #define THREADS_MAX 1024
+#define FULL_FIRST 2 /* so that there are rates of disks soon after the start */
 #define LOOPS_MAX 64 /* of all URIs, also those that end */
 #define REMIND_US                                                                                                      \
     (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC) /* between two words to the log about trouble that lasts                \
@@ -49,7 +50,8 @@ typedef struct {
     Collector *collector;
     Target *target;
     guint generation;
-    gint64 monitor_us; /* monotonic: when QEMU's monitors were last asked; 0: not yet */
+    gint64 monitor_us; /* monotonic: when QEMU's monitors were last asked */
+    guint full;        /* collections that asked them, up to FULL_FIRST */
     GThread *thread;
     bool done;
 } Loop;
@@ -205,7 +207,7 @@ static bool is_monitors_turn(const Loop *loop, gint64 now_us)
 {
     const CollectorOptions *options = &loop->collector->options;
     const gint64 tolerance_us = options->interval_ms * 1000 / 2;
-    return options->libvirt_alone || loop->monitor_us == 0 ||
+    return options->libvirt_alone || loop->full < FULL_FIRST ||
            now_us - loop->monitor_us >= options->monitor_ms * 1000 - tolerance_us;
 }
 
@@ -217,8 +219,10 @@ static bool run_once(Loop *loop, Sample **previous)
     const gint64 now_us = g_get_monotonic_time();
     const bool full = !*previous || is_monitors_turn(loop, now_us);
     g_autoptr(Sample) sample = collect(collector, loop->target, *previous, !full, &error);
-    if (full && sample)
+    if (full && sample) {
         loop->monitor_us = now_us;
+        loop->full = MIN(loop->full + 1, FULL_FIRST);
+    }
     g_mutex_lock(&collector->lock);
     const bool wanted = is_wanted(loop);
     if (wanted && sample)
