@@ -35,7 +35,7 @@ class Install(Case):
         self.dest = self.scratch / "root"
         self.make("install")
         confs = {f"{REMOTES}/etc/im/{tree}-probes.d/telemetry.conf" for tree in ("kvm", "qemu")}
-        programs = {*(f"{REMOTES}/hooks/telemetry/{hook}" for hook in ("forward", "vm_event")),
+        programs = {*(f"{REMOTES}/hooks/telemetry/{hook}" for hook in ("forward", "vm_event", "vm_status", "vm_exec")),
                     *(f"{REMOTES}/im/{tree}-probes.d/vm/monitor/telemetry" for tree in ("kvm", "qemu"))}
         pages = {f"usr/local/share/man/man{path.suffix[1:]}/{path.name}" for path in (ROOT / "share" / "man").iterdir()}
         docs = {f"usr/local/share/doc/one-telemetry/{path.name}" for path in (ROOT / "docs").glob("*.md")}
