@@ -210,9 +210,8 @@ static void report_locked(const Sample *now, const Sample *previous)
 
 static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret_abandoned, GError **error)
 {
-    const bool kernel =
-        proc_serves_uri(probe->uri) && config_integer(probe->config, CONFIG_probe_sources) == SOURCES_AUTO;
-    g_autoptr(Processes) processes = kernel ? processes_new("/proc", "/sys/fs/cgroup") : NULL;
+    const bool kernel = config_integer(probe->config, CONFIG_probe_sources) == SOURCES_AUTO;
+    g_autoptr(Processes) processes = kernel ? proc_processes(probe->uri) : NULL;
     const CollectOptions options = {
         .api = &libvirt_api,
         .uri = probe->uri,

@@ -322,19 +322,12 @@ static bool same_info(const VmSample *vm, const VmSample *before)
     return g_strcmp0(vm->uuid, before->uuid) == 0;
 }
 
-/* Which of its periods a time is in, for this VM. Multiplying by the golden ratio's fraction of 2^64 spreads ids that
- * follow each other, and any others, over the period. */
-static guint64 period_of(const VmSample *vm, gint64 time_ns)
-{
-    guint64 spread = vm->vm_id * G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
-    return ((guint64)MAX(time_ns, 0) + spread % LINE_INFO_PERIOD_NS) / LINE_INFO_PERIOD_NS;
-}
-
 static bool is_info_due(const Sample *sample, const VmSample *vm, const Sample *previous)
 {
     const VmSample *before = sample_find_run(previous, vm);
     return !before || !same_info(vm, before) ||
-           period_of(vm, sample->realtime_ns) != period_of(vm, previous->realtime_ns);
+           vm_period(vm->vm_id, sample->realtime_ns, LINE_INFO_PERIOD_NS) !=
+               vm_period(vm->vm_id, previous->realtime_ns, LINE_INFO_PERIOD_NS);
 }
 
 GString *line_protocol_write_next(const Sample *sample, const Sample *previous)

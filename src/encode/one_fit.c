@@ -46,6 +46,7 @@ typedef struct {
     GString *text[ONE_TIER_MAX + 1]; /* all records with the keys up to that tier; NULL: not yet written */
     gsize size[ONE_TIER_MAX + 1];    /* compressed; 0: not yet done, G_MAXSIZE: above size_cap */
     gsize size_cap;
+    gsize estimate[ONE_TIER_MAX + 1]; /* of the size; 0: not yet done */
 } Fit;
 
 /* --- the part of the VMs that a message covers --- */
@@ -95,11 +96,13 @@ static gsize estimate(Fit *fit, guint tier)
     const guint n = fit->now->vms->len;
     g_autoptr(GString) text = g_string_new(NULL);
     guint written = 0;
-    if (n < ESTIMATE_FROM)
-        return 0;
+    if (n < ESTIMATE_FROM || fit->estimate[tier] != 0)
+        return fit->estimate[tier];
     for (guint i = 0; i < n; i += n / ESTIMATE_BY, written++)
         one_writer_append(fit->writer, i, tier, text);
-    return (gsize)((guint64)compressed_size(text->str, text->len, Z_BEST_COMPRESSION, G_MAXSIZE) * n / written);
+    fit->estimate[tier] =
+        (gsize)((guint64)compressed_size(text->str, text->len, Z_BEST_COMPRESSION, G_MAXSIZE) * n / written);
+    return fit->estimate[tier];
 }
 
 /* So far above that it is not worth the trial. */

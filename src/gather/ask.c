@@ -13,8 +13,6 @@ typedef struct {
     PlanNeeds *needs; /* of each VM */
 } Batch;
 
-static const PlanNeeds all = {.groups = HYPERVISOR_ALL_GROUPS, .slow = true};
-
 static AskedVm *find(AskedVm *vms, guint count, const char *uuid)
 {
     for (guint i = 0; i < count; i++)
@@ -59,21 +57,13 @@ static void add_rows(VmSample *vm, const VmSample *more, Scope scope)
     }
 }
 
-static bool any_disk_counter(const VmSample *vm)
-{
-    for (guint i = 0; i < vm->disks->len; i++)
-        if (row_has(g_ptr_array_index(vm->disks, i), METRIC_DISK_RD_REQS))
-            return true;
-    return false;
-}
-
 /* With NOWAIT libvirt answers for a domain that a job holds what it knows without its QEMU. */
 static bool is_in_part(const VmSample *record, HypervisorGroups groups, const VmKnown *known)
 {
     if (groups == HYPERVISOR_ALL_GROUPS)
         return vm_sample_looks_locked(record);
     return ((groups & HYPERVISOR_BALLOON) && !row_has(record->row, METRIC_VM_MEMORY_RSS)) ||
-           ((groups & HYPERVISOR_BLOCK) && known->disks > 0 && !any_disk_counter(record));
+           ((groups & HYPERVISOR_BLOCK) && known->disks > 0 && !vm_sample_has_disk_counters(record));
 }
 
 /* false: it is locked, and there may be more of it where all is asked for. */
@@ -131,7 +121,7 @@ static bool ask_bulk(const Batch *batch, HypervisorGroups groups, GError **error
         AskedVm *asked = find(batch->vms, batch->count, record->uuid);
         if (asked && asked->vm && asked->vm->domain_id == record->domain_id &&
             !add_record(asked, record, &batch->needs[asked - batch->vms]))
-            batch->needs[asked - batch->vms] = all; /* whose turn is the last */
+            batch->needs[asked - batch->vms] = plan_all; /* whose turn is the last */
     }
     return records != NULL;
 }
@@ -176,7 +166,7 @@ static void ask_disk(const Batch *batch, AskedVm *asked, PlanNeeds *needs)
     const gint64 begin_ns = host_boottime_ns();
     if (!row || !batch->options->api->disk(batch->hypervisor, asked->uuid, asked->known->disk, row, NULL) ||
         !row_has(row, METRIC_DISK_RD_REQS)) {
-        *needs = all;
+        *needs = plan_all;
         return;
     }
     vm->served[GROUP_DISK] = SERVED_DISK;
@@ -295,7 +285,7 @@ static bool ask(const Batch *batch, bool again, GError **error)
         return ask_planned(batch, error);
     add_kernel(batch);
     for (guint i = 0; i < batch->count; i++)
-        batch->needs[i] = all;
+        batch->needs[i] = plan_all;
     return ask_bulks(batch, error);
 }
 

@@ -276,25 +276,21 @@ static bool set_group_time(VmSample *vm, const char *name, const char *text)
 /* What is not a metric; unknown keys are passed over. false: not the number that it needs. */
 static bool set_identity(VmSample *vm, const char *key, const char *text)
 {
-    if (strcmp(key, "domain.uuid") == 0) {
-        g_free(vm->uuid);
-        vm->uuid = g_strdup(text);
-    } else if (strcmp(key, "domain.xml-devices") == 0) {
-        g_free(vm->xml_devices);
-        vm->xml_devices = g_strdup(text);
-    } else if (strcmp(key, "domain.sent-keys") == 0) {
-        g_free(vm->sent_keys);
-        vm->sent_keys = g_strdup(text);
-    } else if (strcmp(key, "domain.shape") == 0) {
-        g_free(vm->shape);
-        vm->shape = g_strdup(text);
-    } else if (strcmp(key, "domain.mark") == 0) {
-        g_free(vm->mark);
-        vm->mark = g_strdup(text);
-    } else if (strcmp(key, "domain.process") == 0) {
-        g_free(vm->process);
-        vm->process = g_strdup(text);
-    } else if (g_str_has_prefix(key, GROUP_TIME)) {
+    const struct {
+        const char *key;
+        char **field;
+    } texts[] = {
+        {"domain.uuid", &vm->uuid},           {"domain.xml-devices", &vm->xml_devices},
+        {"domain.sent-keys", &vm->sent_keys}, {"domain.shape", &vm->shape},
+        {"domain.mark", &vm->mark},           {"domain.process", &vm->process},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (strcmp(key, texts[i].key) == 0) {
+            g_free(*texts[i].field);
+            *texts[i].field = g_strdup(text);
+            return true;
+        }
+    if (g_str_has_prefix(key, GROUP_TIME)) {
         return set_group_time(vm, key + strlen(GROUP_TIME), text);
     } else if (strcmp(key, "domain.id") == 0) {
         return read_time(text, &vm->domain_id);

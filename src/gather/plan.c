@@ -95,29 +95,24 @@ char *plan_status_dir(const char *uri)
 
 /* --- what is needed --- */
 
-/* Multiplying by the golden ratio's fraction of 2^64 spreads ids that follow each other, and any others. */
-static guint64 period_of(guint64 vm_id, gint64 ns, gint64 period_ns)
-{
-    const guint64 spread = vm_id * G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
-    return ((guint64)ns + spread % (guint64)period_ns) / (guint64)period_ns;
-}
+const PlanNeeds plan_all = {.groups = HYPERVISOR_ALL_GROUPS, .slow = true};
 
 bool plan_slow_due(guint64 vm_id, gint64 before_ns, gint64 now_ns, gint64 period_ns)
 {
     return before_ns == 0 || now_ns < before_ns || period_ns <= 0 ||
-           period_of(vm_id, before_ns, period_ns) != period_of(vm_id, now_ns, period_ns);
+           vm_period(vm_id, before_ns, period_ns) != vm_period(vm_id, now_ns, period_ns);
 }
 
 PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now)
 {
-    const PlanNeeds all = {.groups = HYPERVISOR_ALL_GROUPS, .slow = true}, none = {.groups = 0};
+    const PlanNeeds none = {.groups = 0};
     if (!known->seen)
-        return all;
+        return plan_all;
     if (now->fast)
         return now->kernel ? none : (PlanNeeds){.groups = HYPERVISOR_CPU | HYPERVISOR_VCPU};
     if (!known->complete || !now->kernel || /* by NOWAIT, which passes over a domain that is still held */
         g_strcmp0(now->shape, known->shape) != 0)
-        return all;
+        return plan_all;
     PlanNeeds needs = {.slow = now->slow};
     if (known->reports || (now->slow && may_report(now->shape)))
         needs.groups |= HYPERVISOR_BALLOON;

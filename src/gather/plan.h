@@ -50,6 +50,9 @@ typedef struct {
     bool slow;               /* the slow figures are among them */
 } PlanNeeds;
 
+/* Everything, of one of which nothing is known. */
+extern const PlanNeeds plan_all;
+
 PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now);
 
 /* Fills in what was not asked for: figures that change with the XML alone, or hardly, from the sample before (NULL:

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/proc.h"
 #include "gather/domstats.h"
-#include "gather/processes.h"
 #include "gather/procfs.h"
 
 #include <string.h>
@@ -49,4 +48,9 @@ bool proc_serves_uri(const char *uri)
 {
     const char *authority = strstr(uri, "://");
     return g_str_has_prefix(uri, "qemu") && authority && authority[3] == '/';
+}
+
+Processes *proc_processes(const char *uri)
+{
+    return proc_serves_uri(uri) ? processes_new("/proc", "/sys/fs/cgroup") : NULL;
 }

@@ -232,10 +232,18 @@ gint64 vm_sample_group_ns(const VmSample *vm, Group group)
 
 bool vm_sample_holds(const VmSample *vm, Metric m)
 {
+    if (!vm->held) /* nearly always */
+        return false;
     Group group = metric_group(m);
     if (m == METRIC_VM_MEMORY_RSS && vm->served[GROUP_KERNEL] == SERVED_BULK)
         group = GROUP_GUEST; /* libvirt has it with the balloon's figures */
-    return vm->held && (group == GROUP_DISK || group == GROUP_GUEST) && vm->served[group] == SERVED_EARLIER;
+    return (group == GROUP_DISK || group == GROUP_GUEST) && vm->served[group] == SERVED_EARLIER;
+}
+
+guint64 vm_period(guint64 vm_id, gint64 time_ns, gint64 period_ns)
+{
+    const guint64 spread = vm_id * G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
+    return ((guint64)MAX(time_ns, 0) + spread % (guint64)period_ns) / (guint64)period_ns;
 }
 
 GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope)
@@ -401,7 +409,7 @@ static void keep_active_layers(GPtrArray *disks)
     }
 }
 
-static bool any_disk_counter(const VmSample *vm)
+bool vm_sample_has_disk_counters(const VmSample *vm)
 {
     for (guint i = 0; i < vm->disks->len; i++)
         if (row_has(g_ptr_array_index(vm->disks, i), METRIC_DISK_RD_REQS))
@@ -414,7 +422,7 @@ static bool any_disk_counter(const VmSample *vm)
 bool vm_sample_looks_locked(const VmSample *vm)
 {
     return row_has(vm->row, METRIC_VM_BALLOON_CURRENT) && !row_has(vm->row, METRIC_VM_MEMORY_RSS) &&
-           !any_disk_counter(vm);
+           !vm_sample_has_disk_counters(vm);
 }
 
 void sample_finish(Sample *sample, const Sample *previous)

@@ -111,6 +111,11 @@ gint64 vm_sample_group_ns(const VmSample *vm, Group group);
 bool vm_sample_holds(const VmSample *vm, Metric m);
 /* The figures are those of a domain that a job holds: with NOWAIT libvirt then leaves out what needs QEMU's monitor. */
 bool vm_sample_looks_locked(const VmSample *vm);
+bool vm_sample_has_disk_counters(const VmSample *vm);
+/* In which of its periods a time is, for this VM: each has its own moments, so that what is due once a period is not
+ * due for all in the same cycle. Multiplying by the golden ratio's fraction of 2^64 spreads ids that follow each other,
+ * and any others, over the period. */
+guint64 vm_period(guint64 vm_id, gint64 time_ns, gint64 period_ns);
 
 /* The row of that scope with that index, made where there is none yet. NULL above SAMPLE_DEVICES_MAX of a kind. */
 #define SAMPLE_DEVICES_MAX 4096

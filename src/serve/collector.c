@@ -134,8 +134,7 @@ static Sample *collect(const Collector *collector, const Target *target, const S
 {
     if (!may_collect(target, error))
         return NULL;
-    const bool kernel = !collector->options.libvirt_alone && proc_serves_uri(target->uri);
-    g_autoptr(Processes) processes = kernel ? processes_new("/proc", "/sys/fs/cgroup") : NULL;
+    g_autoptr(Processes) processes = collector->options.libvirt_alone ? NULL : proc_processes(target->uri);
     const CollectOptions options = {
         .api = collector->options.api,
         .uri = target->uri,
@@ -217,7 +216,7 @@ static bool run_once(Loop *loop, Sample **previous)
     Collector *collector = loop->collector;
     g_autoptr(GError) error = NULL;
     const gint64 now_us = g_get_monotonic_time();
-    const bool full = !*previous || is_monitors_turn(loop, now_us);
+    const bool full = is_monitors_turn(loop, now_us);
     g_autoptr(Sample) sample = collect(collector, loop->target, *previous, !full, &error);
     if (full && sample) {
         loop->monitor_us = now_us;

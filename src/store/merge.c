@@ -106,17 +106,14 @@ static bool has_group(const MetricRow *row, Group group)
     return false;
 }
 
-/* A sender leaves a group away whole that it has not read anew, see encode/line_protocol.c. Its rates go with it. */
-static bool is_held(const VmSample *now, Metric m)
-{
-    const Group group = metric_group(m);
-    return (group == GROUP_DISK || group == GROUP_GUEST) && !has_group(now->row, group);
-}
-
 MetricRow *merge_known(const VmSample *now, const VmSample *before, const MetricRow *known)
 {
     const bool is_locked = row_u64(now->row, METRIC_VM_LOCKED) != 0;
-    if (!is_locked && has_group(now->row, GROUP_DISK) && has_group(now->row, GROUP_GUEST))
+    /* A sender leaves a group away whole that it has not read anew, see encode/line_protocol.c. Its rates go with it.
+     */
+    const bool is_held[N_GROUPS] = {
+        [GROUP_DISK] = !has_group(now->row, GROUP_DISK), [GROUP_GUEST] = !has_group(now->row, GROUP_GUEST)};
+    if (!is_locked && !is_held[GROUP_DISK] && !is_held[GROUP_GUEST])
         return NULL;
     g_autoptr(MetricRow) carried = metric_row_copy(before->row);
     bool any = is_locked;
@@ -124,7 +121,7 @@ MetricRow *merge_known(const VmSample *now, const VmSample *before, const Metric
         metric_row_merge(carried, known, true);
     for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
         Metric m = metric_first(SCOPE_VM) + i;
-        if (row_has(now->row, m) || (is_locked ? is_derived_from_two(m) : !is_held(now, m)))
+        if (row_has(now->row, m) || (is_locked ? is_derived_from_two(m) : !is_held[metric_group(m)]))
             row_unset(carried, m);
         any |= row_has(carried, m);
     }
