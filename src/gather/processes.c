@@ -26,6 +26,7 @@ typedef struct {
     GArray *threads;    /* of Thread, by index */
     guint64 user_ns, system_ns, time_ns, rss_kib;
     bool by_cgroup;
+    bool is_news; /* not all of where it is was known already */
 } Process;
 
 struct Processes {
@@ -177,6 +178,7 @@ static bool find(Processes *processes, const char *run_dir, const VmSample *vm, 
 {
     g_clear_pointer(&process->cgroup, g_free);
     g_array_set_size(process->threads, 0);
+    process->is_news = true;
     const guint64 pid = vm->uuid ? pid_of_file(run_dir, vm->name) : 0;
     if (pid != 0) /* then it is this one, or not to be seen from here: another of that uuid would be another's */
         process->pid = procfs_has_uuid(processes->proc, pid, vm->uuid) ? pid : 0;
@@ -205,6 +207,7 @@ static gint by_index(gconstpointer a, gconstpointer b)
 static void list_threads(const Processes *processes, Process *process)
 {
     char path[PATH_MAX], name[64];
+    process->is_news = true;
     g_snprintf(path, sizeof path, "%s/%" G_GUINT64_FORMAT "/task", processes->proc, process->pid);
     g_array_set_size(process->threads, 0);
     g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
@@ -308,6 +311,6 @@ bool processes_read(Processes *processes, const char *run_dir, VmSample *vm, con
         return false;
     file_figures(vm, &process);
     g_free(vm->process);
-    vm->process = process_text(&process);
+    vm->process = process.is_news ? process_text(&process) : g_strdup(known);
     return true;
 }
