@@ -250,7 +250,6 @@ install_all() {
   open_list
   install_tree
   install_configuration
-  install_stead
   [ -z "$TELEMETRYD" ] || install_telemetryd
   install_doctor
   [ -z "$HOOKS" ] || install_timer

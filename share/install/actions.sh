@@ -40,6 +40,7 @@ install_programs() { # [CHOOSER]
     make_dir "$REMOTES/im/$tree-probes.d/vm/monitor" 755 o
     put "${1:-$WORK/builds/$NATIVE/vm_monitor}" "$REMOTES/im/$tree-probes.d/vm/monitor/telemetry" 755 o
   done
+  install_stead "$@"
 }
 
 install_builds() {
@@ -233,17 +234,17 @@ give_bit_back() { # PATH
 
 # Of the state probes one is executed at every moment: while both are, ours leaves the work to the other. Of those that ask
 # for commands never both: an agent tells but once that a process has ended.
-install_stead() {
+install_stead() { # [CHOOSER]
   for tree in kvm qemu; do
     printf '%s\n' "$STEAD" >"$WORK/stead"
     while read -r directory program stock <&8; do
-      place_stead "$tree" "$directory" "$program" "$REMOTES/im/$tree-probes.d/vm/$directory/$stock"
+      place_stead "$tree" "$directory" "$program" "$REMOTES/im/$tree-probes.d/vm/$directory/$stock" "$@"
     done 8<"$WORK/stead"
   done
 }
-place_stead() { # TREE DIRECTORY PROGRAM STOCK
+place_stead() { # TREE DIRECTORY PROGRAM STOCK [CHOOSER]
   ours=$(stead_path "$1" "$2")
-  if [ -z "$(stead_wanted "$2")" ]; then
+  if ! is_in "$3" "$(stead_programs)"; then
     [ "$2" != execution ] || take_out "$ours"
     give_bit_back "$4"
     take_out "$ours"
@@ -251,7 +252,7 @@ place_stead() { # TREE DIRECTORY PROGRAM STOCK
   fi
   [ "$2" != execution ] || take_bit "$4"
   make_dir "${ours%/*}" 755 o
-  if wants_chooser; then put "$CHOOSER" "$ours" 755 o; else put "$WORK/builds/$NATIVE/$3" "$ours" 755 o; fi
+  put "${5:-$WORK/builds/$NATIVE/$3}" "$ours" 755 o
   take_bit "$4"
 }
 

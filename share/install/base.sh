@@ -144,12 +144,8 @@ give() { # PATH LETTER
 STEAD='status vm_status state.rb
 execution vm_exec exec.rb'
 stead_path() { echo "$REMOTES/im/$1-probes.d/vm/$2/telemetry"; } # TREE DIRECTORY
-stead_wanted() { # DIRECTORY: ours, or empty
-  case $1 in
-  status) [ "$STATUS" != ours ] || echo ours ;;
-  execution) [ "$EXECUTION" != ours ] || echo ours ;;
-  esac
-}
+# Of these programs those that are wanted.
+stead_programs() { echo "$([ "$STATUS" != ours ] || echo vm_status) $([ "$EXECUTION" != ours ] || echo vm_exec)"; }
 # Without a word it stays as it was installed.
 settle_stead() {
   [ -n "$STATUS" ] || ! [ -e "$(stead_path kvm status)" ] || STATUS=ours
@@ -157,7 +153,7 @@ settle_stead() {
 }
 # Names of the programs that hosts get.
 host_programs() {
-  echo "vm_monitor forward vm_event one-telemetry$([ "$STATUS" != ours ] || echo ' vm_status')$([ "$EXECUTION" != ours ] || echo ' vm_exec')"
+  echo "vm_monitor forward vm_event one-telemetry $(stead_programs)"
 }
 
 sum_of() { cksum <"$1" 2>/dev/null | tr ' ' -; }

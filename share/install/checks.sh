@@ -151,9 +151,7 @@ check_builds() {
       "build one here (make), and give it too: --build. Libraries that are missing: $(missing_libraries "$probe")"
     return
   fi
-  for program in vm_monitor forward vm_event telemetryd vm_status vm_exec; do
-    [ "$program" != vm_status ] || [ "$STATUS" = ours ] || continue
-    [ "$program" != vm_exec ] || [ "$EXECUTION" = ours ] || continue
+  for program in vm_monitor forward vm_event telemetryd $(stead_programs); do
     [ "$program" != telemetryd ] || [ -n "$TELEMETRYD" ] || continue
     [ "$program" != vm_event ] || [ -n "$HOOKS" ] || continue
     found=$(find_program "$NATIVE_DIR" "$program")
@@ -177,12 +175,13 @@ check_builds() {
 # Where files are put, each asked of the user who puts them there: root may write everywhere, oneadmin may not.
 check_places() { # FAILED, before
   [ -n "$DESTDIR" ] || [ -n "$ONEADMIN_HOME" ] || return 0
-  for place in "$REMOTES"/im/*-probes.d/vm/status "$REMOTES"/im/*-probes.d/vm/execution "$REMOTES/hooks/telemetry" "$REMOTES"/hooks/telemetry/builds/* "$REMOTES"/im/kvm-probes.d/vm/monitor \
-    "$REMOTES"/im/qemu-probes.d/vm/monitor "$REMOTES"/etc/im/kvm-probes.d "$REMOTES"/etc/im/qemu-probes.d \
+  for place in "$REMOTES/hooks/telemetry" "$REMOTES"/hooks/telemetry/builds/* "$REMOTES"/im/kvm-probes.d/vm/monitor \
+    "$REMOTES"/im/qemu-probes.d/vm/monitor "$REMOTES"/im/kvm-probes.d/vm/status "$REMOTES"/im/qemu-probes.d/vm/status \
+    "$REMOTES"/im/kvm-probes.d/vm/execution "$REMOTES"/im/qemu-probes.d/vm/execution "$REMOTES"/etc/im/kvm-probes.d "$REMOTES"/etc/im/qemu-probes.d \
     "$REMOTES"/etc/im/kvm-probes.d/secrets "$REMOTES"/etc/im/qemu-probes.d/secrets "$STATE" "$ETC" "$ETC/telemetry-secrets" \
     "$SBINDIR" "$BINDIR" "$UNITDIR"; do
     case $place in
-    *'*'*) continue ;; # there is none
+    */\*) continue ;; # there is none
     "$ETC"/*) if [ -z "$TELEMETRYD" ] || [ ! -d "$place" ]; then continue; fi ;; # root makes it
     "$ETC" | "$SBINDIR" | "$UNITDIR") [ -n "$TELEMETRYD" ] || continue ;;
     "$BINDIR") is_root || continue ;;
@@ -237,7 +236,7 @@ is_active() { [ -d /run/systemd/system ] && systemctl is-active --quiet one-tele
 
 # Copied there into a directory of its own, run once, removed; nothing that OpenNebula looks at is touched.
 host_script() {
-  printf 'programs="vm_monitor forward%s%s"\n' "$([ "$STATUS" != ours ] || echo ' vm_status')" "$([ "$EXECUTION" != ours ] || echo ' vm_exec')"
+  printf 'programs="vm_monitor forward %s"\n' "$(stead_programs)"
   # shellcheck disable=SC2016 # for the host's shell
   printf '%s\n' 'd=$(mktemp -d /var/tmp/one-telemetry-check.XXXXXX) || exit 90' 'trap '\''cd /; rm -rf "$d"'\'' 0 1 2 15' \
     'cd "$d" && tar xf - || exit 91' 'echo "machine $(uname -m)"' \

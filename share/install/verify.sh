@@ -52,8 +52,8 @@ verify_status() { # HOST
 
 verify_host() { # HOST
   vm=$(vm_on "$1")
-  verify_status "$1"
   if grep -q -F -e "host $1:" "$WORK/troubles" 2>/dev/null; then return; fi
+  verify_status "$1"
   if [ -z "$vm" ]; then
     note "host $1: no VM runs there, so there are no figures to see in OpenNebula"
   elif wait_for has_figures "$1" "$vm"; then

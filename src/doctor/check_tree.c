@@ -13,6 +13,7 @@
 #define PROGRAM_MAX (256 * 1024 * 1024) /* bytes */
 
 static const char *const kinds[] = {"kvm", "qemu"};
+static const char *const places[] = {"monitor", "status", "execution"}; /* where probes of ours can stand */
 
 /* --- configuration --- */
 
@@ -162,9 +163,9 @@ static void check_neighbour(const Facts *facts, const char *directory, const cha
     report_access(facts, path, to);
 }
 
-static void check_directory(const Facts *facts, const char *kind, Report *to)
+static void check_directory(const Facts *facts, const char *kind, const char *place, Report *to)
 {
-    g_autofree char *directory = g_strdup_printf("%s/im/%s-probes.d/vm/monitor", facts->tree, kind);
+    g_autofree char *directory = g_strdup_printf("%s/im/%s-probes.d/vm/%s", facts->tree, kind, place);
     report_access(facts, directory, to);
     g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
     for (const char *name; dir && (name = g_dir_read_name(dir));)
@@ -194,8 +195,8 @@ void examine_installed(const Facts *facts, Report *to)
                                       .qemu = look(qemu),
                                       .same = same_content(kvm, qemu)};
     report(to, judge_installed(&installed));
-    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
-        check_directory(facts, kinds[i], to);
+    for (guint i = 0; i < G_N_ELEMENTS(kinds) * G_N_ELEMENTS(places); i++)
+        check_directory(facts, kinds[i / G_N_ELEMENTS(places)], places[i % G_N_ELEMENTS(places)], to);
     check_programs(facts, to);
 }
 

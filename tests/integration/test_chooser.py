@@ -20,7 +20,8 @@ class Chooser(Case):
         root = self.scratch / f"tree {self.hosts}"
         self.probe = root / "im/kvm-probes.d/vm/monitor/telemetry"
         self.forward = root / "hooks/telemetry/forward"
-        for path in (self.probe, self.forward):
+        self.stead = {name: self.probe.parents[1] / name / "telemetry" for name in ("status", "execution")}
+        for path in (self.probe, self.forward, *self.stead.values()):
             path.parent.mkdir(parents=True)
             shutil.copy(ROOT / "probes" / "chooser.sh", path)
             path.chmod(0o755)
@@ -28,7 +29,7 @@ class Chooser(Case):
         for name, text in builds.items():
             build = self.forward.parent / "builds" / name
             build.mkdir(parents=True)
-            for program in ("vm_monitor", "forward"):
+            for program in ("vm_monitor", "forward", "vm_status", "vm_exec"):
                 (build / program).write_text(text)
                 (build / program).chmod(0o755)
             (build / "machine").write_text((machine or os.uname().machine) + "\n")
@@ -52,6 +53,9 @@ class Chooser(Case):
         self.assertEqual((status, out), (0, "b/vm_monitor: kvm 0 a host: <xml>\n"))
         status, out, _ = self.run_it(self.forward, "--status")
         self.assertEqual((status, out), (0, "b/forward: --status: <xml>\n"))
+        for directory, program in (("status", "vm_status"), ("execution", "vm_exec")):
+            for path in (self.stead[directory], f"../kvm-probes.d/vm/monitor/../{directory}/telemetry"):
+                self.assertEqual(self.run_it(path, "kvm", "0", "host")[:2], (0, f"b/{program}: kvm 0 host: <xml>\n"))
 
     def test_fails(self):
         """a build that runs and fails has failed: its status is passed on, and no other is tried"""
@@ -69,6 +73,16 @@ class Chooser(Case):
                 status, out, err = self.run_it(*words)
                 self.assertEqual((status, out), (1, ""))
                 self.assertRegex(err, r"one-telemetry: no build of (vm_monitor|forward) .*--build\)\n\Z")
+
+    def test_none_in_their_place(self):
+        """none runs in OpenNebula's probes' place: the state probe fails with one line, the execution probe says it on syslog"""
+        self.tree({"a": CANNOT})
+        status, out, err = self.run_it(self.stead["status"], "kvm", "0", "host")
+        self.assertEqual((status, out), (1, ""))
+        self.assertRegex(err.splitlines()[-1], r"\Aone-telemetry: no build of vm_status .*--build\)\Z")
+        self.assertFalse(self.log.exists())
+        self.assertEqual(self.run_it(self.stead["execution"], "kvm", "0", "host")[:2], (0, ""))
+        self.assertRegex(self.log.read_text(), r"\A-t one-telemetry .* no build of vm_exec .*\n\Z")
 
 
 if __name__ == "__main__":

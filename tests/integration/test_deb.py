@@ -251,8 +251,12 @@ class Installed(Packages):
         """one-telemetry-install brings in what the packages have; with a second build the probe is the chooser"""
         self.make_front_end()
         self.dpkg("-i", self.deb("one-telemetry-node"), self.deb("one-telemetry"))
-        self.inside("env", "DESTDIR=/mnt/tree", "one-telemetry-install", "--yes")
+        self.inside("env", "DESTDIR=/mnt/tree", "one-telemetry-install", "--yes", "--replace-status", "--replace-execution")
         probe = "im/kvm-probes.d/vm/monitor/telemetry"
+        stead = {"status": "vm_status", "execution": "vm_exec"}
+        for directory, program in stead.items():
+            self.inside("cmp", f"/usr/lib/one-telemetry/remotes/hooks/telemetry/{program}",
+                        f"/mnt/tree/var/lib/one/remotes/im/kvm-probes.d/vm/{directory}/telemetry")
         for path in (probe, "hooks/telemetry/forward"):
             self.inside("cmp", f"/usr/lib/one-telemetry/remotes/{path}", f"/mnt/tree/var/lib/one/remotes/{path}")
         self.inside("cp", "-r", "/usr/lib/one-telemetry/remotes/", "/mnt/another")
@@ -260,6 +264,9 @@ class Installed(Packages):
                     "--build", "/mnt/another")
         self.assertIn("builds", self.inside("cat", f"/mnt/tree/var/lib/one/remotes/{probe}"))
         self.inside(f"/mnt/tree/var/lib/one/remotes/{probe}", "--version")
+        for directory, program in stead.items():
+            said = self.inside(f"/mnt/tree/var/lib/one/remotes/im/kvm-probes.d/vm/{directory}/telemetry", "--version")
+            self.assertRegex(said, f"^{program} ")
 
     def test_upgraded(self):
         """where the probes are in OpenNebula, an upgrade says how they come to the hosts, and a removal that they stay"""

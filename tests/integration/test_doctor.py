@@ -124,12 +124,21 @@ class Broken(Doctor):
         place.front.probe.chmod(0o644)
         place.host.poll.chmod(0o644)
         place.host.probes.chmod(0o777)
+        status = place.host.root / "im/qemu-probes.d/vm/status"
+        status.mkdir(parents=True, exist_ok=True)
+        shutil.copy(place.host.probe, status / "telemetry")  # a probe in the place of OpenNebula's is nothing wrong
+        shutil.copy(place.host.probe, status / "state.rb~")
+        (status / "state.rb").write_text("#!/bin/sh\n")
+        (status / "telemetry").chmod(0o757)
         qemu = place.host.root / "im/qemu-probes.d/vm/monitor/telemetry"
         qemu.write_bytes(qemu.read_bytes() + b"x")
         findings = place.findings("--check", "installed", "--check", "mode")
         self.assert_found(findings, "error", "installed", "telemetry.dpkg-old is executed by OpenNebula",
                           r"rm /var/lib/one/remotes/.*telemetry.dpkg-old\n.*onehost sync --force")
         self.assert_found(findings, "error", "installed", r"\.poll\.rb\.swp is executed")
+        self.assert_found(findings, "error", "installed", r"vm/status/state\.rb~ is executed", place="host")
+        self.assert_found(findings, "error", "installed", "vm/status/telemetry may be written by everybody", place="host")
+        self.assertFalse([text for text in map(str, findings) if "state.rb " in text], findings)
         self.assert_found(findings, "error", "installed", "may not be executed", f"chmod 755 {place.front.probe}", "front-end")
         self.assert_found(findings, "error", "installed", "vm/monitor may be written by everybody", "chmod go-w .*vm/monitor", "host")
         self.assert_found(findings, "warning", "installed", "differ", "onehost sync --force", "host")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """install.sh on a stand-in of OpenNebula: the state probe and the execution probe in the place of OpenNebula's own."""
-from harness import main
+from harness import ROOT, main
 from install_case import REMOTES, Installing
 
 SHORT = ["--no-telemetryd", "--no-hooks"]
@@ -65,6 +65,22 @@ class Stead(Installing):
                 break
             self.assertEqual(self.status, -9, kill_at)
         self.assertEqual((self.status, self.bits()), (0, {"644"}))
+
+    def test_fewer_builds(self):
+        """from several builds to one, killed at any moment: what stands in the place of OpenNebula's probes can be started"""
+        other = self.build("other", machine="aarch64")
+        self.install(*SHORT, *WORDS, "--wait", "1", builds=[self.mine, other], status=(0, 3))
+        self.assertEqual(self.front.read(self.ours("status")), (ROOT / "probes" / "chooser.sh").read_text())
+        for kill_at in range(1, 60):
+            self.install(*SHORT, "--wait", "1", env={"ONE_TELEMETRY_KILL_AT": str(kill_at)}, status=None)
+            for tree in ("kvm", "qemu"):
+                for directory in STOCK:
+                    run = self.front.run(self.ours(directory, tree), "--version", user="oneadmin")
+                    self.assertEqual(run.returncode, 0, (kill_at, tree, run))
+            if self.status in (0, 3):
+                break
+            self.assertEqual(self.status, -9, kill_at)
+        self.assertFalse(self.front.path(f"{REMOTES}/hooks/telemetry/builds").exists())
 
     def test_cannot_run(self):
         """a host on which the state probe can't run is left as it was, with a word on what it will miss"""
