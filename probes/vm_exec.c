@@ -6,14 +6,12 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/program.h"
-#include "base/remotes.h"
 #include "encode/exec_record.h"
 #include "encode/one_record.h"
 #include "gather/guest_ask.h"
 #include "gather/guest_exec.h"
-#include "gather/kvmrc.h"
 #include "gather/pending.h"
-#include "gather/state.h"
+#include "probe/probe_settings.h"
 #include "probe/said.h"
 
 #include <errno.h>
@@ -138,27 +136,17 @@ static void complain_of_guest(Run *run, const Pending *pending, const GError *er
 
 /* --- once something is pending --- */
 
-static Config *load_config(Run *run)
-{
-    Config *config = config_new();
-    g_autoptr(GError) error = NULL;
-    g_autofree char *standard = run->program ? remotes_config_file(run->program) : NULL;
-    g_autofree char *path = config_find(run->arguments.config_path, (const char *const[]){standard, NULL});
-    if (path &&
-        !config_load(config, path, &error)) /* what of it is right has been taken; vm_monitor says what is not */
-        log_debug("%s", error->message);
-    return config;
-}
-
 static void settle(Run *run)
 {
-    g_autoptr(Config) config = load_config(run);
-    const char *set = config_text(config, CONFIG_probe_uri), *state_dir = config_text(config, CONFIG_probe_state_dir);
-    g_autofree char *kvmrc = run->program ? kvmrc_libvirt_uri(run->program) : NULL;
-    run->uri = g_strdup(run->arguments.uri ? run->arguments.uri : *set ? set : kvmrc ? kvmrc : "qemu:///system");
+    g_autoptr(Config) config = config_new();
+    g_autoptr(GError) error = NULL;
+    /* What of it is right has been taken; vm_monitor says what is not. */
+    if (!probe_settings_load(config, run->arguments.config_path, run->program, NULL, &error))
+        log_debug("%s", error->message);
+    run->uri = run->arguments.uri ? g_strdup(run->arguments.uri) : probe_settings_uri(config, run->program);
     if (run->arguments.dry_run)
         return;
-    g_autofree char *directory = *state_dir ? g_strdup(state_dir) : state_default_dir();
+    g_autofree char *directory = probe_settings_state_dir(config);
     run->said = said_open(directory, "vm_exec.said", time(NULL));
 }
 

@@ -15,7 +15,6 @@
 #include "gather/collect.h"
 #include "gather/domstats.h"
 #include "gather/host.h"
-#include "gather/kvmrc.h"
 #include "gather/proc.h"
 #include "gather/recording.h"
 #include "gather/state.h"
@@ -24,12 +23,12 @@
 #include "probe/forecasting.h"
 #include "probe/guest_asking.h"
 #include "probe/guests.h"
+#include "probe/probe_settings.h"
 #include "probe/spooling.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -144,27 +143,12 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
 
 static bool load_config(Probe *probe, GError **error)
 {
-    g_autofree char *standard = probe->program ? remotes_config_file(probe->program) : NULL;
-    g_autofree char *path = config_find(probe->arguments.config_path, (const char *const[]){standard, NULL});
-    if (path && !config_load(probe->config, path, error))
-        return false;
-    if (path)
-        probe->config_file = realpath(path, NULL);
     const Arguments *arguments = &probe->arguments;
-    return (!arguments->uri || config_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error)) &&
-           (!arguments->state_dir ||
-            config_set(probe->config, CONFIG_probe_state_dir, arguments->state_dir, "--state-dir", error)) &&
-           (!arguments->deadline ||
-            config_set(probe->config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error));
-}
-
-static char *choose_uri(const Probe *probe)
-{
-    const char *set = config_text(probe->config, CONFIG_probe_uri);
-    char *found = *set ? g_strdup(set) : NULL;
-    if (!found && probe->program)
-        found = kvmrc_libvirt_uri(probe->program);
-    return found ? found : g_strdup("qemu:///system");
+    Config *config = probe->config;
+    return probe_settings_load(config, arguments->config_path, probe->program, &probe->config_file, error) &&
+           probe_settings_set(config, CONFIG_probe_uri, arguments->uri, "--uri", error) &&
+           probe_settings_set(config, CONFIG_probe_state_dir, arguments->state_dir, "--state-dir", error) &&
+           probe_settings_set(config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error);
 }
 
 static void settle(Probe *probe)
@@ -173,9 +157,8 @@ static void settle(Probe *probe)
     guint n = words ? g_strv_length(words) : 0;
     probe->host_id = g_strdup(n > 1 ? words[n - 2] : "by-hand");
     probe->host = n > 1 ? g_strdup(words[n - 1]) : host_name();
-    probe->uri = choose_uri(probe);
-    const char *directory = config_text(probe->config, CONFIG_probe_state_dir);
-    probe->state_dir = *directory ? g_strdup(directory) : state_default_dir();
+    probe->uri = probe_settings_uri(probe->config, probe->program);
+    probe->state_dir = probe_settings_state_dir(probe->config);
     probe->state_name = state_file_name(probe->host_id);
 }
 
