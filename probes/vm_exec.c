@@ -6,6 +6,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "base/text.h"
 #include "encode/exec_record.h"
 #include "encode/one_record.h"
 #include "gather/guest_ask.h"
@@ -206,7 +207,8 @@ static void complain_of(Run *run, const Pending *pending, const GError *error)
         complain_of_guest(run, pending, error);
         return;
     }
-    g_autofree char *text = g_strdup_printf("libvirt at %s", run->uri);
+    g_autofree char *uri = text_without_users(run->uri);
+    g_autofree char *text = g_strdup_printf("libvirt at %s", uri);
     complain(run, "libvirt", text, error->message);
 }
 
