@@ -89,11 +89,11 @@ bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, 
                                         .interval_s = interval_s - MAX(interval_s / 10, 1),
                                         .limit_ms = GUESTS_LIMIT_MS};
     const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
-    bool done = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason) &&
-                save_book(guests->book, place, &reason);
+    bool asked = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason);
+    bool done = asked && save_book(guests->book, place, &reason);
     g_autofree char *trouble = done ? trouble_of(guests, place->program) : g_strdup(reason->message);
     aside_report(lock, "guests' agents", trouble);
     if (!done)
-        g_set_error_literal(error, GUESTS_ERROR, GUESTS_ERROR_LIBVIRT, reason->message);
+        g_set_error_literal(error, GUESTS_ERROR, asked ? GUESTS_ERROR_STATE : GUESTS_ERROR_LIBVIRT, reason->message);
     return done;
 }
