@@ -19,7 +19,6 @@
 #include "gather/recording.h"
 #include "gather/state.h"
 #include "model/rates.h"
-#include "deliver/start.h"
 #include "probe/forecasting.h"
 #include "probe/guest_asking.h"
 #include "probe/guests.h"
@@ -371,7 +370,10 @@ static GuestsPlace guests_place(const Probe *probe)
                          .program = probe->program,
                          .uri = probe->uri,
                          .state_dir = probe->state_dir,
-                         .state_name = probe->state_name};
+                         .state_name = probe->state_name,
+                         .config_file = probe->config_file,
+                         .host_id = probe->host_id,
+                         .host = probe->host};
 }
 
 /* NULL: guests' agents are not for us to ask. */
@@ -381,29 +383,15 @@ static Guests *load_guests(const Probe *probe)
     return stands_in(probe) ? guests_load(&place) : NULL;
 }
 
-static void start_asking(const Probe *probe, GError **error)
-{
-    const char *words[16] = {"--ask-guests", "--uri", probe->uri, "--state-dir", probe->state_dir};
-    guint n = 5;
-    if (probe->config_file) {
-        words[n++] = "--config";
-        words[n++] = probe->config_file;
-    }
-    words[n++] = "kvm";
-    words[n++] = probe->host_id;
-    words[n] = probe->host;
-    start_detached(probe->program, words, error);
-}
-
 /* What else poll.rb does, in processes of their own, which neither the records nor this process wait for. */
 static void stand_in(const Probe *probe, const Sample *now, const Guests *guests)
 {
     g_autoptr(GError) asking_error = NULL, forecasting_error = NULL;
+    const GuestsPlace place = guests_place(probe);
     if (!stands_in(probe) || probe->arguments.dry_run)
         return;
-    if (guests && probe->program &&
-        guest_asking_is_due(now, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
-        start_asking(probe, &asking_error);
+    if (guests)
+        guests_start_asking(guests, &place, now, &asking_error);
     if (forecasting_wanted(probe->config, probe->program))
         forecasting_start(probe->config, probe->program, probe->state_dir, now, &forecasting_error);
     if (asking_error)

@@ -2,6 +2,7 @@
 #include "probe/guests.h"
 
 #include "base/file.h"
+#include "deliver/start.h"
 #include "probe/aside.h"
 #include "probe/guest_asking.h"
 
@@ -58,6 +59,25 @@ void guests_free(Guests *guests)
     guest_commands_free(guests->commands);
     guest_book_free(guests->book);
     g_free(guests);
+}
+
+bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const Sample *sample, GError **error)
+{
+    const char *const words[] = {"--ask-guests",
+                                 "--uri",
+                                 place->uri,
+                                 "--state-dir",
+                                 place->state_dir,
+                                 "kvm",
+                                 place->host_id,
+                                 place->host,
+                                 place->config_file ? "--config" : NULL,
+                                 place->config_file,
+                                 NULL};
+    if (!place->program ||
+        !guest_asking_is_due(sample, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
+        return true;
+    return start_detached(place->program, words, error);
 }
 
 /* What is wrong with guestagent.conf; NULL: nothing. Owned by the caller. */
