@@ -5,19 +5,17 @@
 #include "base/file.h"
 #include "base/guard.h"
 #include "base/log.h"
-#include "base/remotes.h"
+#include "base/program.h"
+#include "base/text.h"
 #include "encode/exec_record.h"
 #include "encode/one_record.h"
 #include "gather/guest_ask.h"
 #include "gather/guest_exec.h"
-#include "gather/kvmrc.h"
 #include "gather/pending.h"
-#include "gather/state.h"
+#include "probe/probe_settings.h"
 #include "probe/said.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -37,7 +35,7 @@ typedef struct {
     char *config_path, *uri, *directory;
     double deadline;
     char **positional;
-    gboolean dry_run, version;
+    gboolean dry_run;
     bool by_opennebula;
 } Arguments;
 
@@ -54,25 +52,19 @@ typedef struct {
 
 /* --- arguments --- */
 
-static bool usage(GError **error, const char *message)
-{
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s; see --help", message);
-    return false;
-}
-
 static bool check_arguments(Arguments *arguments, GError **error)
 {
     guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
     arguments->by_opennebula = words > 1;
     if (words == 1)
-        return usage(error,
-                     "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
-    if (!words && !arguments->dry_run && !arguments->version)
-        return usage(error,
-                     "an agent tells but once that a command has ended, and OpenNebula would not get to know: by "
-                     "hand use --dry-run");
+        return program_usage(
+            error, "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
+    if (!words && !arguments->dry_run)
+        return program_usage(
+            error, "an agent tells but once that a command has ended, and OpenNebula would not get to know: by "
+                   "hand use --dry-run");
     if (!(arguments->deadline >= 0.5 && arguments->deadline <= 60))
-        return usage(error, "--deadline: expected a number of seconds from 0.5 to 60");
+        return program_usage(error, "--deadline: expected a number of seconds from 0.5 to 60");
     return true;
 }
 
@@ -91,23 +83,20 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
          "say what is pending and whether those guests' agents answer; nothing is asked of commands, nothing removed",
          NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
          "[HYPERVISOR ... HOST_ID HOST_NAME]"},
         {.long_name = NULL},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_summary(context,
-                                 "Reports the commands that OpenNebula has begun in this KVM host's guests (onevm "
-                                 "exec) and that have ended.");
-    g_option_context_set_description(
-        context, "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and the exit\n"
-                 "status is 0 whatever happens. More: man 1 vm_exec\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) reason = NULL;
-    if (!g_option_context_parse(context, argc, argv, &reason))
-        return usage(error, reason->message);
-    return check_arguments(arguments, error);
+    const ProgramOptions options = {
+        .name = "vm_exec",
+        .summary = "Reports the commands that OpenNebula has begun in this KVM host's guests (onevm exec) and that "
+                   "have ended.",
+        .description =
+            "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and the exit\n"
+            "status is 0 whatever happens. More: man 1 vm_exec\n",
+        .entries = entries,
+    };
+    return program_parse(&options, argc, argv, error) && check_arguments(arguments, error);
 }
 
 static const char *directory_of(const Run *run)
@@ -148,27 +137,17 @@ static void complain_of_guest(Run *run, const Pending *pending, const GError *er
 
 /* --- once something is pending --- */
 
-static Config *load_config(Run *run)
-{
-    Config *config = config_new();
-    g_autoptr(GError) error = NULL;
-    g_autofree char *standard = run->program ? remotes_config_file(run->program) : NULL;
-    g_autofree char *path = config_find(run->arguments.config_path, (const char *const[]){standard, NULL});
-    if (path &&
-        !config_load(config, path, &error)) /* what of it is right has been taken; vm_monitor says what is not */
-        log_debug("%s", error->message);
-    return config;
-}
-
 static void settle(Run *run)
 {
-    g_autoptr(Config) config = load_config(run);
-    const char *set = config_text(config, CONFIG_probe_uri), *state_dir = config_text(config, CONFIG_probe_state_dir);
-    g_autofree char *kvmrc = run->program ? kvmrc_libvirt_uri(run->program) : NULL;
-    run->uri = g_strdup(run->arguments.uri ? run->arguments.uri : *set ? set : kvmrc ? kvmrc : "qemu:///system");
+    g_autoptr(Config) config = config_new();
+    g_autoptr(GError) error = NULL;
+    /* What of it is right has been taken; vm_monitor says what is not. */
+    if (!probe_settings_load(config, run->arguments.config_path, run->program, NULL, &error))
+        log_debug("%s", error->message);
+    run->uri = run->arguments.uri ? g_strdup(run->arguments.uri) : probe_settings_uri(config, run->program);
     if (run->arguments.dry_run)
         return;
-    g_autofree char *directory = *state_dir ? g_strdup(state_dir) : state_default_dir();
+    g_autofree char *directory = probe_settings_state_dir(config);
     run->said = said_open(directory, "vm_exec.said", time(NULL));
 }
 
@@ -228,7 +207,8 @@ static void complain_of(Run *run, const Pending *pending, const GError *error)
         complain_of_guest(run, pending, error);
         return;
     }
-    g_autofree char *text = g_strdup_printf("libvirt at %s", run->uri);
+    g_autofree char *uri = text_without_users(run->uri);
+    g_autofree char *text = g_strdup_printf("libvirt at %s", uri);
     complain(run, "libvirt", text, error->message);
 }
 
@@ -383,19 +363,6 @@ static void show(Run *run, const GuestQuestion *questions)
 
 /* --- the run --- */
 
-/* What the process holds goes with it, and so do threads that are blocked in libvirt. Sanitizers look for leaks on the
- * usual way out. */
-static void leave(int status, bool clean)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    if (clean)
-        return;
-#else
-    (void)clean;
-#endif
-    _exit(status);
-}
-
 static int status_of(const Run *run)
 {
     return run->failed && run->arguments.dry_run ? EXIT_FAILED : EXIT_DONE;
@@ -422,7 +389,9 @@ static void ask_and_report(Run *run)
         said_close(g_steal_pointer(&run->said));
     }
     free_questions(questions, run->pending->len);
-    leave(status_of(run), clean);
+    if (!clean) /* threads are blocked in libvirt: nothing may be torn down under them */
+        _exit(status_of(run));
+    program_leave(status_of(run));
 }
 
 static void go(Run *run)
@@ -450,10 +419,6 @@ static int start(Run *run, int argc, char **argv)
         log_error("%s", error->message);
         return EXIT_USAGE;
     }
-    if (arguments->version) {
-        puts("vm_exec (one-telemetry) " ONE_TELEMETRY_VERSION);
-        return EXIT_DONE;
-    }
     if (!arguments->dry_run)
         log_init("vm_exec", LOG_TO_SYSLOG, LOG_LEVEL_INFO);
     /* OpenNebula waits for a probe without limit; one that fails costs the host its state when the agent is started */
@@ -475,23 +440,9 @@ static void run_clear(Run *run)
     g_clear_pointer(&run->commands, g_ptr_array_unref);
 }
 
-/* A descriptor of 0 to 2 that the caller closed would be the next file or socket we open, and get our output. Open for
- * reading alone, so that writing fails as it should. */
-static void take_standard_descriptors(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 int main(int argc, char **argv)
 {
-    take_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN); /* a killed libvirtd, or a reader of our output that went away, raises it */
-    signal(SIGXFSZ, SIG_IGN);
+    program_begin();
     Run run = {.arguments = {.deadline = DEADLINE_S}, .program = g_file_read_link("/proc/self/exe", NULL)};
     int status = start(&run, argc, argv);
     run_clear(&run);

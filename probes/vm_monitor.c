@@ -15,21 +15,19 @@
 #include "gather/collect.h"
 #include "gather/domstats.h"
 #include "gather/host.h"
-#include "gather/kvmrc.h"
 #include "gather/proc.h"
 #include "gather/recording.h"
 #include "gather/state.h"
 #include "model/rates.h"
-#include "deliver/start.h"
 #include "probe/forecasting.h"
 #include "probe/guest_asking.h"
 #include "probe/guests.h"
+#include "probe/probe_settings.h"
 #include "probe/spooling.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -144,27 +142,12 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
 
 static bool load_config(Probe *probe, GError **error)
 {
-    g_autofree char *standard = probe->program ? remotes_config_file(probe->program) : NULL;
-    g_autofree char *path = config_find(probe->arguments.config_path, (const char *const[]){standard, NULL});
-    if (path && !config_load(probe->config, path, error))
-        return false;
-    if (path)
-        probe->config_file = realpath(path, NULL);
     const Arguments *arguments = &probe->arguments;
-    return (!arguments->uri || config_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error)) &&
-           (!arguments->state_dir ||
-            config_set(probe->config, CONFIG_probe_state_dir, arguments->state_dir, "--state-dir", error)) &&
-           (!arguments->deadline ||
-            config_set(probe->config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error));
-}
-
-static char *choose_uri(const Probe *probe)
-{
-    const char *set = config_text(probe->config, CONFIG_probe_uri);
-    char *found = *set ? g_strdup(set) : NULL;
-    if (!found && probe->program)
-        found = kvmrc_libvirt_uri(probe->program);
-    return found ? found : g_strdup("qemu:///system");
+    Config *config = probe->config;
+    return probe_settings_load(config, arguments->config_path, probe->program, &probe->config_file, error) &&
+           probe_settings_set(config, CONFIG_probe_uri, arguments->uri, "--uri", error) &&
+           probe_settings_set(config, CONFIG_probe_state_dir, arguments->state_dir, "--state-dir", error) &&
+           probe_settings_set(config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error);
 }
 
 static void settle(Probe *probe)
@@ -173,9 +156,8 @@ static void settle(Probe *probe)
     guint n = words ? g_strv_length(words) : 0;
     probe->host_id = g_strdup(n > 1 ? words[n - 2] : "by-hand");
     probe->host = n > 1 ? g_strdup(words[n - 1]) : host_name();
-    probe->uri = choose_uri(probe);
-    const char *directory = config_text(probe->config, CONFIG_probe_state_dir);
-    probe->state_dir = *directory ? g_strdup(directory) : state_default_dir();
+    probe->uri = probe_settings_uri(probe->config, probe->program);
+    probe->state_dir = probe_settings_state_dir(probe->config);
     probe->state_name = state_file_name(probe->host_id);
 }
 
@@ -387,7 +369,10 @@ static GuestsPlace guests_place(const Probe *probe)
                          .program = probe->program,
                          .uri = probe->uri,
                          .state_dir = probe->state_dir,
-                         .state_name = probe->state_name};
+                         .state_name = probe->state_name,
+                         .config_file = probe->config_file,
+                         .host_id = probe->host_id,
+                         .host = probe->host};
 }
 
 /* NULL: guests' agents are not for us to ask. */
@@ -397,29 +382,15 @@ static Guests *load_guests(const Probe *probe)
     return stands_in(probe) ? guests_load(&place) : NULL;
 }
 
-static void start_asking(const Probe *probe, GError **error)
-{
-    const char *words[16] = {"--ask-guests", "--uri", probe->uri, "--state-dir", probe->state_dir};
-    guint n = 5;
-    if (probe->config_file) {
-        words[n++] = "--config";
-        words[n++] = probe->config_file;
-    }
-    words[n++] = "kvm";
-    words[n++] = probe->host_id;
-    words[n] = probe->host;
-    start_detached(probe->program, words, error);
-}
-
 /* What else poll.rb does, in processes of their own, which neither the records nor this process wait for. */
 static void stand_in(const Probe *probe, const Sample *now, const Guests *guests)
 {
     g_autoptr(GError) asking_error = NULL, forecasting_error = NULL;
+    const GuestsPlace place = guests_place(probe);
     if (!stands_in(probe) || probe->arguments.dry_run)
         return;
-    if (guests && probe->program &&
-        guest_asking_is_due(now, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
-        start_asking(probe, &asking_error);
+    if (guests)
+        guests_start_asking(guests, &place, now, &asking_error);
     if (forecasting_wanted(probe->config, probe->program))
         forecasting_start(probe->config, probe->program, probe->state_dir, now, &forecasting_error);
     if (asking_error)

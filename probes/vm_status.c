@@ -8,10 +8,10 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/remotes.h"
-#include "gather/kvmrc.h"
 #include "gather/monitor_configuration.h"
 #include "gather/probe_db_conf.h"
 #include "gather/states.h"
+#include "probe/probe_settings.h"
 #include "probe/status_db.h"
 
 #include <errno.h>
@@ -19,7 +19,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -114,29 +113,9 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
 static bool load_config(Probe *probe, GError **error)
 {
     const Arguments *arguments = &probe->arguments;
-    g_autofree char *standard = probe->program ? remotes_config_file(probe->program) : NULL;
-    g_autofree char *path = config_find(arguments->config_path, (const char *const[]){standard, NULL});
-    return (!path || config_load(probe->config, path, error)) &&
-           (!arguments->uri || config_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error)) &&
-           (!arguments->deadline ||
-            config_set(probe->config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error));
-}
-
-/* Another libvirt than OpenNebula's would know nothing of its VMs, and all of them would be powered off. */
-static bool choose_uri(Probe *probe, GError **error)
-{
-    g_autoptr(GError) reason = NULL;
-    const char *set = config_text(probe->config, CONFIG_probe_uri);
-    probe->uri = *set ? g_strdup(set) : NULL;
-    if (!probe->uri && probe->program)
-        probe->uri = kvmrc_libvirt_uri_or_fail(probe->program, &reason);
-    if (reason) {
-        g_propagate_error(error, g_steal_pointer(&reason));
-        return false;
-    }
-    if (!probe->uri)
-        probe->uri = g_strdup("qemu:///system");
-    return true;
+    return probe_settings_load(probe->config, arguments->config_path, probe->program, NULL, error) &&
+           probe_settings_set(probe->config, CONFIG_probe_uri, arguments->uri, "--uri", error) &&
+           probe_settings_set(probe->config, CONFIG_probe_deadline, arguments->deadline, "--deadline", error);
 }
 
 static bool choose_database(Probe *probe, const char *base_path, GError **error)
@@ -164,7 +143,9 @@ static bool settle(Probe *probe, GError **error)
     probe->obsolete_s = conf->obsolete_s;
     probe->sync_s = STATUS_SYNC_S;
     probe->deadline_ms = (gint64)(1000 * config_seconds(probe->config, CONFIG_probe_deadline));
-    return choose_uri(probe, error) && choose_database(probe, conf->base_path, error);
+    /* Another libvirt than OpenNebula's would know nothing of its VMs, and all of them would be powered off. */
+    probe->uri = probe_settings_uri_or_fail(probe->config, probe->program, error);
+    return probe->uri && choose_database(probe, conf->base_path, error);
 }
 
 /* --- OpenNebula's configuration --- */

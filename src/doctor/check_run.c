@@ -9,6 +9,7 @@
 #include "gather/domstats.h"
 #include "gather/host.h"
 #include "gather/state.h"
+#include "probe/probe_settings.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -36,12 +37,6 @@ static void identity_clear(Identity *identity)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Identity, identity_clear)
 
-static char *state_dir(const Facts *facts)
-{
-    const char *set = config_text(facts->probe.config, CONFIG_probe_state_dir);
-    return *set ? g_strdup(set) : state_default_dir();
-}
-
 /* "state-12.domstats" */
 static char *id_of(const char *name)
 {
@@ -66,7 +61,7 @@ static char *host_of(const char *path)
 static Identity find_identity(const Facts *facts)
 {
     Identity identity = {NULL, NULL};
-    g_autofree char *directory = state_dir(facts), *newest = NULL;
+    g_autofree char *directory = probe_settings_state_dir(facts->probe.config), *newest = NULL;
     g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
     time_t time = 0;
     for (const char *name; dir && (name = g_dir_read_name(dir));) {

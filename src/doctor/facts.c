@@ -5,7 +5,7 @@
 #include "deliver/sinks.h"
 #include "deliver/spool_place.h"
 #include "doctor/opennebula_conf.h"
-#include "gather/kvmrc.h"
+#include "probe/probe_settings.h"
 
 #include <string.h>
 
@@ -129,10 +129,8 @@ char *facts_as_user(const Facts *facts, const char *command)
 
 char *facts_libvirt_uri(const Facts *facts)
 {
-    const char *set = config_text(facts->probe.config, CONFIG_probe_uri);
     g_autofree char *probe = facts_probe(facts, "kvm");
-    char *uri = *set ? g_strdup(set) : kvmrc_libvirt_uri(probe);
-    return uri ? uri : g_strdup("qemu:///system");
+    return probe_settings_uri(facts->probe.config, probe);
 }
 
 #define PART_PERCENT 80 /* of a check's time */

@@ -109,7 +109,7 @@ char *kvmrc_value(const char *text, gsize length, const char *name)
     return last_value(text, length, name, &assigned);
 }
 
-char *kvmrc_libvirt_uri_or_fail(const char *program, GError **error)
+char *kvmrc_libvirt_uri(const char *program, GError **error)
 {
     g_autofree char *root = remotes_root(program), *content = NULL;
     g_autofree char *path = root ? g_build_filename(root, "etc", "vmm", "kvm", "kvmrc", NULL) : NULL;
@@ -131,9 +131,4 @@ char *kvmrc_libvirt_uri_or_fail(const char *program, GError **error)
             "in section [probe] of telemetry.conf",
             path);
     return uri && *uri ? g_steal_pointer(&uri) : NULL;
-}
-
-char *kvmrc_libvirt_uri(const char *program)
-{
-    return kvmrc_libvirt_uri_or_fail(program, NULL);
 }

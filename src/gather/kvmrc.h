@@ -12,9 +12,6 @@
 char *kvmrc_value(const char *text, gsize length, const char *name);
 
 /* LIBVIRT_URI of the kvmrc in the tree that the probe at this path is installed in. NULL where there is no such tree,
- * file or value. Owned by the caller. */
-char *kvmrc_libvirt_uri(const char *program);
-
-/* The same for who must not ask another libvirt than OpenNebula does: *error is set where the file is there but can't
- * be read, or its value would need a shell. */
-char *kvmrc_libvirt_uri_or_fail(const char *program, GError **error);
+ * file or value; with an error where the file is there but can't be read, or its value would need a shell: OpenNebula
+ * then asks a libvirt that is not known here. Owned by the caller. */
+char *kvmrc_libvirt_uri(const char *program, GError **error);

@@ -101,7 +101,6 @@ static Pending *read_pending(int dir_fd, const char *name, guint64 vm_id, GError
     pending->vm_id = vm_id;
     pending->name = g_strdup(name);
     pending->pid = pid;
-    pending->written_at = status.st_mtim.tv_sec;
     pending->device = status.st_dev;
     pending->inode = status.st_ino;
     pending->mtime_ns = status.st_mtim.tv_sec * G_GINT64_CONSTANT(1000000000) + status.st_mtim.tv_nsec;

@@ -13,9 +13,8 @@
 
 typedef struct {
     guint64 vm_id;
-    char *name;        /* of the file, and of the domain: "one-83" */
-    gint64 pid;        /* in the guest; above 0 */
-    gint64 written_at; /* epoch seconds */
+    char *name; /* of the file, and of the domain: "one-83" */
+    gint64 pid; /* in the guest; above 0 */
     /* Which file this is. */
     guint64 device, inode;
     gint64 mtime_ns;

@@ -2,6 +2,7 @@
 #include "probe/guests.h"
 
 #include "base/file.h"
+#include "deliver/start.h"
 #include "probe/aside.h"
 #include "probe/guest_asking.h"
 
@@ -60,6 +61,25 @@ void guests_free(Guests *guests)
     g_free(guests);
 }
 
+bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const Sample *sample, GError **error)
+{
+    const char *const words[] = {"--ask-guests",
+                                 "--uri",
+                                 place->uri,
+                                 "--state-dir",
+                                 place->state_dir,
+                                 "kvm",
+                                 place->host_id,
+                                 place->host,
+                                 place->config_file ? "--config" : NULL,
+                                 place->config_file,
+                                 NULL};
+    if (!place->program ||
+        !guest_asking_is_due(sample, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
+        return true;
+    return start_detached(place->program, words, error);
+}
+
 /* What is wrong with guestagent.conf; NULL: nothing. Owned by the caller. */
 static char *trouble_of(const Guests *guests, const char *program)
 {
@@ -89,11 +109,11 @@ bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, 
                                         .interval_s = interval_s - MAX(interval_s / 10, 1),
                                         .limit_ms = GUESTS_LIMIT_MS};
     const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
-    bool done = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason) &&
-                save_book(guests->book, place, &reason);
+    bool asked = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason);
+    bool done = asked && save_book(guests->book, place, &reason);
     g_autofree char *trouble = done ? trouble_of(guests, place->program) : g_strdup(reason->message);
     aside_report(lock, "guests' agents", trouble);
     if (!done)
-        g_set_error_literal(error, GUESTS_ERROR, GUESTS_ERROR_LIBVIRT, reason->message);
+        g_set_error_literal(error, GUESTS_ERROR, asked ? GUESTS_ERROR_STATE : GUESTS_ERROR_LIBVIRT, reason->message);
     return done;
 }

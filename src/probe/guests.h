@@ -21,6 +21,8 @@ typedef struct {
     const char *program;                /* this one's own file; NULL unknown */
     const char *uri;                    /* of libvirt */
     const char *state_dir, *state_name; /* the probe's state file */
+    const char *config_file;            /* absolute; NULL: none was read */
+    const char *host_id, *host;         /* OpenNebula's last two arguments */
 } GuestsPlace;
 
 typedef struct {
@@ -32,6 +34,9 @@ typedef struct {
 Guests *guests_load(const GuestsPlace *place);
 void guests_free(Guests *guests);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guests, guests_free)
+
+/* Starts the other process where some of the sample's guests are to be asked now. false: it can't be started. */
+bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const Sample *sample, GError **error);
 
 /* The other process's work: asks those that are due of the sample, keeps what came of it, and tells the log of trouble,
  * once an hour. By then it is over, whatever guests and libvirt do. *ret_stuck: leave by _exit. */

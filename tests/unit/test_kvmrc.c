@@ -169,7 +169,7 @@ static int teardown(void **state)
 static void assert_uri(const Tree *tree, const char *probe_path, const char *expected)
 {
     (void)tree;
-    g_autofree char *uri = kvmrc_libvirt_uri(probe_path);
+    g_autofree char *uri = kvmrc_libvirt_uri(probe_path, NULL);
     assert_int_equal(g_strcmp0(uri, expected), 0);
 }
 
@@ -210,14 +210,14 @@ static void test_or_fail(void **state)
         g_autoptr(GError) error = NULL;
         if (rows[i].text)
             assert_true(g_file_set_contents(tree->kvmrc, rows[i].text, -1, NULL));
-        g_autofree char *uri = kvmrc_libvirt_uri_or_fail(probe, &error);
+        g_autofree char *uri = kvmrc_libvirt_uri(probe, &error);
         assert_int_equal(g_strcmp0(uri, rows[i].uri), 0);
         assert_int_equal(error != NULL, rows[i].fails);
         assert_true(!error || g_str_has_prefix(error->message, tree->kvmrc));
     }
     g_autoptr(GError) error = NULL; /* there, but nothing that can be read */
     assert_int_equal(unlink(tree->kvmrc) | g_mkdir(tree->kvmrc, 0700), 0);
-    assert_null(kvmrc_libvirt_uri_or_fail(probe, &error));
+    assert_null(kvmrc_libvirt_uri(probe, &error));
     assert_non_null(error);
 }
 
@@ -252,8 +252,8 @@ static void test_ways_to_the_probe(void **state)
 static void test_no_such_tree(void **state)
 {
     (void)state;
-    assert_null(kvmrc_libvirt_uri("/nowhere/im/kvm-probes.d/vm/monitor/telemetry"));
-    assert_null(kvmrc_libvirt_uri("/telemetry"));
+    assert_null(kvmrc_libvirt_uri("/nowhere/im/kvm-probes.d/vm/monitor/telemetry", NULL));
+    assert_null(kvmrc_libvirt_uri("/telemetry", NULL));
 }
 
 int main(void)
