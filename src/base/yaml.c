@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 G_DEFINE_QUARK(one_telemetry_yaml, yaml_error)
@@ -45,7 +46,7 @@ const YamlNode *yaml_child(const YamlNode *node, const char *key)
 {
     for (guint i = node && node->children ? node->children->len : 0; i > 0; i--) {
         const YamlNode *child = g_ptr_array_index(node->children, i - 1);
-        if (strcmp(child->key, key + (*key == ':')) == 0 && (child->symbol || *key != ':'))
+        if (strcmp(child->key, key) == 0)
             return child;
     }
     return NULL;
@@ -300,7 +301,6 @@ static bool read_key(Reader *reader, YamlNode *parent, guint indent, guint depth
         return fail(reader, reader->at + 1, "expected \"key: value\"; keys have letters, digits, _ - and . alone");
     YamlNode *node = node_new(reader->at + 1);
     node->key = g_strndup(name, length);
-    node->symbol = name > text;
     g_ptr_array_add(parent->children, node);
     const char *content = name + length + 1;
     return read_content(reader, node, content + strspn(content, " \t"), indent, depth);
@@ -320,7 +320,6 @@ static bool read_mapping(Reader *reader, YamlNode *node, guint indent, guint dep
     return true;
 }
 
-/* Up to the document's end. */
 static GPtrArray *split_lines(const char *text, gsize length)
 {
     GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
@@ -328,10 +327,7 @@ static GPtrArray *split_lines(const char *text, gsize length)
         const char *newline = memchr(at, '\n', (gsize)(end - at));
         const char *stop = newline ? newline : end;
         gsize bytes = (gsize)(stop - at) - (stop > at && stop[-1] == '\r');
-        g_autofree char *line = g_strndup(at, bytes);
-        if (g_str_has_prefix(line, "...") && ends(line + 3))
-            break;
-        g_ptr_array_add(lines, g_steal_pointer(&line));
+        g_ptr_array_add(lines, g_strndup(at, bytes));
         at = newline ? newline + 1 : end;
     }
     return lines;

@@ -22,10 +22,7 @@ static const struct {
     {":times_missing:\t9", 9, 720, NULL, NULL},
     {":times_missing: \"6\"\n:obsolete: '61' # x\n", 6, 61, NULL, NULL},
     {":times_missing: +4\n", 4, 720, NULL, NULL},
-    {"times_missing: 9\n:sync: 7\n:missing_state: \"UNKNOWN\"\n:other:\n  a: 1\n", 3, 720, NULL, NULL},
-    {":times_missing: 8\ntimes_missing: 9\n", 8, 720, NULL, NULL},
-    {"  :times_missing: 6\n", 6, 720, NULL, NULL},
-    {":base_path: \"\\x41\"\n", 3, 720, "A", NULL},
+    {"times_missing: 9\n:sync: 7\n:missing_state: \"UNKNOWN\"\n:other: [1, 2]\n", 3, 720, NULL, NULL},
     {":base_path: /var/tmp/one_db\n", 3, 720, "/var/tmp/one_db", NULL},
     {":base_path: \"/a b/\\\"c\\\\\" # x\n", 3, 720, "/a b/\"c\\", NULL},
     {":base_path: '/it''s'\n", 3, 720, "/it's", NULL},
@@ -44,17 +41,15 @@ static const struct {
     {":obsolete: 0\n", 3, 720, NULL, "line 1: \":obsolete: 0\": expected :obsolete: and a whole number of minutes"},
     {":obsolete: 99999999999\n", 3, 720, NULL, "line 1"},
     {":base_path:\n", 3, 720, NULL, "line 1: \":base_path:\": expected :base_path: and a directory"},
-    {":times_missing:\n  a: 1\n", 5, 720, NULL, "line 1: \":times_missing:\": expected"},
-    /* no YAML that is understood: none of its options are taken */
-    {":base_path: \"\\q\"\n", 5, 720, NULL, "line 1: after a backslash"},
-    {":base_path: *anchor\n", 5, 720, NULL, "line 1"},
-    {":base_path: a: b\n", 5, 720, NULL, "line 1"},
-    {":times_missing 7\n", 5, 720, NULL, "line 1: expected \"key: value\""},
-    {":times_missing:7\n", 5, 720, NULL, "line 1"},
-    {":times_missing: 7\n:obsolete: 60\n:base_path: /a\n:other: [1, 2]\n", 5, 720, NULL, "line 4: lists"},
-    {"- a\n", 5, 720, NULL, "line 1"},
-    {":\n", 5, 720, NULL, "line 1"},
-    {"\xff\x01\n", 5, 720, NULL, "line 1: the file is no UTF-8"},
+    {":base_path: \"\\x41\"\n", 3, 720, NULL, "line 1"},
+    {":base_path: *anchor\n", 3, 720, NULL, "line 1"},
+    {":base_path: a: b\n", 3, 720, NULL, "line 1"},
+    {":times_missing 5\n", 3, 720, NULL, "line 1: \":times_missing 5\": expected a line \":key: value\""},
+    {":times_missing:5\n", 3, 720, NULL, "line 1"},
+    {"  :times_missing: 5\n", 3, 720, NULL, "line 1"},
+    {"- a\n", 3, 720, NULL, "line 1"},
+    {":\n", 3, 720, NULL, "line 1"},
+    {"\xff\x01\n", 3, 720, NULL, "line 1: \"\\xFF\\x01\": expected"},
 };
 
 static void check_conf(const ProbeDbConf *conf, guint i)
@@ -84,9 +79,8 @@ static void test_nul(void **state)
     (void)state;
     g_autoptr(GPtrArray) complaints = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(ProbeDbConf) conf = probe_db_conf_read("\0:obsolete: 7\n:times_missing: 8\0", 32, complaints);
-    assert_int_equal(conf->times_missing, 5);
+    assert_int_equal(conf->times_missing, 8);
     assert_int_equal(conf->obsolete_s, 720 * 60);
-    assert_int_equal(complaints->len, 1);
 }
 
 static void test_tree(void **state)
@@ -108,19 +102,10 @@ static void test_tree(void **state)
 
     assert_true(g_file_set_contents(path, ":times_missing: 9\nnonsense\n", -1, NULL));
     g_autoptr(ProbeDbConf) there = probe_db_conf_load(program, complaints);
-    assert_int_equal(there->times_missing, 5);
+    assert_int_equal(there->times_missing, 9);
     assert_int_equal(complaints->len, 1);
-    g_autofree char *begin = g_strdup_printf("%s: line 2: expected", path);
+    g_autofree char *begin = g_strdup_printf("%s: line 2: \"nonsense\": expected", path);
     assert_true(g_str_has_prefix(g_ptr_array_index(complaints, 0), begin));
-    assert_true(g_str_has_suffix(g_ptr_array_index(complaints, 0), "; :times_missing: is taken as 5"));
-    g_ptr_array_set_size(complaints, 0);
-
-    assert_true(g_file_set_contents(path, ":times_missing: 9\n:obsolete: much\n", -1, NULL));
-    g_autoptr(ProbeDbConf) half = probe_db_conf_load(program, complaints);
-    assert_int_equal(half->times_missing, 9);
-    assert_int_equal(complaints->len, 1);
-    g_autofree char *odd_value = g_strdup_printf("%s: line 2: \":obsolete: much\": expected", path);
-    assert_true(g_str_has_prefix(g_ptr_array_index(complaints, 0), odd_value));
 
     assert_int_equal(g_unlink(path) | g_mkdir(path, 0755), 0); /* there, but nothing that can be read */
     g_autoptr(ProbeDbConf) odd = probe_db_conf_load(program, complaints);
