@@ -6,6 +6,7 @@
 #include "doctor/command.h"
 #include "doctor/judges.h"
 #include "encode/one_record.h"
+#include "encode/one_size.h"
 #include "gather/domstats.h"
 #include "gather/host.h"
 #include "gather/state.h"

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "encode/one_record.h"
+#include "encode/one_size.h"
 
 #include <string.h>
 

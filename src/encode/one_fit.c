@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * As many keys of as many VMs as OpenNebula's message has room for: see one_record.h. */
+#include "encode/one_size.h"
 #include "encode/one_writer.h"
 
 #include <zlib.h>
@@ -9,45 +10,25 @@
 #define ESTIMATE_BY 32
 #define WINDOW_GUESSES 6
 
-/* --- sizes --- */
-
-/* Base64 of zlib's; G_MAXSIZE as soon as it is above `cap`. */
-static gsize compressed_size(const char *text, gsize length, int level, gsize cap)
-{
-    guchar scratch[16 * 1024];
-    z_stream stream = {.next_in = (z_const Bytef *)(guintptr)text, .avail_in = (uInt)length};
-    if (length == 0)
-        return 0;
-    if (length > G_MAXUINT32 || deflateInit(&stream, level) != Z_OK)
-        return G_MAXSIZE;
-    int result;
-    gsize size;
-    do {
-        stream.next_out = scratch;
-        stream.avail_out = sizeof scratch;
-        result = deflate(&stream, Z_FINISH);
-        size = (stream.total_out + 2) / 3 * 4;
-    } while (result == Z_OK && size <= cap);
-    deflateEnd(&stream);
-    return result == Z_STREAM_END && size <= cap ? size : G_MAXSIZE;
-}
-
-gsize one_message_size(const char *text, gsize length)
-{
-    return compressed_size(text, length, Z_BEST_COMPRESSION, G_MAXSIZE);
-}
-
 /* --- all records --- */
 
 typedef struct {
     Sample *now;
     OneOptions options;
     OneWriter *writer;
+    OneSize *best;                   /* compresses as OpenNebula does */
     GString *text[ONE_TIER_MAX + 1]; /* all records with the keys up to that tier; NULL: not yet written */
     gsize size[ONE_TIER_MAX + 1];    /* compressed; 0: not yet done, G_MAXSIZE: above size_cap */
     gsize size_cap;
     gsize estimate[ONE_TIER_MAX + 1]; /* of the size; 0: not yet done */
 } Fit;
+
+static gsize size_of(OneSize *size, const GString *text, gsize cap)
+{
+    one_size_begin(size, cap);
+    one_size_add(size, text->str, text->len);
+    return one_size_end(size);
+}
 
 /* --- the part of the VMs that a message covers --- */
 
@@ -61,24 +42,20 @@ static bool in_window(const Fit *fit, Window window, guint i)
     return (i + n - window.start) % n < window.count;
 }
 
-static GString *write_window(Fit *fit, Window window, guint tier)
+static void append_records(Fit *fit, Window window, guint tier, GString *out)
 {
-    GString *out = g_string_new(NULL);
-    for (guint i = 0; i < fit->now->vms->len; i++)
-        if (in_window(fit, window, i))
-            one_writer_append(fit->writer, i, tier, out);
-    return out;
+    for (guint i = 0; i < window.count; i++)
+        one_writer_append(fit->writer, (window.start + i) % fit->now->vms->len, tier, out);
 }
 
-/* Cycle by cycle windows adjoin, so that every VM gets its turn. How many VMs fit varies a little from cycle to cycle;
- * what is advanced by is a power of two, so that it stays the same and the windows do not jump. */
-static Window window_of(const Fit *fit, guint count)
+/* Where the window of so many VMs, or some more, begins. Cycle by cycle they adjoin, so that every VM gets its turn.
+ * How many VMs fit varies a little from cycle to cycle; what is advanced by is a power of two, so that it stays the
+ * same and the windows do not jump. */
+static guint window_start(const Fit *fit, guint count)
 {
-    guint n = fit->now->vms->len;
-    if (count == 0)
-        return (Window){0, 0};
-    guint64 step = (guint64)1 << (g_bit_storage(count) - 1);
-    return (Window){(guint)(fit->options.cycle % n * step % n), count};
+    const guint n = fit->now->vms->len;
+    const guint64 step = (guint64)1 << (g_bit_storage(count) - 1);
+    return (guint)(fit->options.cycle % n * step % n);
 }
 
 /* --- fitting --- */
@@ -100,8 +77,7 @@ static gsize estimate(Fit *fit, guint tier)
         return fit->estimate[tier];
     for (guint i = 0; i < n; i += n / ESTIMATE_BY, written++)
         one_writer_append(fit->writer, i, tier, text);
-    fit->estimate[tier] =
-        (gsize)((guint64)compressed_size(text->str, text->len, Z_BEST_COMPRESSION, G_MAXSIZE) * n / written);
+    fit->estimate[tier] = (gsize)((guint64)size_of(fit->best, text, G_MAXSIZE) * n / written);
     return fit->estimate[tier];
 }
 
@@ -115,7 +91,7 @@ static bool is_hopeless(Fit *fit, guint tier, gsize budget)
 static const GString *text_of_tier(Fit *fit, guint tier)
 {
     if (!fit->text[tier])
-        fit->text[tier] = write_window(fit, (Window){0, fit->now->vms->len}, tier);
+        append_records(fit, (Window){0, fit->now->vms->len}, tier, fit->text[tier] = g_string_new(NULL));
     return fit->text[tier];
 }
 
@@ -125,7 +101,7 @@ static bool tier_fits(Fit *fit, guint tier, gsize budget)
         return false;
     const GString *text = text_of_tier(fit, tier);
     if (fit->size[tier] == 0)
-        fit->size[tier] = compressed_size(text->str, text->len, Z_BEST_COMPRESSION, fit->size_cap);
+        fit->size[tier] = size_of(fit->best, text, fit->size_cap);
     return fit->size[tier] <= budget;
 }
 
@@ -135,8 +111,8 @@ static bool fits_by_far(Fit *fit, guint tier, gsize budget, gsize *ret_size)
 {
     if (is_hopeless(fit, tier, budget))
         return false;
-    const GString *text = text_of_tier(fit, tier);
-    gsize size = compressed_size(text->str, text->len, Z_BEST_SPEED, budget);
+    g_autoptr(OneSize) quick = one_size_new(Z_BEST_SPEED);
+    const gsize size = size_of(quick, text_of_tier(fit, tier), budget);
     if (size > budget || size + size / 32 > budget)
         return false;
     *ret_size = size;
@@ -156,42 +132,59 @@ static guint highest_fitting_tier(Fit *fit, guint low, guint high, gsize budget)
     return low;
 }
 
-/* Where between two numbers of VMs the budget is reached, were all of them of one size; for the first steps. Then their
- * middle, by which it comes to an end. */
-static guint next_count(guint low, gsize low_size, guint high, gsize high_size, gsize budget, guint step)
+/* Some VMs and what they take, of which it is known whether it fits. */
+typedef struct {
+    guint count;
+    gsize size; /* 0: not known */
+} Trial;
+
+/* The number to try, between one that fits and one that does not. The more VMs, the better they compress: what `fits`
+ * says of each is rather too much. Where too many have been tried nevertheless, all in between are taken to be of one
+ * size; after some steps the middle is tried, by which it comes to an end. */
+static guint next_count(Trial fits, Trial too_many, gsize budget, guint step)
 {
-    guint middle = low + (high - low) / 2;
-    if (step < WINDOW_GUESSES && high_size > low_size) {
-        middle = low + (guint)((guint64)(budget - low_size) * (high - low) / (high_size - low_size));
-        middle -= middle / 128; /* rather a little below: what fits nearly as well is taken */
-    }
-    return CLAMP(middle, low + 1, high - 1);
+    const guint between = too_many.count - fits.count;
+    guint64 count = fits.count + between / 2;
+    if (step < WINDOW_GUESSES && too_many.size > fits.size)
+        count = fits.count + (guint64)(budget - fits.size) * between / (too_many.size - fits.size);
+    else if (step < WINDOW_GUESSES && fits.count > 0)
+        count = (guint64)fits.count * budget / fits.size;
+    return (guint)CLAMP(count, fits.count + 1, too_many.count - 1);
 }
 
 /* As many VMs as fit, but for the last 64th of the budget, of which nothing but tier 0 is sent. All of them are known
- * not to fit. */
+ * not to fit. What fits is not compressed anew for more VMs: they begin where it ends. */
 static Choice choose_window(Fit *fit, gsize budget, gsize *ret_size)
 {
     Choice best = {.text = g_string_new(NULL)};
-    guint low = 0, high = fit->now->vms->len, step = 0;
-    gsize low_size = 0, high_size = estimate(fit, 0);
-    while (budget > 0 && high - low > 1 && (low == 0 || budget - low_size > budget / 64)) {
-        const guint count = next_count(low, low_size, high, high_size, budget, step++);
-        const Window window = window_of(fit, count);
-        GString *text = write_window(fit, window, 0);
-        const gsize size = compressed_size(text->str, text->len, Z_BEST_COMPRESSION, G_MAXSIZE);
-        if (size <= budget) {
-            low = count;
-            low_size = *ret_size = size;
-            GString *worse = best.text;
-            best = (Choice){.tier = 0, .window = window, .text = text};
-            text = worse;
+    const guint n = fit->now->vms->len;
+    const gsize all = estimate(fit, 0);
+    Trial fits = {0}, too_many = {.count = n};
+    g_autoptr(OneSize) fitting = one_size_new(Z_BEST_COMPRESSION);
+    g_autoptr(OneSize) trying = one_size_new(Z_BEST_COMPRESSION);
+    guint count = all ? (guint)CLAMP((guint64)n * budget / all, 1, n - 1) : n / 2;
+    for (guint step = 0; too_many.count - fits.count > 1 && budget - fits.size > budget / 64; step++) {
+        const gsize length = best.text->len;
+        if (fits.count == 0)
+            best.window.start = window_start(fit, count);
+        append_records(fit, (Window){best.window.start + fits.count, count - fits.count}, 0, best.text);
+        one_size_begin_with(trying, fitting);
+        one_size_add(trying, best.text->str + length, best.text->len - length);
+        one_size_begin_with(fit->best, trying);
+        const Trial trial = {count, one_size_end(fit->best)};
+        if (trial.size <= budget) {
+            fits = trial;
+            OneSize *behind = fitting;
+            fitting = trying;
+            trying = behind;
         } else {
-            high = count;
-            high_size = size;
+            too_many = trial;
+            g_string_truncate(best.text, length);
         }
-        g_string_free(text, TRUE);
+        count = next_count(fits, too_many, budget, step);
     }
+    best.window.count = fits.count;
+    *ret_size = fits.size;
     return best;
 }
 
@@ -298,7 +291,8 @@ static void remember_sent(Fit *fit, guint tier, const bool *said)
 GString *one_records_write(Sample *now, const Sample *previous, const OneOptions *options, OneReport *ret_report)
 {
     g_autoptr(OneWriter) writer = one_writer_new(now, previous, options);
-    Fit fit = {.now = now, .options = *options, .writer = writer};
+    g_autoptr(OneSize) best = one_size_new(Z_BEST_COMPRESSION);
+    Fit fit = {.now = now, .options = *options, .writer = writer, .best = best};
     fit.options.detail = MIN(options->detail, ONE_TIER_MAX);
     fit.options.limit = MIN(options->limit, ONE_MESSAGE_MAX);
 

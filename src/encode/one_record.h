@@ -61,9 +61,6 @@ GString *one_records_write(Sample *now, const Sample *previous, const OneOptions
  * with spaces between. Keys that are no longer in metrics.def are deleted likewise, at most ONE_RETIRED_MAX of a VM. */
 #define ONE_RETIRED_MAX 64
 
-/* Bytes that OpenNebula's agent makes of `text`: zlib at its best level, then base64. */
-gsize one_message_size(const char *text, gsize length);
-
 /* One record as its reader sees it. */
 typedef struct {
     guint64 vm_id;

@@ -11,6 +11,7 @@ for 50 guests.
 import argparse
 import pathlib
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -296,7 +297,12 @@ def bench(rig, args):
     return worse + check(own_promises(own))
 
 
+def terminated(signum, _):
+    raise SystemExit(128 + signum)  # so that the guests are stopped
+
+
 def main():
+    signal.signal(signal.SIGTERM, terminated)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
     parser.add_argument("--guests", type=int, nargs="+", default=[10, 50, 100])

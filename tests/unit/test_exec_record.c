@@ -7,6 +7,7 @@
 
 #include "encode/exec_record.h"
 #include "encode/one_record.h"
+#include "encode/one_size.h"
 
 #include <string.h>
 
