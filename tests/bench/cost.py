@@ -280,7 +280,7 @@ def bench(rig, args):
     for count in sizes:
         if not has_room(count, before):
             continue
-        rig.up(count=count)
+        rig.up(count=count, disc=True)
         before, made = count, Bench(rig, args.build, count)
         try:
             made.start()

@@ -42,11 +42,12 @@ def _naming_options(parser):
         parser.add_argument(flag, metavar="TEXT", help=text, default=argparse.SUPPRESS)
     for flag, text in (("--uid", "owner's number"), ("--gid", "group's number")):
         parser.add_argument(flag, type=int, metavar="N", help=text, default=argparse.SUPPRESS)
-    parser.add_argument("--paused", action="store_true", help="do not let it run", default=argparse.SUPPRESS)
+    for flag, text in (("--paused", "do not let it run"), ("--disc", "a CD-ROM, as OpenNebula's contexts are on")):
+        parser.add_argument(flag, action="store_true", help=text, default=argparse.SUPPRESS)
 
 
 OPTION_NAMES = ("vcpus", "disks", "nics", "mem", "stats_period", "vm_name", "uname", "gname", "uuid", "uid", "gid",
-                "paused", "agent")
+                "paused", "disc", "agent")
 
 
 def _options(args):

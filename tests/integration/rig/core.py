@@ -153,6 +153,8 @@ class Rig:
         text = domain.build(self.layout, kind, name, opts)
         spec = guests.KINDS[kind]
         guests.make_disks(self.layout, name, spec, opts.disks or spec.disks)
+        if opts.disc:
+            guests.make_disc(self.layout)
         path = self.layout.xml / f"{name}.xml"
         path.write_text(text, encoding="utf-8")
         log = self.layout.qemu_logs / f"{name}.log"

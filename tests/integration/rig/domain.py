@@ -31,6 +31,7 @@ class Options:
     vcpus: int = None
     disks: int = None
     nics: int = None
+    disc: bool = False           # the CD-ROM that OpenNebula gives a VM its context on
     mem: int = 32                # MiB
     stats_period: int = None     # s; a boot sector never answers
     paused: bool = False
@@ -130,6 +131,10 @@ CDROM = """\
 """
 
 
+def _disc(path):
+    return CDROM.replace("<target", f"<source file={quoteattr(str(path))}/>\n      <target")
+
+
 def tap(name, index):
     """OpenNebula's name for it, one-83-0; shortened where an interface's name may not be that long."""
     full = f"{name}-{index}"
@@ -210,7 +215,7 @@ def build(layout, kind_name, name, opts):
   <devices>
     <emulator>{EMULATOR}</emulator>
 {''.join(_disk(guests.disk_path(layout, name, i, kind), i) for i in range(disks))}\
-{CDROM if kind.cdrom else ''}\
+{_disc(guests.disc_path(layout)) if opts.disc else CDROM if kind.cdrom else ''}\
     <controller type='usb' model='none'/>
 {''.join(_nic(name, i) for i in range(nics))}\
 {_balloon(opts)}\

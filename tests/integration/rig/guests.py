@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from .capture import run
 
 DISK_BYTES = 8 << 20
+DISC_BYTES = 384 << 10  # about what OpenNebula's contexts have
 
 
 def _sector(listing, data=b""):
@@ -204,6 +205,11 @@ def disk_path(layout, name, index, kind):
     return layout.images / f"{name}-{index}.{'qcow2' if kind.chain and index == 0 else 'raw'}"
 
 
+def disc_path(layout):
+    """All guests have the same."""
+    return layout.images / "context.iso"
+
+
 def make_disks(layout, name, kind, disks):
     """Makes the guest's disk images anew. The first one boots."""
     for index in range(disks):
@@ -215,6 +221,12 @@ def make_disks(layout, name, kind, disks):
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(path)], 60)
         else:
             _write_raw(path, kind.sector if index == 0 else b"")
+
+
+def make_disc(layout):
+    path = disc_path(layout)
+    if not path.exists():
+        path.write_bytes(b"\0" * DISC_BYTES)
 
 
 def remove_disks(layout, name):
