@@ -108,6 +108,7 @@ static void test_answers(void **state)
 #define OS(text) guest_answer_os(text, strlen(text))
     assert_int_equal(OS("{\"return\":{\"id\":\"mswindows\"}}"), GUEST_OS_WINDOWS);
     assert_int_equal(OS("{\"return\":{\"id\":\"debian\"}}"), GUEST_OS_LINUX);
+    assert_int_equal(OS("{\"return\":{\"kernel-release\":\"6.1\",\"machine\":\"x86_64\"}}"), GUEST_OS_LINUX);
     assert_int_equal(OS("{\"return\":{}}"), GUEST_OS_UNKNOWN);
 #define PID(text) guest_answer_pid(text, strlen(text))
     assert_int_equal(PID("{\"return\":{\"pid\":123}}"), 123);
