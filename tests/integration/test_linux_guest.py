@@ -13,6 +13,7 @@ from rig.linux import ADDRESS
 
 STATS_PERIOD = 1
 SLACK_KB = 16 << 10  # by which a guest's free memory may change while it is looked at
+TOO_MUCH = 4096000      # bytes; as base64 they are more than the 4 MiB that libvirt has for an answer
 TICK = 10 ** 7         # ns, in which the kernel tells CPU time
 LOST = "QEMU guest agent is not connected"
 
@@ -133,6 +134,21 @@ class Agents(LinuxCase):
         self.cycle()
         self.assert_answered(self.cycle()[91], 91)
         self.assertEqual(self.failures(), {90: 0, 91: 0, 92: 3})
+
+    def test_huge_answer(self):
+        """an answer that is more than libvirt passes on is an error of that guest's, and no other's; the next is heard"""
+        handle = self.guests[90].ask("guest-file-open", path="/dev/zero")
+        self.addCleanup(self.guests[90].ask, "guest-file-close", handle=handle)
+        read = f"""one-$vm_id '{{"execute":"guest-file-read","arguments":{{"handle":{handle},"count":{TOO_MUCH}}}}}'"""
+        (self.kvm.tree.conf.parent / "guestagent.conf").write_text(
+            GUESTAGENT.replace(":commands:\n", f":commands:\n  :huge: {read}\n"))
+        self.cycle()
+        records = self.cycle()
+        self.assertRegex(records[90]["HUGE"], "^error: its answer does not get through libvirt")
+        self.assertRegex(records[91]["HUGE"], f"^error: .*{handle}.* has not been found")
+        for vm in (90, 91):
+            self.assert_answered(records[vm], vm)
+        self.assertEqual([text for level, text in self.kvm.syslog.take() if level <= 4], [])
 
     def test_agent_ends(self):
         """an agent that answered ends: its answers go, the error is there; started again, it answers"""
@@ -364,6 +380,16 @@ class Executions(ExecCase, LinuxCase):
                                   r'STDOUT="[A-Za-z0-9+/]{40000,}", STDERR="[A-Za-z0-9+/]+={0,2}" \]\n\Z')
         self.assert_logged(run, r"one-90: its command's output was cut at \d+ bytes")
         self.assertEqual(self.left(), [])
+
+    def test_huge_output(self):
+        """more output than libvirt passes on is that command's trouble: said, with what mends it; the other's end is told"""
+        pid, other = self.pending(90, "dd", "if=/dev/zero", "bs=1k", f"count={TOO_MUCH >> 10}"), self.pending(91, "true")
+        self.has_ended(90, pid)
+        self.has_ended(91, other)
+        self.assert_said(self.cycle(), record(91, other, 0), "one-90: .*more than 3 MB of output.*exec-cancel.*: its answer does not get through")
+        self.assertEqual(self.left(), ["one-90"])
+        self.assert_said(self.cycle(), "", "one-90: .*onevm exec-cancel ends it")
+        self.assert_said(self.cycle(), "")
 
     def test_agent_ends(self):
         """the agent is gone, then there again but knows nothing of the command: said, with what mends it; the other is told"""

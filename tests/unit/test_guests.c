@@ -230,6 +230,8 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
         return g_strdup("{\"return\":83}");
     if (guest == '6')
         return fail_with(error, GUEST_AGENT_ERROR_REFUSED, "has been disabled");
+    if (guest == '7')
+        return fail_with(error, GUEST_AGENT_ERROR_LOST, "too long");
     if (strstr(command, "osinfo"))
         return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\"}}" : "{\"return\":{\"id\":\"debian\"}}");
     if (strstr(command, "guest-exec-status"))
@@ -294,7 +296,7 @@ static void check_keys(const GuestBook *book, guint64 vm_id, const char *want)
 static void test_asking(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = make_guests(6);
+    g_autoptr(Sample) sample = make_guests(7);
     g_autoptr(GuestBook) book = guest_book_new();
     assert_true(ask(sample, book, LISTED, "up", 1000));
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
@@ -305,6 +307,7 @@ static void test_asking(void **state)
                "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
                "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
     check_keys(book, 6, "PING=error: has been disabled;PIPED=error: has been disabled;");
+    check_keys(book, 7, "PING=error: too long;PIPED=error: too long;");
 
     /* 30 s later: those without agent cost nothing; at 60 s the silent one has its second chance */
     assert_true(ask(sample, book, LISTED, "up", 1029));
