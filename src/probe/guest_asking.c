@@ -136,7 +136,7 @@ static void take_first(Asking *asking, Guest *guest, const void *data, const Gue
     const int code = question->error ? question->error->code : 0;
     if (question->error && (code == GUEST_AGENT_ERROR_LIBVIRT || code == GUEST_AGENT_ERROR_NO_DOMAIN))
         return; /* nothing is known of its agent */
-    guest->alive = !question->error || code == GUEST_AGENT_ERROR_REFUSED;
+    guest->alive = !question->error || code == GUEST_AGENT_ERROR_REFUSED || code == GUEST_AGENT_ERROR_LOST;
     if (question->answer && *question->answer)
         guest->entry->os = guest_answer_os(question->answer, strlen(question->answer));
     if (guest->alive) {

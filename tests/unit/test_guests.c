@@ -108,6 +108,7 @@ static void test_answers(void **state)
 #define OS(text) guest_answer_os(text, strlen(text))
     assert_int_equal(OS("{\"return\":{\"id\":\"mswindows\"}}"), GUEST_OS_WINDOWS);
     assert_int_equal(OS("{\"return\":{\"id\":\"debian\"}}"), GUEST_OS_LINUX);
+    assert_int_equal(OS("{\"return\":{\"kernel-release\":\"6.1\",\"machine\":\"x86_64\"}}"), GUEST_OS_LINUX);
     assert_int_equal(OS("{\"return\":{}}"), GUEST_OS_UNKNOWN);
 #define PID(text) guest_answer_pid(text, strlen(text))
     assert_int_equal(PID("{\"return\":{\"pid\":123}}"), 123);
@@ -229,6 +230,8 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
         return g_strdup("{\"return\":83}");
     if (guest == '6')
         return fail_with(error, GUEST_AGENT_ERROR_REFUSED, "has been disabled");
+    if (guest == '7')
+        return fail_with(error, GUEST_AGENT_ERROR_LOST, "too long");
     if (strstr(command, "osinfo"))
         return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\"}}" : "{\"return\":{\"id\":\"debian\"}}");
     if (strstr(command, "guest-exec-status"))
@@ -293,7 +296,7 @@ static void check_keys(const GuestBook *book, guint64 vm_id, const char *want)
 static void test_asking(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = make_guests(6);
+    g_autoptr(Sample) sample = make_guests(7);
     g_autoptr(GuestBook) book = guest_book_new();
     assert_true(ask(sample, book, LISTED, "up", 1000));
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
@@ -304,6 +307,7 @@ static void test_asking(void **state)
                "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
                "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
     check_keys(book, 6, "PING=error: has been disabled;PIPED=error: has been disabled;");
+    check_keys(book, 7, "PING=error: too long;PIPED=error: too long;");
 
     /* 30 s later: those without agent cost nothing; at 60 s the silent one has its second chance */
     assert_true(ask(sample, book, LISTED, "up", 1029));
