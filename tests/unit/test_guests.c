@@ -423,6 +423,56 @@ static void test_records(void **state)
     assert_string_equal(four, "");
 }
 
+static Sample *with_forecasts(const char *const *keys, const char *const *forecasts)
+{
+    Sample *sample = with_keys(keys);
+    VmSample *vm = g_ptr_array_index(sample->vms, 0);
+    row_set_u64(vm->row, METRIC_VM_MEMORY_HOST, 7);
+    vm->forecasts = g_strdupv((char **)(guintptr)forecasts);
+    return sample;
+}
+
+/* They are sent with everything, whatever `detail`, but for stock keys alone; dropped first; and deleted when they are
+ * gone, but not beside a poll.rb that sends them. */
+static void test_forecasts(void **state)
+{
+    (void)state;
+    static const char *const forecasts[] = {"CPU_FORECAST",     "7.48", "IP", "no", "MEMORY", "8",
+                                            "CPU_FORECAST_FAR", "1",    NULL},
+                             *const keys[] = {"IP", "10.0.0.1", NULL}, *const none[] = {NULL};
+    g_autoptr(Sample) first = with_forecasts(keys, forecasts);
+    for (guint detail = 0; detail <= ONE_TIER_MAX; detail++) {
+        const OneOptions options = {.detail = detail, .limit = ONE_MESSAGE_MAX};
+        g_autoptr(Sample) sample = with_forecasts(keys, forecasts);
+        g_autofree char *text = record_of(sample, NULL, &options);
+        CHECK_TEXT(text,
+                   detail == 0 ? "MEMORY=\"7\"\n"
+                               : "MEMORY=\"7\"\nIP=\"10.0.0.1\"\nCPU_FORECAST=\"7.48\"\nCPU_FORECAST_FAR=\"1\"\n",
+                   "detail");
+    }
+    g_autofree char *all = record_of(first, NULL, &roomy);
+    assert_string_equal(((VmSample *)g_ptr_array_index(first->vms, 0))->sent_keys,
+                        "MEMORY IP CPU_FORECAST CPU_FORECAST_FAR");
+
+    g_autoptr(Sample) gone = with_forecasts(keys, none), beside = with_forecasts(none, none);
+    g_autofree char *deleted = record_of(gone, first, &roomy);
+    assert_string_equal(deleted, "MEMORY=\"7\"\nIP=\"10.0.0.1\"\nCPU_FORECAST=[]\nCPU_FORECAST_FAR=[]\n");
+    const OneOptions with_poll = {.detail = ONE_TIER_MAX, .limit = ONE_MESSAGE_MAX, .stock_tiers = 2};
+    g_autofree char *left = record_of(beside, first, &with_poll);
+    assert_string_equal(left, "MEMORY=\"7\"\nIP=[]\n");
+
+    OneReport report;
+    g_autoptr(Sample) tight = with_forecasts(keys, forecasts);
+    g_autoptr(GString) whole = one_records_write(tight, NULL, &roomy, &report);
+    OneOptions less = roomy;
+    less.limit = ONE_MESSAGE_HEADER + one_message_size(whole->str, whole->len) - 1;
+    g_autoptr(GString) rest = one_records_write(tight, NULL, &less, &report);
+    assert_int_equal(report.tier, ONE_TIER_MAX);
+    assert_int_equal(report.dropped_keys, 2);
+    assert_int_equal(report.vms_left_out, 0);
+    assert_true(rest->len < whole->len && rest->len > 0);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN); /* as the probe does: a filter need not read its input */
@@ -430,7 +480,7 @@ int main(void)
         cmocka_unit_test(test_commands), cmocka_unit_test(test_wrong_commands), cmocka_unit_test(test_answers),
         cmocka_unit_test(test_gpus),     cmocka_unit_test(test_book),           cmocka_unit_test(test_breaker),
         cmocka_unit_test(test_asking),   cmocka_unit_test(test_who_is_asked),   cmocka_unit_test(test_filter),
-        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_records),  cmocka_unit_test(test_forecasts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
