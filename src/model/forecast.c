@@ -16,6 +16,16 @@ static const char *const forecast_keys[] = {
 #undef FORECAST
 };
 
+enum {
+#define FORECAST(table, metric, key) KEY_OF_##metric,
+#define FORECAST_EXTRA(table, key)
+#include "model/forecast.def"
+#undef FORECAST_EXTRA
+#undef FORECAST
+    N_KEYS
+};
+G_STATIC_ASSERT(N_KEYS == FORECAST_KEYS);
+
 static bool is_forecast(const char *key, gsize length)
 {
     for (guint i = 0; i < G_N_ELEMENTS(forecast_keys); i++)

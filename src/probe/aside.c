@@ -45,6 +45,12 @@ void aside_report(int lock_fd, const char *subject, const char *trouble)
         log_debug("%s: %s", subject, g_strerror(errno)); /* it is said again then */
 }
 
+bool aside_has_told(int lock_fd)
+{
+    struct stat status;
+    return fstat(lock_fd, &status) == 0 && status.st_size > 0 && time(NULL) - status.st_mtime < REMIND_S;
+}
+
 /* Owned by the caller. */
 static char *book_name(const char *kind, const char *state_name)
 {

@@ -13,6 +13,9 @@ int aside_lock(const char *state_dir, const char *name);
  * over; NULL: there is none. What was told is kept in the locked file. */
 void aside_report(int lock_fd, const char *subject, const char *trouble);
 
+/* Trouble that has been told less than an hour ago, and is not over. */
+bool aside_has_told(int lock_fd);
+
 /* What is kept beside the state file of that name, of that kind ("guests"). An empty one where there is none, or it is
  * damaged: all is asked anew then. */
 VmBook *aside_load_book(const char *state_dir, const char *kind, const char *state_name);
