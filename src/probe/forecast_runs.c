@@ -53,7 +53,7 @@ static GArray *find_due(const Runs *runs, const Sample *sample)
         const Due one = {
             .vm = vm,
             .due_s = entry ? entry->due_s : 0,
-            .far_turn = (due || entry->failures == 0) &&
+            .far_turn = (!entry || due || entry->failures == 0) &&
                         forecast_conf_is_far_turn(options->conf, options->probe_period_s, vm->vm_id, runs->began_s)};
         if (one.far_turn || (options->conf->near && due))
             g_array_append_val(found, one);
