@@ -21,7 +21,7 @@ enum { STATE_RUNNING = 1, STATE_BLOCKED = 2 }; /* as libvirt numbers them */
 
 typedef struct {
     const VmSample *vm;
-    GuestEntry *entry;
+    VmEntry *entry;
     bool alive;
     gint64 pid; /* nvidia-smi's in the guest; -1: none, or it has ended */
 } Guest;
@@ -48,22 +48,13 @@ static bool is_asked(const VmSample *vm, const GuestCommands *commands)
     return wanted && (state == STATE_RUNNING || state == STATE_BLOCKED);
 }
 
-bool guest_asking_is_due(const Sample *sample, const GuestBook *book, const GuestCommands *commands, gint64 now_s)
+bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCommands *commands, gint64 now_s)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         const VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (is_asked(vm, commands) && guest_entry_is_due(guest_book_find(book, vm->vm_id, vm->domain_id), now_s))
+        if (is_asked(vm, commands) && vm_entry_is_due(vm_book_find(book, vm->vm_id, vm->domain_id), now_s))
             return true;
     }
-    return false;
-}
-
-static bool is_wanted(const GuestEntry *entry, gconstpointer sample)
-{
-    const GPtrArray *vms = ((const Sample *)sample)->vms;
-    for (guint i = 0; i < vms->len; i++)
-        if (((const VmSample *)g_ptr_array_index(vms, i))->vm_id == entry->vm_id)
-            return true;
     return false;
 }
 
@@ -115,18 +106,18 @@ static char *first_question(const Asking *asking, const Guest *guest, const void
     (void)ret_skip;
     const GuestCommands *commands = asking->options->commands;
     bool os = commands && commands->enabled && guest_commands_need_os(commands);
-    return os && guest->entry->os == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
+    return os && guest->entry->note == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
 }
 
-static bool is_for(const GuestCommand *command, const GuestEntry *entry)
+static bool is_for(const GuestCommand *command, const VmEntry *entry)
 {
-    return command->os == GUEST_OS_UNKNOWN || command->os == entry->os;
+    return command->os == GUEST_OS_UNKNOWN || command->os == entry->note;
 }
 
-static void set_error_text(GuestEntry *entry, const char *key, const GError *error)
+static void set_error_text(VmEntry *entry, const char *key, const GError *error)
 {
     g_autofree char *text = g_strconcat("error: ", error->message, NULL);
-    guest_entry_set(entry, key, text);
+    vm_entry_set(entry, key, text, VM_ANSWER_STAYS);
 }
 
 static void take_first(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
@@ -138,12 +129,14 @@ static void take_first(Asking *asking, Guest *guest, const void *data, const Gue
         return; /* nothing is known of its agent */
     guest->alive = !question->error || code == GUEST_AGENT_ERROR_REFUSED || code == GUEST_AGENT_ERROR_LOST;
     if (question->answer && *question->answer)
-        guest->entry->os = guest_answer_os(question->answer, strlen(question->answer));
+        guest->entry->note = guest_answer_os(question->answer, strlen(question->answer));
+    vm_entry_clear(guest->entry, NULL);
     if (guest->alive) {
-        guest_entry_succeed(guest->entry, asking->now_s, asking->options->interval_s);
+        vm_entry_succeed(guest->entry, asking->now_s, asking->options->interval_s);
         return;
     }
-    guest_entry_fail(guest->entry, asking->now_s, code == GUEST_AGENT_ERROR_NO_AGENT);
+    const bool hopeless = code == GUEST_AGENT_ERROR_NO_AGENT;
+    vm_entry_fail(guest->entry, asking->now_s, hopeless ? VM_BOOK_WAIT_MAX_S : 0, VM_BOOK_WAIT_MAX_S);
     for (guint i = 0; commands && commands->enabled && i < commands->commands->len; i++) {
         const GuestCommand *command = g_ptr_array_index(commands->commands, i);
         if (is_for(command, guest->entry))
@@ -178,7 +171,7 @@ static void take_listed(Asking *asking, Guest *guest, const void *data, const Gu
     g_autoptr(GError) error = NULL;
     g_autofree char *value = question->answer ? value_of(command, guest, question->answer, &error) : NULL;
     if (value)
-        guest_entry_set(guest->entry, command->key, value);
+        vm_entry_set(guest->entry, command->key, value, VM_ANSWER_STAYS);
     else if (question->error || error)
         set_error_text(guest->entry, command->key, error ? error : question->error);
     guest->alive = !g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT);
@@ -210,17 +203,17 @@ static char *status_question(const Asking *asking, const Guest *guest, const voi
     return *ret_skip ? NULL : guest_exec_status_command(guest->pid);
 }
 
-static void set_figure(GuestEntry *entry, const char *key, double value)
+static void set_figure(VmEntry *entry, const char *key, double value)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     text_append_dec2(text, value);
-    guest_entry_set(entry, key, text->str);
+    vm_entry_set(entry, key, text->str, VM_ANSWER_STAYS);
 }
 
-static void set_figures(GuestEntry *entry, const GpuFigures *figures)
+static void set_figures(VmEntry *entry, const GpuFigures *figures)
 {
     g_autofree char *count = g_strdup_printf("%u", figures->count);
-    guest_entry_set(entry, "GPU_COUNT", count);
+    vm_entry_set(entry, "GPU_COUNT", count, VM_ANSWER_STAYS);
     set_figure(entry, "GPU_UTILIZATION", figures->utilization);
     set_figure(entry, "GPU_MEMORY_UTILIZATION", figures->memory_utilization);
     set_figure(entry, "GPU_MEMORY_FREE", figures->memory_free);
@@ -264,24 +257,24 @@ static void ask_gpus(Asking *asking)
 
 /* --- all of it --- */
 
-static GArray *find_due(const Sample *sample, GuestBook *book, const GuestCommands *commands, gint64 now_s)
+static GArray *find_due(const Sample *sample, VmBook *book, const GuestCommands *commands, gint64 now_s)
 {
     GArray *guests = g_array_new(FALSE, TRUE, sizeof(Guest));
     for (guint i = 0; i < sample->vms->len; i++) {
         const VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (!is_asked(vm, commands) || !guest_entry_is_due(guest_book_find(book, vm->vm_id, vm->domain_id), now_s))
+        if (!is_asked(vm, commands) || !vm_entry_is_due(vm_book_find(book, vm->vm_id, vm->domain_id), now_s))
             continue;
-        Guest guest = {.vm = vm, .entry = guest_book_entry(book, vm->vm_id, vm->domain_id), .pid = -1};
+        Guest guest = {.vm = vm, .entry = vm_book_entry(book, vm->vm_id, vm->domain_id), .pid = -1};
         g_array_append_val(guests, guest);
     }
     return guests;
 }
 
-bool guest_asking_run(const Sample *sample, GuestBook *book, const GuestAskingOptions *options, gint64 now_s,
+bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptions *options, gint64 now_s,
                       bool *ret_stuck, GError **error)
 {
     const GuestCommands *commands = options->commands;
-    guest_book_prune(book, is_wanted, sample);
+    vm_book_prune(book, sample);
     g_autoptr(GArray) guests = find_due(sample, book, commands, now_s);
     Asking asking = {.options = options,
                      .guests = guests,
@@ -297,18 +290,11 @@ bool guest_asking_run(const Sample *sample, GuestBook *book, const GuestAskingOp
     return !asking.error;
 }
 
-void guest_asking_attach(Sample *sample, const GuestBook *book)
+void guest_asking_attach(Sample *sample, const VmBook *book)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
-        const GuestEntry *entry = guest_book_find(book, vm->vm_id, vm->domain_id);
-        if (!entry || entry->keys->len == 0)
-            continue;
-        g_autoptr(GPtrArray) copy = g_ptr_array_new();
-        for (guint k = 0; k < entry->keys->len; k++)
-            g_ptr_array_add(copy, g_strdup(g_ptr_array_index(entry->keys, k)));
-        g_ptr_array_add(copy, NULL);
         g_strfreev(vm->extras);
-        vm->extras = (char **)g_ptr_array_free(g_steal_pointer(&copy), FALSE);
+        vm->extras = vm_entry_answers(vm_book_find(book, vm->vm_id, vm->domain_id), 0, 0);
     }
 }
