@@ -48,7 +48,7 @@ GuestEntry *guest_book_entry(GuestBook *book, guint64 vm_id, gint64 domain_id)
     entry = g_new0(GuestEntry, 1);
     entry->vm_id = vm_id;
     entry->domain_id = domain_id;
-    entry->keys = g_ptr_array_new_with_free_func(g_free);
+    entry->keys = guest_keys_new();
     g_hash_table_replace(book->entries, &entry->vm_id, entry);
     return entry;
 }
@@ -67,14 +67,18 @@ void guest_book_prune(GuestBook *book, bool (*keep)(const GuestEntry *entry, gco
 
 bool guest_entry_is_due(const GuestEntry *entry, gint64 now_s)
 {
-    return !entry || entry->due_s <= now_s || entry->due_s > now_s + GUEST_BOOK_BACKOFF_MAX_S;
+    return guest_entry_rank(entry, now_s) <= now_s;
+}
+
+gint64 guest_entry_rank(const GuestEntry *entry, gint64 now_s)
+{
+    return !entry || entry->due_s > now_s + GUEST_BOOK_BACKOFF_MAX_S ? 0 : entry->due_s;
 }
 
 void guest_entry_succeed(GuestEntry *entry, gint64 now_s, gint64 interval_s)
 {
     entry->failures = 0;
     entry->due_s = now_s + MIN(interval_s, GUEST_BOOK_BACKOFF_MAX_S);
-    g_ptr_array_set_size(entry->keys, 0);
 }
 
 void guest_entry_fail(GuestEntry *entry, gint64 now_s, bool hopeless)
@@ -84,13 +88,39 @@ void guest_entry_fail(GuestEntry *entry, gint64 now_s, bool hopeless)
         wait_s = MIN((gint64)GUEST_BOOK_BACKOFF_S << entry->failures, GUEST_BOOK_BACKOFF_MAX_S);
     entry->failures = MIN(entry->failures + 1, FAILURES_MAX);
     entry->due_s = now_s + wait_s;
-    g_ptr_array_set_size(entry->keys, 0);
 }
 
-void guest_entry_set(GuestEntry *entry, const char *key, const char *value)
+/* --- its keys --- */
+
+GuestKeys *guest_keys_new(void)
 {
-    g_ptr_array_add(entry->keys, g_strdup(key));
-    g_ptr_array_add(entry->keys, g_strdup(value));
+    return g_ptr_array_new_with_free_func(g_free);
+}
+
+bool guest_keys_have(const GuestKeys *keys, const char *key)
+{
+    for (guint i = 0; i < keys->len; i += 2)
+        if (strcmp(g_ptr_array_index(keys, i), key) == 0)
+            return true;
+    return false;
+}
+
+void guest_keys_add(GuestKeys *keys, const char *key, const char *value)
+{
+    if (keys->len >= 2 * GUEST_BOOK_KEYS_MAX || guest_keys_have(keys, key))
+        return;
+    g_ptr_array_add(keys, g_strdup(key));
+    g_ptr_array_add(keys, g_strdup(value));
+}
+
+void guest_entry_set_keys(GuestEntry *entry, const GuestKeys *keys, bool keep_others)
+{
+    g_autoptr(GPtrArray) old = entry->keys;
+    entry->keys = guest_keys_new();
+    for (guint i = 0; i < keys->len; i += 2)
+        guest_keys_add(entry->keys, g_ptr_array_index(keys, i), g_ptr_array_index(keys, i + 1));
+    for (guint i = 0; i < old->len && keep_others; i += 2)
+        guest_keys_add(entry->keys, g_ptr_array_index(old, i), g_ptr_array_index(old, i + 1));
 }
 
 /* --- as text --- */
@@ -153,11 +183,11 @@ static GuestEntry *read_vm(GuestBook *book, const char *line)
 static bool read_key(GuestEntry *entry, const char *line)
 {
     const char *blank = strchr(line, ' ');
-    if (!entry || !blank || blank == line || entry->keys->len >= 2 * (GUEST_COMMANDS_MAX + 8))
+    if (!entry || !blank || blank == line || entry->keys->len >= 2 * GUEST_BOOK_KEYS_MAX)
         return false;
     g_autofree char *key = g_strndup(line, (gsize)(blank - line));
     g_autofree char *value = g_strcompress(blank + 1);
-    guest_entry_set(entry, key, value);
+    guest_keys_add(entry->keys, key, value);
     return true;
 }
 

@@ -6,9 +6,17 @@
 
 #include "gather/guest_commands.h"
 
-#define GUEST_BOOK_FILE_MAX (64 * 1024 * 1024) /* bytes */
-#define GUEST_BOOK_BACKOFF_S 30                /* after a failure; twice that after the next, and so on … */
+#define GUEST_BOOK_FILE_MAX (64 * 1024 * 1024)       /* bytes */
+#define GUEST_BOOK_KEYS_MAX (GUEST_COMMANDS_MAX + 8) /* of a guest; it has five of its GPUs */
+#define GUEST_BOOK_BACKOFF_S 30                      /* after a failure; twice that after the next, and so on … */
 #define GUEST_BOOK_BACKOFF_MAX_S 3600 /* … up to this, which a guest that has no agent at all waits at once */
+
+/* Keys of the record and their values by turns, of char*. */
+typedef GPtrArray GuestKeys;
+GuestKeys *guest_keys_new(void);
+bool guest_keys_have(const GuestKeys *keys, const char *key);
+/* The first of a name counts; of more than GUEST_BOOK_KEYS_MAX the others are left out. */
+void guest_keys_add(GuestKeys *keys, const char *key, const char *value);
 
 typedef struct {
     guint64 vm_id;
@@ -16,7 +24,7 @@ typedef struct {
     guint failures;   /* in a row */
     gint64 due_s;     /* seconds since 1970 */
     GuestOs os;
-    GPtrArray *keys; /* of char*, keys of the record and values by turns; never NULL */
+    GuestKeys *keys; /* never NULL */
 } GuestEntry;
 
 typedef struct GuestBook GuestBook;
@@ -41,10 +49,15 @@ void guest_book_prune(GuestBook *book, bool (*keep)(const GuestEntry *entry, gco
 /* NULL is due: it has not been asked yet. Of a time that can't be, as after a jump of the clock, likewise. */
 bool guest_entry_is_due(const GuestEntry *entry, gint64 now_s);
 
-/* Its agent has answered: it is asked again in `interval_s`. Its keys go. */
+/* For an order in which those that wait longest come first: what is due earlier is less, and what has not been asked
+ * yet, or has an impossible time, least. */
+gint64 guest_entry_rank(const GuestEntry *entry, gint64 now_s);
+
+/* Its agent has answered: it is asked again in `interval_s`. */
 void guest_entry_succeed(GuestEntry *entry, gint64 now_s, gint64 interval_s);
 
-/* It has not; `hopeless`: it has no agent. Its keys go. */
+/* It has not; `hopeless`: it has no agent. */
 void guest_entry_fail(GuestEntry *entry, gint64 now_s, bool hopeless);
 
-void guest_entry_set(GuestEntry *entry, const char *key, const char *value);
+/* `keys` in the place of its keys; with `keep_others` those stay that are not among them. */
+void guest_entry_set_keys(GuestEntry *entry, const GuestKeys *keys, bool keep_others);

@@ -11,6 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define NOT_FOUND 127 /* a shell's exit status */
+#define PAUSE_MIN_US 500
+#define PAUSE_MAX_US 50000
+#define KILLED_MS 1000 /* for one that was killed to be gone; the system has the last word on that */
+
 G_DEFINE_QUARK(one_telemetry_guest_filter, guest_filter_error)
 
 /* In the child: a group of its own, so that what it starts can be ended too. */
@@ -22,9 +27,8 @@ static void set_up(gpointer data)
 }
 
 /* Reads to the end. false: it took too long, or is too much. */
-static bool read_all(int fd, GString *out)
+static bool read_all(int fd, gint64 until, GString *out)
 {
-    const gint64 until = g_get_monotonic_time() + GUEST_FILTER_MS * 1000;
     for (;;) {
         char buffer[4096];
         gint64 left_ms = (until - g_get_monotonic_time()) / 1000;
@@ -42,6 +46,19 @@ static bool read_all(int fd, GString *out)
     }
 }
 
+/* Its output may have ended long before it does. false: it has not. */
+static bool await_end(GPid pid, gint64 until, int *ret_status)
+{
+    for (gulong pause_us = PAUSE_MIN_US;; pause_us = MIN(2 * pause_us, PAUSE_MAX_US)) {
+        pid_t ended = waitpid(pid, ret_status, WNOHANG);
+        if (ended != 0 && !(ended < 0 && errno == EINTR))
+            return ended == pid;
+        if (g_get_monotonic_time() >= until)
+            return false;
+        g_usleep(pause_us);
+    }
+}
+
 /* Both pipes hold as much as there may be, so that writing all first can't block. */
 static bool start(const char *filter, GPid *ret_pid, int *ret_in, int *ret_out, GError **error)
 {
@@ -55,8 +72,9 @@ static bool start(const char *filter, GPid *ret_pid, int *ret_in, int *ret_out, 
     return false;
 }
 
-char *guest_filter_run(const char *filter, const char *answer, GError **error)
+char *guest_filter_run(const char *filter, const char *answer, gint64 limit_ms, GError **error)
 {
+    const gint64 until = g_get_monotonic_time() + limit_ms * 1000;
     GPid pid;
     int in, out, status = 0;
     g_autoptr(GString) text = g_string_new(NULL);
@@ -68,16 +86,22 @@ char *guest_filter_run(const char *filter, const char *answer, GError **error)
         return NULL;
     file_write_all(in, answer, strlen(answer)); /* it need not read all of it */
     close(in);
-    bool complete = read_all(out, text);
+    bool complete = read_all(out, until, text);
     close(out);
-    if (!complete)
+    complete = complete && await_end(pid, until, &status);
+    if (!complete) {
         kill(-pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+        await_end(pid, g_get_monotonic_time() + KILLED_MS * 1000, &status);
+    }
     if (complete && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return g_string_free(g_steal_pointer(&text), FALSE);
-    g_set_error(error, GUEST_FILTER_ERROR, complete ? GUEST_FILTER_ERROR_FAILED : GUEST_FILTER_ERROR_TIME,
-                complete ? "what stands behind the | has failed"
-                         : "what stands behind the | takes too long, or says too much");
+    if (!complete)
+        g_set_error(error, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME,
+                    "what stands behind the | takes too long, or says too much");
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_FOUND)
+        g_set_error(error, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED,
+                    "a program that stands behind the | is not there");
+    else
+        g_set_error(error, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED, "what stands behind the | has failed");
     return NULL;
 }
