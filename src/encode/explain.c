@@ -23,11 +23,17 @@ static bool is_of_cgroup(Metric m)
     return m == METRIC_VM_CPU_TIME || m == METRIC_VM_CPU_USER || m == METRIC_VM_CPU_SYSTEM;
 }
 
-static Served served_of(const VmSample *vm, Metric m)
+/* A CD-ROM that is idle was not asked for its counters with the other disks. */
+static bool is_idle(const VmSample *vm, const MetricRow *row, Metric m)
+{
+    return metric_group(m) == GROUP_DISK && row->idle_ns != 0 && row->idle_ns != vm_sample_group_ns(vm, GROUP_DISK);
+}
+
+static Served served_of(const VmSample *vm, const MetricRow *row, Metric m)
 {
     if (m == METRIC_VM_MEMORY_SWAPPED)
         return SERVED_PROC;
-    if (vm_sample_holds(vm, m))
+    if (vm_sample_holds(vm, m) || is_idle(vm, row, m))
         return SERVED_EARLIER;
     const Group group = metric_group(m);
     if (group == GROUP_START)
@@ -37,8 +43,10 @@ static Served served_of(const VmSample *vm, Metric m)
 }
 
 /* What was kept of the shape is known to be of now: the XML is the same. */
-static gint64 read_at(const VmSample *vm, Metric m)
+static gint64 read_at(const VmSample *vm, const MetricRow *row, Metric m)
 {
+    if (is_idle(vm, row, m))
+        return row->idle_ns;
     const Group group = m == METRIC_VM_MEMORY_RSS && vm_sample_holds(vm, m) ? GROUP_GUEST : metric_group(m);
     return group == GROUP_SHAPE ? vm->boottime_ns : vm_sample_group_ns(vm, group);
 }
@@ -87,10 +95,10 @@ static void append_figure(GString *out, const VmSample *vm, const MetricRow *row
         g_string_append(out, vm_sample_holds(vm, m) ? "computed, kept\n" : "computed\n");
         return;
     }
-    append_cell(out, served_name(served_of(vm, m)), 20);
-    const gint64 age_ns = boottime_ns - read_at(vm, m);
-    if (read_at(vm, m) != 0 && metric_group(m) != GROUP_START)
-        g_string_append_printf(out, "%.2f s", MAX((double)age_ns, 0.0) / NS_PER_S);
+    append_cell(out, served_name(served_of(vm, row, m)), 20);
+    const gint64 at_ns = read_at(vm, row, m);
+    if (at_ns != 0 && metric_group(m) != GROUP_START)
+        g_string_append_printf(out, "%.2f s", MAX((double)(boottime_ns - at_ns), 0.0) / NS_PER_S);
     while (out->str[out->len - 1] == ' ')
         g_string_truncate(out, out->len - 1);
     g_string_append_c(out, '\n');

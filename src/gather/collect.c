@@ -41,9 +41,10 @@ typedef struct {
     gint references;
     const HypervisorApi *api;
     char *uri;
-    AskOptions ask;      /* with a reference on its processes */
-    CollectCount *count; /* may be NULL */
-    GMutex lock;         /* for all that follows */
+    AskOptions ask;       /* with a reference on its processes */
+    CollectCount *count;  /* may be NULL */
+    KeptConnection *kept; /* may be NULL */
+    GMutex lock;          /* for all that follows */
     GCond changed;
     bool opened, planned;
     Hypervisor *first; /* connection of the workers; NULL when the last of them has closed it */
@@ -129,6 +130,7 @@ static void collection_unref(Collection *collection)
     processes_unref(collection->ask.processes);
     g_free((gpointer)(guintptr)collection->ask.status_dir);
     collect_count_unref(collection->count);
+    kept_connection_unref(collection->kept);
     g_free(collection);
 }
 
@@ -147,6 +149,7 @@ static Collection *collection_new(const CollectOptions *options)
         .now_ns = host_boottime_ns(),
     };
     collection->count = count_ref(options->count);
+    collection->kept = options->kept ? kept_connection_ref(options->kept) : NULL;
     g_mutex_init(&collection->lock);
     g_cond_init(&collection->changed);
     collection->targets = g_ptr_array_new_with_free_func(free_target);
@@ -329,9 +332,19 @@ static void leave_first(Collection *collection)
     if (--collection->users > 0)
         return;
     Hypervisor *hypervisor = g_steal_pointer(&collection->first);
+    const bool leave = hypervisor && collection->kept && !collection->error;
     g_mutex_unlock(&collection->lock);
-    collection->api->close(hypervisor);
+    if (leave)
+        kept_connection_leave(collection->kept, hypervisor);
+    else
+        collection->api->close(hypervisor);
     g_mutex_lock(&collection->lock);
+}
+
+static Hypervisor *connect_first(Collection *collection, GError **error)
+{
+    Hypervisor *hypervisor = collection->kept ? kept_connection_take(collection->kept) : NULL;
+    return hypervisor ? hypervisor : collection->api->open(collection->uri, error);
 }
 
 static gpointer work(gpointer data)
@@ -344,13 +357,13 @@ static gpointer work(gpointer data)
     return end_thread(collection);
 }
 
-/* Opens the connection, goes on as one of the workers when the batches are planned, and keeps the connection open until
- * the collection is over. */
+/* Has the connection made, goes on as one of the workers when the batches are planned, and keeps the connection open
+ * until the collection is over. */
 static gpointer open_and_work(gpointer data)
 {
     Collection *collection = data;
     GError *error = NULL;
-    Hypervisor *hypervisor = collection->api->open(collection->uri, &error);
+    Hypervisor *hypervisor = connect_first(collection, &error);
     g_mutex_lock(&collection->lock);
     collection->first = hypervisor;
     collection->opened = true;

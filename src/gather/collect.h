@@ -9,6 +9,7 @@
 
 #include "gather/processes.h"
 #include "gather/hypervisor.h"
+#include "gather/kept_connection.h"
 
 /* Counts the threads of all collections that are given it, those left behind too: who collects again and again stops
  * while there are many. May be asked and given back while such threads run. */
@@ -26,7 +27,8 @@ typedef struct {
     Processes *processes;   /* the kernel's figures of these guests; NULL: libvirt is asked for everything each time */
     gint64 slow_ms;         /* with processes: how often the figures are read that hardly change */
     bool fast; /* the figures that need QEMU's monitor are those of the sample before, but of VMs that are new */
-    CollectCount *count; /* may be NULL */
+    CollectCount *count;  /* may be NULL */
+    KeptConnection *kept; /* taken, and left again when all has gone well; NULL: a new one, which is closed */
 } CollectOptions;
 
 #define COLLECT_ERROR collect_error_quark()

@@ -10,6 +10,7 @@ G_DEFINE_QUARK(one_telemetry_domstats, domstats_error)
 #define HEADER "# one-telemetry domstats 1 "
 #define END "# end "
 #define GROUP_TIME "domain.boottime-" /* and the group's name */
+#define IDLE "idle"                   /* of a disk: MetricRow.idle_ns */
 
 /* --- keys --- */
 
@@ -290,6 +291,12 @@ static bool set_identity(VmSample *vm, const char *key, const char *text)
             *texts[i].field = g_strdup(text);
             return true;
         }
+    guint index;
+    const char *rest;
+    if (split_key(key, &index, &rest) == SCOPE_DISK && strcmp(rest, IDLE) == 0) {
+        MetricRow *row = vm_sample_row(vm, SCOPE_DISK, index);
+        return !row || read_time(text, &row->idle_ns);
+    }
     if (g_str_has_prefix(key, GROUP_TIME)) {
         return set_group_time(vm, key + strlen(GROUP_TIME), text);
     } else if (strcmp(key, "domain.id") == 0) {
@@ -416,6 +423,12 @@ static GString *line_start(const MetricRow *row)
 static void write_row(GString *out, const MetricRow *row)
 {
     g_autoptr(GString) start = line_start(row);
+    if (row->idle_ns != 0) {
+        g_string_append_len(out, start->str, (gssize)start->len);
+        g_string_append(out, IDLE "=");
+        text_append_u64(out, (guint64)row->idle_ns);
+        g_string_append_c(out, '\n');
+    }
     for (guint i = 0; i < metric_count(row->scope); i++) {
         Metric m = metric_first(row->scope) + i;
         const MetricInfo *info = &metric_info[m];

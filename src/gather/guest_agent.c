@@ -24,6 +24,7 @@ static struct {
     __typeof__(virGetLastError) *get_last_error;
     __typeof__(virConnectOpen) *connect_open;
     __typeof__(virConnectClose) *connect_close;
+    __typeof__(virConnectIsAlive) *is_alive;
     __typeof__(virDomainLookupByName) *lookup;
     __typeof__(virDomainFree) *domain_free;
     __typeof__(virDomainQemuAgentCommand) *agent_command;
@@ -47,6 +48,7 @@ static char *load_libvirt(void)
         {"virGetLastError", (void **)&libvirt.get_last_error},
         {"virConnectOpen", (void **)&libvirt.connect_open},
         {"virConnectClose", (void **)&libvirt.connect_close},
+        {"virConnectIsAlive", (void **)&libvirt.is_alive},
         {"virDomainLookupByName", (void **)&libvirt.lookup},
         {"virDomainFree", (void **)&libvirt.domain_free},
         {"virDomainQemuAgentCommand", (void **)&libvirt.agent_command},
@@ -102,6 +104,20 @@ static void set_error(GError **error)
                         last && last->message ? last->message : "unknown error");
 }
 
+/* libvirtd says by the code of a broken connection, too, that an agent's answer is longer than it takes (10 MiB) or
+ * than its message to us can be (4 MiB), and goes on: a guest's doing, for which the others are not to be given up. */
+static void set_error_of_command(const GuestAgents *agents, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    set_error(&reason);
+    if (g_error_matches(reason, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LIBVIRT) &&
+        libvirt.is_alive(agents->connection) == 1)
+        g_set_error(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST, "its answer does not get through libvirt: %s",
+                    reason->message);
+    else
+        g_propagate_error(error, g_steal_pointer(&reason));
+}
+
 static void libvirt_close(GuestAgents *agents)
 {
     if (!agents)
@@ -136,7 +152,7 @@ static char *libvirt_command(GuestAgents *agents, const char *domain, const char
     }
     char *answer = libvirt.agent_command(handle, command, timeout_s, 0);
     if (!answer)
-        set_error(error);
+        set_error_of_command(agents, error);
     libvirt.domain_free(handle);
     char *copy = g_strdup(answer);
     free(answer);

@@ -15,7 +15,8 @@ typedef enum {
     GUEST_AGENT_ERROR_NO_AGENT,  /* the domain has no channel for one */
     GUEST_AGENT_ERROR_SILENT,    /* it is not connected, or did not answer in time */
     GUEST_AGENT_ERROR_NOT_ASKED, /* there was no time left to ask it: nothing is known of it */
-    GUEST_AGENT_ERROR_REFUSED,   /* everything else, above all an error that the agent itself answered */
+    GUEST_AGENT_ERROR_LOST,    /* its answer does not get through libvirt, as it is too long; the connection is well */
+    GUEST_AGENT_ERROR_REFUSED, /* everything else, above all an error that the agent itself answered */
 } GuestAgentErrorCode;
 
 typedef struct GuestAgents GuestAgents; /* a connection */

@@ -33,6 +33,8 @@ typedef struct {
      * error. */
     Hypervisor *(*open)(const char *uri, GError **error);
     void (*close)(Hypervisor *hypervisor);
+    /* The list anew, over the same connection, once nobody asks over it. false: error, and it is only to be closed. */
+    bool (*list_again)(Hypervisor *hypervisor, GError **error);
     /* Of HypervisorDomain; belongs to the connection. */
     const GPtrArray *(*domains)(const Hypervisor *hypervisor);
     /* Statistics of the domains with these uuids, in one call; array of VmSample, owned by the caller. A domain that

@@ -111,6 +111,15 @@ static bool list_domains(Hypervisor *hypervisor, GError **error)
     return true;
 }
 
+static bool libvirt_list_again(Hypervisor *hypervisor, GError **error)
+{
+    g_hash_table_remove_all(hypervisor->by_uuid);
+    g_hash_table_remove_all(hypervisor->by_name);
+    g_ptr_array_set_size(hypervisor->domains, 0);
+    hypervisor->left_out = 0;
+    return list_domains(hypervisor, error);
+}
+
 static Hypervisor *libvirt_open(const char *uri, GError **error)
 {
     virSetErrorFunc(NULL, keep_quiet);
@@ -355,6 +364,7 @@ static GPtrArray *libvirt_states(const char *uri, GError **error)
 const HypervisorApi libvirt_api = {
     .open = libvirt_open,
     .close = libvirt_close,
+    .list_again = libvirt_list_again,
     .domains = libvirt_domains,
     .stats = libvirt_stats,
     .disk = libvirt_disk,

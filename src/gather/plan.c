@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/plan.h"
+#include "gather/xml.h"
+
+#include "model/rates.h"
 
 #include <string.h>
 
-#define NS_PER_S G_GINT64_CONSTANT(1000000000)
-/* A guest whose balloon driver has not reported for so long is not asked in every cycle. */
-#define REPORT_MAX_AGE_S 600
 /* In the XML of a domain whose balloon device has a stats period, without which no guest reports. */
 #define STATS_PERIOD "<stats period="
-#define REPORTS_MARK "+stats" /* at the end of the shape of such a domain */
+#define REPORTS_MARK                                                                                                   \
+    "+stats"               /* behind the shape of such a domain; then, of one with but one disk that is no CD-ROM or */
+#define DISK_MARK "+disk=" /* floppy, that disk's target */
+#define XML_MAX (4 * 1024 * 1024)
 
 /* --- what is known --- */
 
@@ -19,13 +22,26 @@ static bool has_counters(const MetricRow *disk)
 
 static bool may_report(const char *shape)
 {
-    return shape && g_str_has_suffix(shape, REPORTS_MARK);
+    return shape && strstr(shape, REPORTS_MARK);
+}
+
+/* The target of its only disk that is not removable; NULL: there are several, or none, or it is not known. */
+static const char *fixed_disk(const char *shape)
+{
+    const char *mark = shape ? strstr(shape, DISK_MARK) : NULL;
+    return mark ? mark + strlen(DISK_MARK) : NULL;
+}
+
+static bool is_removable(const MetricRow *disk, const char *shape)
+{
+    const char *fixed = fixed_disk(shape), *name = row_device_name(disk);
+    return fixed && name && strcmp(name, fixed) != 0;
 }
 
 static bool has_reported(const MetricRow *row, gint64 realtime_ns)
 {
-    const guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
-    return updated > 0 && updated <= G_MAXINT64 && realtime_ns / NS_PER_S - (gint64)updated <= REPORT_MAX_AGE_S;
+    gint64 age_s;
+    return rates_balloon_age(row, realtime_ns, &age_s) && ABS(age_s) <= RATES_BALLOON_OLD_S;
 }
 
 void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns)
@@ -44,7 +60,7 @@ void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns)
     known->reports = may_report(before->shape) && has_reported(before->row, realtime_ns);
     for (guint i = 0; i < before->disks->len; i++) {
         const MetricRow *disk = g_ptr_array_index(before->disks, i);
-        if (!has_counters(disk))
+        if (!has_counters(disk) || (disk->idle_ns != 0 && is_removable(disk, before->shape)))
             continue;
         known->disks++;
         g_free(known->disk);
@@ -61,10 +77,32 @@ void vm_known_clear(VmKnown *known)
     g_clear_pointer(&known->process, g_free);
 }
 
+static bool is_removable_kind(const XmlElement *disk)
+{
+    g_autofree char *device = xml_attribute(disk, "device");
+    return g_strcmp0(device, "cdrom") == 0 || g_strcmp0(device, "floppy") == 0;
+}
+
+/* NULL: there are several, or none. Owned by the caller. */
+static char *find_fixed_disk(const char *xml)
+{
+    g_autoptr(XmlTree) tree = xml_tree_read(xml, strlen(xml), XML_MAX, NULL);
+    const XmlElement *devices = tree ? xml_child(xml_root(tree), "devices") : NULL, *fixed = NULL;
+    for (const XmlElement *disk = xml_child(devices, "disk"); disk; disk = xml_next(disk, "disk")) {
+        if (is_removable_kind(disk))
+            continue;
+        if (fixed)
+            return NULL;
+        fixed = disk;
+    }
+    return xml_attribute(xml_child(fixed, "target"), "dev");
+}
+
 char *plan_shape(const char *xml)
 {
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_MD5, xml, -1);
-    return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", NULL);
+    g_autofree char *fixed = find_fixed_disk(xml);
+    return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", fixed ? DISK_MARK : "", fixed, NULL);
 }
 
 /* The value of a parameter behind the URI's "?"; NULL: it has none such. Owned by the caller. */
@@ -127,19 +165,22 @@ PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now)
 
 /* --- what is carried over --- */
 
-static bool is_carried(const VmSample *vm, Metric m)
+/* Of a row that was like that in the sample before. */
+static bool is_carried(const VmSample *vm, const MetricRow *before, Metric m)
 {
     const Group group = metric_group(m);
     const bool is_read = metric_info[m].origin == ORIGIN_KEY || metric_info[m].origin == ORIGIN_OWN;
     if (m == METRIC_VM_MEMORY_RSS && vm->held)
         return true; /* libvirt has it with the balloon's figures, so in a fast sample without /proc nobody serves it */
+    if (group == GROUP_DISK && before->idle_ns != 0 && vm->served[group] == SERVED_DISK)
+        return is_read; /* the other disk's were asked for, not this one's */
     return is_read && group != GROUP_STATE && group != GROUP_START && vm->served[group] == SERVED_EARLIER;
 }
 
 static bool carries_any(const VmSample *vm, const MetricRow *before)
 {
     for (guint i = 0; i < metric_count(before->scope); i++)
-        if (is_carried(vm, metric_first(before->scope) + i) && row_has(before, metric_first(before->scope) + i))
+        if (is_carried(vm, before, metric_first(before->scope) + i) && row_has(before, metric_first(before->scope) + i))
             return true;
     return false;
 }
@@ -148,7 +189,7 @@ static void carry_row(const VmSample *vm, MetricRow *row, const MetricRow *befor
 {
     for (guint i = 0; i < metric_count(before->scope); i++) {
         const Metric m = metric_first(before->scope) + i;
-        if (!is_carried(vm, m) || row_has(row, m) || !row_has(before, m))
+        if (!is_carried(vm, before, m) || row_has(row, m) || !row_has(before, m))
             continue;
         if (metric_info[m].kind == KIND_TEXT)
             row_set_text(row, m, row_text(before, m));
@@ -169,6 +210,41 @@ static void carry_rows(VmSample *vm, const VmSample *before, Scope scope)
     }
 }
 
+static bool has_same_counters(const MetricRow *row, const MetricRow *before)
+{
+    for (guint i = 0; i < metric_count(SCOPE_DISK); i++) {
+        const Metric m = metric_first(SCOPE_DISK) + i;
+        if (metric_info[m].kind == KIND_COUNTER &&
+            (row_has(row, m) != row_has(before, m) || row_u64(row, m) != row_u64(before, m)))
+            return false;
+    }
+    return has_counters(row);
+}
+
+static const MetricRow *disk_before(const VmSample *before, const MetricRow *row)
+{
+    for (guint i = 0; i < before->disks->len; i++) {
+        const MetricRow *old = g_ptr_array_index(before->disks, i);
+        if (g_strcmp0(row_device_name(old), row_device_name(row)) == 0)
+            return old;
+    }
+    return NULL;
+}
+
+/* Removable disks that nobody uses, which is nearly always, are asked about when the slow figures are. */
+static void note_idle_disks(VmSample *vm, const VmSample *before)
+{
+    const bool all_read = vm->served[GROUP_DISK] == SERVED_BULK;
+    for (guint i = 0; i < vm->disks->len; i++) {
+        MetricRow *row = g_ptr_array_index(vm->disks, i);
+        const MetricRow *old = is_removable(row, vm->shape) ? disk_before(before, row) : NULL;
+        if (old && !all_read)
+            row->idle_ns = old->idle_ns;
+        else if (old && has_same_counters(row, old))
+            row->idle_ns = vm_sample_group_ns(vm, GROUP_DISK);
+    }
+}
+
 void plan_carry(VmSample *vm, const VmSample *before, bool fast)
 {
     if (!before)
@@ -185,4 +261,5 @@ void plan_carry(VmSample *vm, const VmSample *before, bool fast)
     carry_row(vm, vm->row, before->row);
     carry_rows(vm, before, SCOPE_VCPU);
     carry_rows(vm, before, SCOPE_DISK);
+    note_idle_disks(vm, before);
 }

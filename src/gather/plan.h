@@ -11,12 +11,12 @@ typedef struct {
     bool complete; /* with all its figures */
     bool locked;   /* held by a job */
     gint64 domain_id;
-    bool reports;   /* the guest's balloon driver has reported lately */
-    guint disks;    /* that have counters: not an empty CD-ROM drive */
-    char *disk;     /* the target of the one there is; NULL: none, or several */
-    guint row;      /* libvirt's number of that disk */
-    char *shape;    /* NULL unknown */
-    char *mark;     /* likewise */
+    bool reports; /* the guest's balloon driver has reported lately */
+    guint disks;  /* whose counters are asked for each time: not those of an empty drive, or of a CD-ROM that is idle */
+    char *disk;   /* the target of the one there is; NULL: none, or several */
+    guint row;    /* libvirt's number of that disk */
+    char *shape;  /* NULL unknown */
+    char *mark;   /* likewise */
     char *process;  /* likewise */
     gint64 slow_ns; /* CLOCK_BOOTTIME when the slow figures were read; 0 never */
 } VmKnown;
@@ -26,7 +26,7 @@ void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns);
 void vm_known_clear(VmKnown *known);
 
 /* A fingerprint of a domain's XML. While it stays the same, so do the domain's disks, memory and vCPUs, and what is
- * carried over of them is of now. Owned by the caller. */
+ * carried over of them is of now. What of the XML the plan needs stands behind it. Owned by the caller. */
 char *plan_shape(const char *xml);
 
 /* Where libvirt's system daemon keeps a file of each running domain's live XML, NAME.xml, which it writes anew whenever
@@ -56,6 +56,6 @@ extern const PlanNeeds plan_all;
 PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now);
 
 /* Fills in what was not asked for: figures that change with the XML alone, or hardly, from the sample before (NULL:
- * none); in a fast sample (`fast`) also the disks' and the guest's, whose time stays theirs. Of one that a job holds
- * the first alone. `vm` is the same run of the domain. */
+ * none), and the counters of CD-ROMs that are idle; in a fast sample (`fast`) also the disks' and the guest's, whose
+ * time stays theirs. Of one that a job holds the first alone. `vm` is the same run of the domain. */
 void plan_carry(VmSample *vm, const VmSample *before, bool fast);

@@ -260,19 +260,33 @@ static bool read_threads(const Processes *processes, Process *process, bool thor
     return process->threads->len > 0;
 }
 
+/* What the cgroup has counted is not what the process's own times are: rates need the same of both. false: it has served
+ * before and does not now; then libvirt is to be asked, which has the cgroup's too. */
+static bool read_cgroup(const Processes *processes, Process *process, const char *served_before)
+{
+    process->by_cgroup = process->cgroup && cgroup_cpu(processes->cgroup, process->cgroup, &process->time_ns,
+                                                       &process->user_ns, &process->system_ns);
+    if (process->by_cgroup || !process->cgroup)
+        return true;
+    if (g_strcmp0(process->cgroup, served_before) == 0)
+        return false;
+    g_clear_pointer(&process->cgroup, g_free);
+    return true;
+}
+
 /* A thread that has gone is a vCPU that was unplugged. */
 static bool read_all(Processes *processes, const char *run_dir, const VmSample *vm, Process *process, bool thorough)
 {
     if (!is_still_there(processes, process) && !find(processes, run_dir, vm, process))
         return false;
+    g_autofree char *served_before = g_strdup(process->cgroup);
     if (process->threads->len == 0 || thorough) {
         g_free(process->cgroup);
         process->cgroup = cgroup_of_domain(processes->proc, process->pid, processes->cgroup);
         list_threads(processes, process);
     }
-    if (process->cgroup)
-        process->by_cgroup =
-            cgroup_cpu(processes->cgroup, process->cgroup, &process->time_ns, &process->user_ns, &process->system_ns);
+    if (!read_cgroup(processes, process, served_before))
+        return false;
     if (read_threads(processes, process, thorough))
         return true;
     list_threads(processes, process);

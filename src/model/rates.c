@@ -132,13 +132,40 @@ static bool counter_change(const MetricRow *now, const MetricRow *before, Metric
     return true;
 }
 
-/* Of a sum over devices: the changes of those that are in both samples. (A previous sample read from a file has no
- * sums.) */
-static bool sum_change(const Pair *pair, Metric of, guint64 *ret_change)
+/* 0: no rate. */
+static double rate_seconds(gint64 elapsed_ns)
+{
+    return elapsed_ns < RATES_MIN_INTERVAL_NS || elapsed_ns > RATES_MAX_INTERVAL_NS ? 0 : (double)elapsed_ns / NS_PER_S;
+}
+
+static gint64 disk_time_ns(const VmSample *vm, const MetricRow *row)
+{
+    return row->idle_ns != 0 ? row->idle_ns : vm_sample_group_ns(vm, GROUP_DISK);
+}
+
+/* Neither reading found that it had been used since the one before, or there was none. */
+static bool is_idle(const MetricRow *now, const MetricRow *before)
+{
+    return now->idle_ns != 0 && now->idle_ns == before->idle_ns;
+}
+
+/* Between the two readings of a row; an idle CD-ROM's are further apart than the other disks'. 0: no rate. */
+static double seconds_of(const Pair *pair, const MetricRow *now, const MetricRow *before, Group group)
+{
+    if (group != GROUP_DISK || now->scope != SCOPE_DISK || (now->idle_ns == 0 && before->idle_ns == 0))
+        return pair->seconds[group];
+    return rate_seconds(disk_time_ns(pair->now, now) - disk_time_ns(pair->before, before));
+}
+
+/* Of a sum over devices: the changes of those that are in both samples, and their rates. (A previous sample read from a
+ * file has no sums.) */
+static bool sum_change(const Pair *pair, Metric of, guint64 *ret_change, double *ret_rate)
 {
     Scope scope = metric_info[of].scope;
     const GPtrArray *rows = vm_sample_rows(pair->now, scope);
-    guint64 sum = 0;
+    const double usual = pair->seconds[metric_group(of)];
+    guint64 sum = 0, sum_usual = 0;
+    double others = 0;
     guint paired = 0, with_figure = 0;
     for (guint i = 0; i < rows->len; i++) {
         const MetricRow *row = g_ptr_array_index(rows, i);
@@ -149,20 +176,49 @@ static bool sum_change(const Pair *pair, Metric of, guint64 *ret_change)
             continue;
         if (device->reset || !counter_change(row, device->before, of, &change))
             return false;
+        const double seconds = seconds_of(pair, row, device->before, metric_group(of));
+        const bool is_usual = is_idle(row, device->before) || (seconds >= usual && seconds <= usual);
+        if (!is_usual && seconds <= 0)
+            return false;
         sum += change;
+        sum_usual += is_usual ? change : 0;
+        others += is_usual ? 0 : (double)change / seconds;
         paired++;
     }
     if (with_figure && !paired)
         return false; /* all of them are new */
     *ret_change = sum;
+    *ret_rate = (double)sum_usual / usual + others;
     return true;
 }
 
 static bool change_of(const Pair *pair, const MetricRow *now, const MetricRow *before, Metric m, guint64 *ret_change)
 {
+    double rate;
     if (metric_info[m].origin == ORIGIN_SUM)
-        return row_has(now, m) && sum_change(pair, metric_info[m].of, ret_change);
+        return row_has(now, m) && sum_change(pair, metric_info[m].of, ret_change, &rate);
     return counter_change(now, before, m, ret_change);
+}
+
+static bool rate_of(const Pair *pair, const MetricRow *now, const MetricRow *before, Metric m, double seconds,
+                    double *ret_rate)
+{
+    guint64 change;
+    if (metric_info[m].origin == ORIGIN_SUM)
+        return row_has(now, m) && sum_change(pair, metric_info[m].of, &change, ret_rate);
+    if (!counter_change(now, before, m, &change))
+        return false;
+    *ret_rate = (double)change / seconds;
+    return true;
+}
+
+/* A row of which nothing new was read. */
+static void keep_rate(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m)
+{
+    if (is_idle(now, before) && metric_info[m].origin == ORIGIN_RATE && row_has(now, metric_info[m].of))
+        row_set_real(now, m, 0);
+    else if (vm_sample_holds(pair->now, m) && row_has(before, m))
+        row_set_real(now, m, row_real(before, m)); /* of the same two readings as there */
 }
 
 static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before)
@@ -171,18 +227,16 @@ static void derive_row(const Pair *pair, MetricRow *now, const MetricRow *before
         Metric m = metric_first(now->scope) + i;
         const MetricInfo *info = &metric_info[m];
         guint64 change, requests;
+        double rate;
         if (info->origin != ORIGIN_RATE && info->origin != ORIGIN_MEAN_MS)
             continue;
-        const double seconds = pair->seconds[metric_group(m)];
-        if (seconds <= 0) {
-            if (vm_sample_holds(pair->now, m) && row_has(before, m))
-                row_set_real(now, m, row_real(before, m)); /* of the same two readings as there */
-            continue;
-        }
-        if (info->origin == ORIGIN_RATE && change_of(pair, now, before, info->of, &change))
-            set_figure(now, m, (double)change / seconds);
-        if (info->origin == ORIGIN_MEAN_MS && change_of(pair, now, before, info->of, &change) &&
-            change_of(pair, now, before, info->per, &requests) && requests > 0)
+        const double seconds = seconds_of(pair, now, before, metric_group(m));
+        if (seconds <= 0)
+            keep_rate(pair, now, before, m);
+        else if (info->origin == ORIGIN_RATE && rate_of(pair, now, before, info->of, seconds, &rate))
+            set_figure(now, m, rate);
+        else if (info->origin == ORIGIN_MEAN_MS && change_of(pair, now, before, info->of, &change) &&
+                 change_of(pair, now, before, info->per, &requests) && requests > 0)
             set_figure(now, m, (double)change / (double)requests / NS_PER_MS);
     }
 }
@@ -229,24 +283,41 @@ static void derive_cpu(const Pair *pair)
         set_figure(row, METRIC_VM_CPU_USAGE_PERCENT, percent(cores, (double)vcpus));
 }
 
-static bool balloon_is_fresh(const MetricRow *row, gint64 realtime_ns)
+bool rates_balloon_age(const MetricRow *row, gint64 realtime_ns, gint64 *ret_age_s)
 {
-    guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
-    gint64 now = realtime_ns / G_GINT64_CONSTANT(1000000000);
-    return updated > 0 && updated <= G_MAXINT64 && ABS(now - (gint64)updated) <= RATES_BALLOON_FRESH_S;
+    const guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
+    if (updated == 0)
+        return false;
+    *ret_age_s = realtime_ns / G_GINT64_CONSTANT(1000000000) - (gint64)MIN(updated, (guint64)G_MAXINT64);
+    return true;
+}
+
+/* All that the guest itself has told, but when. */
+static void drop_report(MetricRow *row)
+{
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        const Metric m = metric_first(SCOPE_VM) + i;
+        if (metric_group(m) == GROUP_GUEST && m != METRIC_VM_BALLOON_LAST_UPDATE)
+            row_unset(row, m);
+    }
 }
 
 static void derive_memory(VmSample *vm, gint64 realtime_ns)
 {
     MetricRow *row = vm->row;
     guint64 current, maximum, rss, available, usable;
+    gint64 age_s = 0;
+    const bool has_reported = rates_balloon_age(row, realtime_ns, &age_s);
 
     if (row_get_u64(row, METRIC_VM_BALLOON_CURRENT, &current))
         row_set_u64(row, METRIC_VM_MEMORY_USED, current);
     if (row_get_u64(row, METRIC_VM_MEMORY_RSS, &rss))
         row_set_u64(row, METRIC_VM_MEMORY_HOST, rss + row_u64(row, METRIC_VM_MEMORY_SWAPPED));
 
-    if (balloon_is_fresh(row, realtime_ns) && row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
+    if (has_reported && age_s > RATES_BALLOON_OLD_S)
+        drop_report(row);
+    if (has_reported && ABS(age_s) <= RATES_BALLOON_FRESH_S &&
+        row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
         row_get_u64(row, METRIC_VM_MEMORY_USABLE, &usable) && available > 0 && usable <= available) {
         set_figure(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)(available - usable), (double)available));
         row_set_text(row, METRIC_VM_MEMORY_SOURCE, "guest");
@@ -267,8 +338,7 @@ static bool comparable(const Sample *now, const Sample *previous)
 /* 0: no pair. */
 static double seconds_between(const VmSample *now, const VmSample *before, Group group)
 {
-    const gint64 elapsed = vm_sample_group_ns(now, group) - vm_sample_group_ns(before, group);
-    return elapsed < RATES_MIN_INTERVAL_NS || elapsed > RATES_MAX_INTERVAL_NS ? 0 : (double)elapsed / NS_PER_S;
+    return rate_seconds(vm_sample_group_ns(now, group) - vm_sample_group_ns(before, group));
 }
 
 static bool make_pair(VmSample *vm, const Sample *previous, Pair *ret_pair)

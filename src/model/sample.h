@@ -18,6 +18,8 @@ typedef struct {
     Scope scope;
     guint index; /* libvirt's number of the vCPU, NIC or disk; not stable, not without gaps. 0 for VM, host, sink */
     guint64 present[2]; /* bit i: value[i] is known */
+    gint64 idle_ns; /* of a removable disk: CLOCK_BOOTTIME when its counters were read last, and found as they had been
+                       before; 0: the group's time is theirs */
     MetricValue value[];
 } MetricRow;
 

@@ -194,7 +194,8 @@ static void take_first(Asking *asking, Guest *guest, const void *data, const Gue
     (void)data;
     if (question->answer && *question->answer)
         guest->entry->os = guest_answer_os(question->answer, strlen(question->answer));
-    if (!question->error || g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_REFUSED))
+    if (!question->error || g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_REFUSED) ||
+        g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST))
         guest->agent = AGENT_ANSWERS;
     judge(guest, question->error);
     if (g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NO_AGENT)) {

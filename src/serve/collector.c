@@ -49,6 +49,7 @@ struct Collector {
 typedef struct {
     Collector *collector;
     Target *target;
+    KeptConnection *connection;
     guint generation;
     gint64 monitor_us; /* monotonic: when QEMU's monitors were last asked */
     guint full;        /* collections that asked them, up to FULL_FIRST */
@@ -129,9 +130,10 @@ static bool may_collect(const Target *target, GError **error)
 }
 
 /* `fast`: without what needs QEMU's monitor. */
-static Sample *collect(const Collector *collector, const Target *target, const Sample *previous, bool fast,
-                       GError **error)
+static Sample *collect(const Loop *loop, const Sample *previous, bool fast, GError **error)
 {
+    const Collector *collector = loop->collector;
+    const Target *target = loop->target;
     if (!may_collect(target, error))
         return NULL;
     g_autoptr(Processes) processes = collector->options.libvirt_alone ? NULL : proc_processes(target->uri);
@@ -145,6 +147,7 @@ static Sample *collect(const Collector *collector, const Target *target, const S
         .slow_ms = collector->options.slow_ms,
         .fast = fast,
         .count = target->threads,
+        .kept = loop->connection,
     };
     Sample *sample = collect_sample(&options, NULL, error);
     if (!sample)
@@ -217,7 +220,7 @@ static bool run_once(Loop *loop, Sample **previous)
     g_autoptr(GError) error = NULL;
     const gint64 now_us = g_get_monotonic_time();
     const bool full = is_monitors_turn(loop, now_us);
-    g_autoptr(Sample) sample = collect(collector, loop->target, *previous, !full, &error);
+    g_autoptr(Sample) sample = collect(loop, *previous, !full, &error);
     if (full && sample) {
         loop->monitor_us = now_us;
         loop->full = MIN(loop->full + 1, FULL_FIRST);
@@ -266,6 +269,7 @@ static gpointer run_loop(gpointer data)
             break;
     }
     sample_free(previous);
+    g_clear_pointer(&loop->connection, kept_connection_unref);
     g_mutex_lock(&collector->lock);
     loop->done = true;
     g_cond_broadcast(&collector->changed);
@@ -311,6 +315,7 @@ bool collector_start(Collector *collector)
             Loop *loop = g_new0(Loop, 1);
             *loop = (Loop){.collector = collector,
                            .target = g_ptr_array_index(collector->targets, i),
+                           .connection = kept_connection_new(collector->options.api),
                            .generation = collector->generation};
             g_ptr_array_add(collector->loops, loop);
             loop->thread = g_thread_new("collector", run_loop, loop);

@@ -129,6 +129,39 @@ class Sources(RigCase):
             have = disk(self.json_cycle(host), "hda")
             self.assertFalse({"path", "capacity", "physical"} & set(have), have)
 
+    def test_idle_disc(self):
+        """a CD-ROM with a disc: asked about until it is idle, then with the slow figures; the totals have it"""
+        host, name = self.host(), "one-91"
+        self.rig.start("idle", name, disc=True)
+        try:
+            self.read_disc(name, 5)
+            cycles = [self.explain(host)[name] for _ in range(3)]
+            virsh = self.rig.domstats(name, args=["--block"])[name]
+            asked = [{row[-1]: cycle[f"{row}.rd.reqs"] for row in ("block.0", "block.1")} for cycle in cycles]
+            self.assertEqual([{row: served for row, (_, served, _) in cycle.items()} for cycle in asked],
+                             [dict.fromkeys("01", "libvirt, bulk call")] * 2 +
+                             [{"0": "libvirt, this disk", "1": "kept"}])
+            self.assertEqual([cycle["1"][0] for cycle in asked], [virsh["block.1.rd.reqs"]] * 3, virsh)
+            self.assertGreaterEqual(int(virsh["block.1.rd.reqs"]), 5)
+            self.assertGreater(asked[2]["1"][2], asked[2]["0"][2])  # its age says so
+            total = sum(int(virsh[f"block.{i}.rd.bytes"]) for i in range(2))
+            self.assertEqual(int(cycles[2]["disk_rd_bytes"][0].split()[0]), total, cycles[2])
+            self.read_disc(name, 40)
+            self.assertEqual(self.explain(host)[name]["block.1.rd.reqs"][:2], (virsh["block.1.rd.reqs"], "kept"))
+            host.configure("slow_interval = 10")
+            looks = []
+            self.wait_for(lambda: looks.append(self.explain(host)[name]["block.1.rd.reqs"]) or time.sleep(0.3) or
+                          looks[-1][1] != "kept", 30, "it is never looked at again")
+            self.assertEqual((int(looks[-1][0]), looks[-1][1]),
+                             (int(virsh["block.1.rd.reqs"]) + 40, "libvirt, bulk call"))
+        finally:
+            self.rig.destroy(name)
+
+    def read_disc(self, name, times):
+        """Reads as the guest does, which is a boot sector, from its CD-ROM."""
+        for _ in range(times):
+            self.rig.virsh("qemu-monitor-command", name, "--hmp", "qemu-io -d ide0-0-0 \"aio_read 0 512\"")
+
     def test_memory(self):
         """setmem: what the guest has now is seen in the next cycle as libvirt has it"""
         host = self.host()

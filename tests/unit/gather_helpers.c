@@ -130,6 +130,8 @@ static void add_devices(GRand *random, VmSample *vm, Scope scope, Metric always)
         index += (guint)g_rand_int_range(random, 1, 300); /* not without gaps */
         MetricRow *row = vm_sample_row(vm, scope, index);
         build_random_row(row, random, 0.7);
+        if (scope == SCOPE_DISK && g_rand_boolean(random))
+            row->idle_ns = random_time(random);
         if (metric_info[always].kind == KIND_TEXT)
             row_set_text(row, always, "x");
         else
@@ -172,6 +174,7 @@ Sample *random_raw_sample(GRand *random)
 static void check_same_row(const MetricRow *got, const MetricRow *want)
 {
     assert_int_equal(got->index, want->index);
+    assert_true(got->idle_ns == want->idle_ns);
     for (guint i = 0; i < metric_count(want->scope); i++) {
         Metric m = metric_first(want->scope) + i;
         const MetricInfo *info = &metric_info[m];

@@ -39,7 +39,8 @@ static struct {
     guint failing_calls;                      /* so many calls still fail */
     guint sticking;                           /* so many guests of the batch that is asked first get stuck */
     guint call_ms, open_ms, xml_ms;           /* what a call takes, each connection but the first, an XML */
-    guint opens, closes, calls;
+    bool list_fails, list_hangs;              /* over a connection that was kept */
+    guint opens, closes, lists, calls;
 } fake;
 
 struct Hypervisor {
@@ -73,6 +74,19 @@ static GError *no_daemon(const char *what)
     return g_error_new(g_quark_from_static_string("fake"), 38, "%s", what);
 }
 
+/* With the lock held. */
+static void list(Hypervisor *hypervisor)
+{
+    g_ptr_array_set_size(hypervisor->domains, 0);
+    for (guint i = 0; i < fake.n; i++) {
+        HypervisorDomain *domain = g_new0(HypervisorDomain, 1);
+        domain->name = g_strdup(fake.guests[i].name);
+        domain->uuid = g_strdup(fake.guests[i].uuid);
+        domain->id = fake.guests[i].id;
+        g_ptr_array_add(hypervisor->domains, domain);
+    }
+}
+
 static Hypervisor *fake_open(const char *uri, GError **error)
 {
     g_mutex_lock(&fake.lock);
@@ -84,13 +98,7 @@ static Hypervisor *fake_open(const char *uri, GError **error)
     if (good) {
         hypervisor = g_new0(Hypervisor, 1);
         hypervisor->domains = g_ptr_array_new_with_free_func(free_domain);
-        for (guint i = 0; i < fake.n; i++) {
-            HypervisorDomain *domain = g_new0(HypervisorDomain, 1);
-            domain->name = g_strdup(fake.guests[i].name);
-            domain->uuid = g_strdup(fake.guests[i].uuid);
-            domain->id = fake.guests[i].id;
-            g_ptr_array_add(hypervisor->domains, domain);
-        }
+        list(hypervisor);
     } else {
         g_propagate_error(error, no_daemon("cannot connect: no daemon"));
     }
@@ -108,6 +116,21 @@ static void fake_close(Hypervisor *hypervisor)
     fake.closes++;
     g_cond_broadcast(&fake.changed);
     g_mutex_unlock(&fake.lock);
+}
+
+static bool fake_list_again(Hypervisor *hypervisor, GError **error)
+{
+    g_mutex_lock(&fake.lock);
+    fake.lists++;
+    if (fake.list_hangs)
+        hang();
+    const bool good = !fake.list_fails;
+    if (good)
+        list(hypervisor);
+    else
+        g_propagate_error(error, no_daemon("cannot list the domains: connection reset"));
+    g_mutex_unlock(&fake.lock);
+    return good;
 }
 
 static const GPtrArray *fake_domains(const Hypervisor *hypervisor)
@@ -238,6 +261,7 @@ static char *fake_xml(Hypervisor *hypervisor, const char *uuid)
 
 static const HypervisorApi fake_api = {
     .open = fake_open,
+    .list_again = fake_list_again,
     .close = fake_close,
     .domains = fake_domains,
     .stats = fake_stats,
@@ -268,7 +292,8 @@ static void have_guests(guint n)
         fail_msg("threads of the collection before do not end");
     g_free(fake.guests);
     fake.released = fake.open_fails = fake.monitor_hangs = fake.all_hang = false;
-    fake.failing_calls = fake.sticking = fake.opens = fake.closes = fake.calls = 0;
+    fake.failing_calls = fake.sticking = fake.opens = fake.closes = fake.lists = fake.calls = 0;
+    fake.list_fails = fake.list_hangs = false;
     fake.call_ms = fake.open_ms = fake.xml_ms = 0;
     fake.opens_good = G_MAXUINT;
     fake.guests = g_new0(Guest, n + 1);
@@ -932,6 +957,101 @@ static void where_every_monitor_hangs_the_kernel_still_says_what_it_has(void **s
     remove_tree(proc);
 }
 
+/* --- over a connection that is kept --- */
+
+static Sample *collect_over(KeptConnection *kept, gint64 deadline_ms, GError **error)
+{
+    const CollectOptions options = {
+        .api = &fake_api, .uri = URI, .deadline_ms = deadline_ms, .workers = 3, .kept = kept};
+    return collect_sample(&options, NULL, error);
+}
+
+static void check_whole(KeptConnection *kept)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Sample) sample = collect_over(kept, 30000, &error);
+    CHECK(sample, "%s", error->message);
+    assert_int_equal(sample->vms->len, fake.n);
+    for (guint i = 0; i < fake.n; i++)
+        check_full(sample, i);
+}
+
+static void a_connection_is_left_to_the_next_collection(void **state)
+{
+    (void)state;
+    have_guests(12);
+    fake.n = 11;
+    KeptConnection *kept = kept_connection_new(&fake_api);
+    check_whole(kept);
+    fake.n = 12; /* the list is made anew */
+    check_whole(kept);
+    fake.n = 3;
+    check_whole(kept);
+    assert_true(fake.opens == 1 && fake.lists == 2 && fake.closes == 0);
+    kept_connection_unref(kept);
+    assert_int_equal(fake.closes, 1);
+}
+
+static void where_a_kept_connection_is_lost_another_is_made(void **state)
+{
+    (void)state;
+    have_guests(5);
+    g_autoptr(KeptConnection) kept = kept_connection_new(&fake_api);
+    check_whole(kept);
+    fake.list_fails = true; /* libvirtd has been restarted */
+    check_whole(kept);
+    assert_true(fake.opens == 2 && fake.lists == 1 && fake.closes == 1);
+    fake.list_fails = false;
+    check_whole(kept);
+    assert_true(fake.opens == 2 && fake.lists == 2 && fake.closes == 1);
+}
+
+static void a_kept_connection_that_hangs_costs_one_collection(void **state)
+{
+    (void)state;
+    have_guests(5);
+    g_autoptr(KeptConnection) kept = kept_connection_new(&fake_api);
+    g_autoptr(GError) error = NULL;
+    check_whole(kept);
+    fake.list_hangs = true;
+    g_autoptr(Sample) sample = collect_over(kept, 300, &error);
+    assert_null(sample);
+    assert_true(g_error_matches(error, COLLECT_ERROR, COLLECT_ERROR_DEADLINE));
+    check_whole(kept); /* over a new one */
+    assert_int_equal(fake.opens, 2);
+}
+
+/* Whatever was wrong: the next begins with a new one. */
+static void a_connection_with_an_error_is_not_left(void **state)
+{
+    (void)state;
+    have_guests(5);
+    g_autoptr(KeptConnection) kept = kept_connection_new(&fake_api);
+    fake.failing_calls = 1;
+    check_whole(kept);
+    check_whole(kept);
+    assert_int_equal(fake.lists, 0);
+}
+
+static void a_stuck_guest_keeps_its_connection_from_the_next(void **state)
+{
+    (void)state;
+    have_guests(9);
+    fake.guests[4].stuck = true;
+    KeptConnection *kept = kept_connection_new(&fake_api);
+    g_autoptr(Sample) first = collect_over(kept, 2000, NULL);
+    check_partial(first, 4);
+    const guint opens = fake.opens;
+    g_autoptr(Sample) second = collect_over(kept, 2000, NULL);
+    check_partial(second, 4);
+    assert_int_equal(fake.opens, opens + 1);
+    g_autoptr(Sample) third = collect_over(kept, 2000, NULL);
+    check_partial(third, 4);
+    assert_int_equal(fake.opens, opens + 1);
+    kept_connection_unref(kept); /* the thread that is stuck has it still */
+    assert_true(release_all());
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -968,6 +1088,11 @@ int main(void)
         TEST(a_disks_call_that_hangs_takes_no_other_guest_with_it),
         TEST(an_xml_that_hangs_costs_no_figures_of_the_kernel_neither),
         TEST(where_every_monitor_hangs_the_kernel_still_says_what_it_has),
+        TEST(a_connection_is_left_to_the_next_collection),
+        TEST(where_a_kept_connection_is_lost_another_is_made),
+        TEST(a_kept_connection_that_hangs_costs_one_collection),
+        TEST(a_connection_with_an_error_is_not_left),
+        TEST(a_stuck_guest_keeps_its_connection_from_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

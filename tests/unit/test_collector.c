@@ -16,9 +16,11 @@ static struct {
     GCond changed;
     bool fails, hangs, one_hangs; /* the last: where the URI has "stuck" in it */
     guint64 calls;
+    guint opens, closes, lists;
 } fake;
 
 struct Hypervisor {
+    char *uri;
     GPtrArray *domains;
 };
 
@@ -36,6 +38,7 @@ static Hypervisor *fake_open(const char *uri, GError **error)
     while (fake.hangs || (fake.one_hangs && strstr(uri, "stuck")))
         g_cond_wait(&fake.changed, &fake.lock);
     const bool fails = fake.fails || strstr(uri, "broken");
+    fake.opens += !fails;
     g_mutex_unlock(&fake.lock);
     if (fails) {
         g_set_error(error, g_quark_from_static_string("fake"), 38, "no daemon at %s", uri);
@@ -46,6 +49,7 @@ static Hypervisor *fake_open(const char *uri, GError **error)
     Hypervisor *hypervisor = g_new(Hypervisor, 1);
     hypervisor->domains = g_ptr_array_new_with_free_func(free_domain);
     g_ptr_array_add(hypervisor->domains, domain);
+    hypervisor->uri = g_strdup(uri);
     return hypervisor;
 }
 
@@ -53,8 +57,26 @@ static void fake_close(Hypervisor *hypervisor)
 {
     if (!hypervisor)
         return;
+    g_mutex_lock(&fake.lock);
+    fake.closes++;
+    g_mutex_unlock(&fake.lock);
     g_ptr_array_unref(hypervisor->domains);
+    g_free(hypervisor->uri);
     g_free(hypervisor);
+}
+
+/* Meanwhile its libvirtd may have stopped, or hang. */
+static bool fake_list_again(Hypervisor *hypervisor, GError **error)
+{
+    g_mutex_lock(&fake.lock);
+    while (fake.hangs || (fake.one_hangs && strstr(hypervisor->uri, "stuck")))
+        g_cond_wait(&fake.changed, &fake.lock);
+    const bool good = !fake.fails;
+    fake.lists++;
+    g_mutex_unlock(&fake.lock);
+    if (!good)
+        g_set_error(error, g_quark_from_static_string("fake"), 38, "no daemon any more");
+    return good;
 }
 
 static const GPtrArray *fake_domains(const Hypervisor *hypervisor)
@@ -101,6 +123,7 @@ static guint fake_left_out(const Hypervisor *hypervisor)
 
 static const HypervisorApi fake_api = {.open = fake_open,
                                        .close = fake_close,
+                                       .list_again = fake_list_again,
                                        .domains = fake_domains,
                                        .stats = fake_stats,
                                        .xml = fake_xml,
@@ -199,6 +222,7 @@ static void begin_every(Case *c, const char *const *uris, gint64 interval_ms, gi
                                       .fail = on_fail,
                                       .data = c};
     set_fake(false, false);
+    fake.opens = fake.closes = fake.lists = 0; /* no thread runs */
     g_mutex_init(&c->lock);
     g_cond_init(&c->changed);
     c->collector = collector_new(&options);
@@ -244,6 +268,20 @@ static void it_starts_and_stops(void **state)
     assert_true(collector_start(c.collector));
     wait_for(&c, &c.taken, before + 2, "after another start");
     end(&c);
+}
+
+/* As long as it is well, and until it is stopped. */
+static void one_connection_is_made(void **state)
+{
+    (void)state;
+    Case c = {0};
+    begin(&c, one_uri);
+    collector_start(c.collector);
+    wait_for(&c, &c.taken, 4, "taken");
+    end(&c); /* no other thread is left */
+    assert_int_equal(fake.opens, 1);
+    assert_true(fake.lists >= 3);
+    assert_int_equal(fake.closes, 1);
 }
 
 static void it_heals(void **state)
@@ -342,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts_and_stops),
+        cmocka_unit_test(one_connection_is_made),
         cmocka_unit_test(it_heals),
         cmocka_unit_test(a_hanging_one_can_be_stopped_and_started),
         cmocka_unit_test(many_starts_have_few_threads),

@@ -109,6 +109,7 @@ static void test_answers(void **state)
 #define OS(text) guest_answer_os(text, strlen(text))
     assert_int_equal(OS("{\"return\":{\"id\":\"mswindows\"}}"), GUEST_OS_WINDOWS);
     assert_int_equal(OS("{\"return\":{\"id\":\"debian\"}}"), GUEST_OS_LINUX);
+    assert_int_equal(OS("{\"return\":{\"kernel-release\":\"6.1\",\"machine\":\"x86_64\"}}"), GUEST_OS_LINUX);
     assert_int_equal(OS("{\"return\":{}}"), GUEST_OS_UNKNOWN);
 #define PID(text) guest_answer_pid(text, strlen(text))
     assert_int_equal(PID("{\"return\":{\"pid\":123}}"), 123);
@@ -220,8 +221,8 @@ static void test_keys(void **state)
 
 /* --- asking --- */
 
-/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses, 7 hangs on commands
- * that have `hangs_on` in them. */
+/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses, 7 answers too much
+ * for libvirt, 8 hangs on commands that have `hangs_on` in them. */
 static GMutex calls_lock;
 static GCond calls_changed;
 static GString *calls;
@@ -280,7 +281,7 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
     const char guest = domain[strlen("one-")];
     g_mutex_lock(&calls_lock);
     g_string_append_printf(calls, "%c", guest);
-    if (guest == '7' && hangs_on && strstr(command, hangs_on))
+    if (guest == '8' && hangs_on && strstr(command, hangs_on))
         hang();
     g_mutex_unlock(&calls_lock);
     if (guest == '3')
@@ -291,6 +292,8 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
         return g_strdup("{\"return\":83}");
     if (guest == '6')
         return fail_with(error, GUEST_AGENT_ERROR_REFUSED, "has been disabled");
+    if (guest == '7')
+        return fail_with(error, GUEST_AGENT_ERROR_LOST, "too long");
     if (strstr(command, "osinfo"))
         return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\"}}" : "{\"return\":{\"id\":\"debian\"}}");
     if (strstr(command, "guest-exec-status"))
@@ -363,7 +366,7 @@ static void check_keys(const GuestBook *book, guint64 vm_id, const char *want)
 static void test_asking(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = make_guests(6);
+    g_autoptr(Sample) sample = make_guests(7);
     g_autoptr(GuestBook) book = guest_book_new();
     assert_true(ask(sample, book, LISTED, "up", 1000));
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
@@ -374,6 +377,7 @@ static void test_asking(void **state)
                "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
                "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
     check_keys(book, 6, "PING=error: has been disabled;PIPED=error: has been disabled;");
+    check_keys(book, 7, "PING=error: too long;PIPED=error: too long;");
 
     /* 30 s later: those without agent cost nothing; at 60 s the silent one has its second chance */
     assert_true(ask(sample, book, LISTED, "up", 1029));
@@ -424,7 +428,7 @@ static void test_who_is_asked(void **state)
 static void test_hangs_on_a_command(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = make_guests(7);
+    g_autoptr(Sample) sample = make_guests(8);
     g_autoptr(GuestBook) book = guest_book_new();
     const gint64 begin = g_get_monotonic_time();
     bool stuck;
@@ -434,18 +438,18 @@ static void test_hangs_on_a_command(void **state)
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
     check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
     check_keys(
-        book, 7,
+        book, 8,
         "PING={};LIST=error: its agent has not answered in time;PIPED=error: its agent has not answered in time;");
     release();
     assert_true(ask_within(sample, book, LISTED, "up", 1029, LIMIT_MS, &stuck));
-    assert_null(strchr(calls->str, '7'));
+    assert_null(strchr(calls->str, '8'));
     assert_true(ask_within(sample, book, LISTED, "up", 1030, LIMIT_MS, &stuck));
-    assert_non_null(strchr(calls->str, '7'));
+    assert_non_null(strchr(calls->str, '8'));
     release();
-    assert_false(guest_entry_is_due(guest_book_find(book, 7, 7), 1089)); /* a minute */
+    assert_false(guest_entry_is_due(guest_book_find(book, 8, 8), 1089)); /* a minute */
     hangs_on = NULL;
     assert_true(ask(sample, book, LISTED, "up", 1090));
-    check_keys(book, 7, "PING={};LIST=1, 2;PIPED=700, 2;");
+    check_keys(book, 8, "PING={};LIST=1, 2;PIPED=800, 2;");
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
@@ -454,7 +458,7 @@ static void test_hangs_on_a_command(void **state)
 static void test_no_time_left(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = make_guests(7);
+    g_autoptr(Sample) sample = make_guests(8);
     g_autoptr(GuestBook) book = guest_book_new();
     bool stuck;
     assert_true(ask(sample, book, LISTED, "up", 1000));
@@ -463,14 +467,14 @@ static void test_no_time_left(void **state)
     assert_true(ask_within(sample, book, LISTED, "up", 1027, 5500, &stuck)); /* 3 s of it, and 2.5 s is no time */
     assert_true(stuck);
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
-    check_keys(book, 7,
+    check_keys(book, 8,
                "PING=error: its agent has not answered in time;LIST=error: its agent has not answered in time;"
                "PIPED=error: its agent has not answered in time;");
     assert_true(guest_entry_is_due(guest_book_find(book, 1, 1), 1027));
     release();
     assert_true(ask_within(sample, book, LISTED, "up", 1100, 100, &stuck)); /* less than one of them may take */
     assert_string_equal(calls->str, "");
-    for (guint i = 1; i <= 7; i++)
+    for (guint i = 1; i <= 8; i++)
         assert_true(guest_entry_is_due(guest_book_find(book, i, (gint64)i), 1100) == (i != 4));
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
     hangs_on = NULL;

@@ -8,6 +8,8 @@
 #define WALL (G_GINT64_CONSTANT(1700000000) * NS_PER_S)
 #define SHAPE "0123456789abcdef"
 #define REPORTING "0123456789abcdef+stats"
+#define WITH_DISC "0123456789abcdef+stats+disk=vda"
+#define DISC "block.0.name=vda block.0.rd.reqs=5 block.1.name=hda block.1.rd.reqs=7"
 static char vda[] = "vda", one_shape[] = SHAPE, reporting[] = REPORTING;
 
 /* --- what is known of a VM --- */
@@ -50,6 +52,10 @@ static void what_is_known_of_a_vm(void **state)
         {"two disks", "block.0.name=vda block.0.rd.reqs=5 block.1.name=vdb block.1.rd.reqs=5", SHAPE, true, false,
          false, 2, NULL, 0},
         {"a disk without a name", "block.0.rd.reqs=5", SHAPE, true, false, false, 1, NULL, 0},
+        {"an idle CD-ROM", DISC, WITH_DISC, true, false, false, 1, "vda", 0},
+        {"two disks, so that it is not told which is a CD-ROM", DISC, SHAPE, true, false, false, 2, NULL, 0},
+        {"a CD-ROM and an empty disk", "block.0.name=vda block.1.name=hda block.1.rd.reqs=7", WITH_DISC, true, false,
+         false, 0, NULL, 0},
         {"no disk", "state.state=1", SHAPE, true, false, false, 0, NULL, 0},
         {"locked", "domain.locked=1 block.0.name=vda", SHAPE, false, true, false, 0, NULL, 0},
         {"shape unknown", "block.0.name=vda block.0.rd.reqs=5", NULL, false, false, false, 1, "vda", 0},
@@ -63,6 +69,8 @@ static void what_is_known_of_a_vm(void **state)
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(VmSample) vm = vm_in_words(cases[i].figures, cases[i].shape);
+        if (strstr(cases[i].figures, "hda") && vm->disks->len > 1)
+            vm_sample_row(vm, SCOPE_DISK, 1)->idle_ns = 980 * NS_PER_S;
         vm->process = g_strdup("100 5 - 0:101");
         vm->mark = g_strdup("77-5.0");
         VmKnown known;
@@ -106,6 +114,37 @@ static void a_shape_is_that_of_its_xml(void **state)
     assert_false(g_str_has_suffix(one, "+stats"));
     g_autofree char *title = plan_shape("<domain><title>&lt;stats period=</title></domain>");
     assert_false(g_str_has_suffix(title, "+stats")); /* a name of a VM is not believed */
+}
+
+#define DISK(device, target) "<disk " device "><target dev='" target "'/></disk>"
+
+static void a_shape_tells_the_one_disk_that_is_not_removable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *disks, *want;
+    } cases[] = {
+        {"", NULL},
+        {DISK("device='disk'", "vda"), "vda"},
+        {DISK("", "vda"), "vda"}, /* what is not said is a disk */
+        {DISK("device='cdrom'", "hda"), NULL},
+        {DISK("device='disk'", "sda") DISK("device='cdrom'", "hda") DISK("device='floppy'", "fda"), "sda"},
+        {DISK("device='cdrom'", "hda") DISK("type='block' device='lun'", "sda"), "sda"},
+        {DISK("device='disk'", "vda") DISK("device='disk'", "vdb") DISK("device='cdrom'", "hda"), NULL},
+        {"<disk/>", NULL},
+        {"<disk>", NULL}, /* no XML at all */
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = g_strdup_printf("<domain><devices>%s</devices></domain>", cases[i].disks);
+        g_autofree char *shape = plan_shape(xml);
+        const char *mark = strchr(shape, '+');
+        g_autofree char *want = cases[i].want ? g_strconcat("+disk=", cases[i].want, NULL) : NULL;
+        CHECK_TEXT(mark, want, cases[i].disks);
+    }
+    g_autofree char *both =
+        plan_shape("<domain><devices>" DISK("", "vda") "<memballoon><stats period='10'/></memballoon>"
+                                                       "</devices></domain>");
+    assert_true(g_str_has_suffix(both, "+stats+disk=vda"));
 }
 
 static void status_files_lie_beside_the_socket(void **state)
@@ -344,6 +383,50 @@ static void a_fast_sample_holds_disks_and_guest(void **state)
     assert_true(row_has(g_ptr_array_index(later->disks, 0), METRIC_DISK_RD_REQS));
 }
 
+/* A row of each step; its counters as they were or others, and what served the disks. */
+static void a_disc_is_asked_about_each_time_until_it_is_idle(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *figures;
+        Served served;
+        gint64 at_s, idle_s, reqs;
+        guint disks; /* that are asked for then */
+    } steps[] = {
+        {"new", DISC, SERVED_BULK, 1010, 0, 7, 2},
+        {"used", "block.0.name=vda block.0.rd.reqs=6 block.1.name=hda block.1.rd.reqs=9", SERVED_BULK, 1020, 0, 9, 2},
+        {"idle", "block.0.name=vda block.0.rd.reqs=7 block.1.name=hda block.1.rd.reqs=9", SERVED_BULK, 1030, 1030, 9,
+         1},
+        {"not asked for", "block.0.name=vda block.0.rd.reqs=8", SERVED_DISK, 1040, 1030, 9, 1},
+        {"nor again", "block.0.name=vda block.0.rd.reqs=9", SERVED_DISK, 1050, 1030, 9, 1},
+        {"a fast sample", "state.state=1", SERVED_NOT, 1055, 1030, 9, 1},
+        {"looked at", "block.0.name=vda block.0.rd.reqs=9 block.1.name=hda block.1.rd.reqs=9", SERVED_BULK, 1060, 1060,
+         9, 1},
+        {"used again", "block.0.name=vda block.0.rd.reqs=9 block.1.name=hda block.1.rd.reqs=11", SERVED_BULK, 1070, 0,
+         11, 2},
+    };
+    g_autoptr(VmSample) before = NULL;
+    for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+        VmSample *vm = vm_in_words(steps[i].figures, WITH_DISC);
+        vm->boottime_ns = steps[i].at_s * NS_PER_S;
+        vm->served[GROUP_DISK] = steps[i].served;
+        vm->served[GROUP_SLOW] = steps[i].served == SERVED_BULK ? SERVED_BULK : SERVED_NOT;
+        vm->group_ns[GROUP_DISK] = steps[i].served == SERVED_NOT ? 0 : vm->boottime_ns;
+        plan_carry(vm, before, steps[i].served == SERVED_NOT);
+        const MetricRow *disc = vm_sample_row(vm, SCOPE_DISK, 1), *disk = vm_sample_row(vm, SCOPE_DISK, 0);
+        CHECK(disc->idle_ns == steps[i].idle_s * NS_PER_S, "%s", steps[i].what);
+        CHECK(disk->idle_ns == 0, "%s", steps[i].what);
+        CHECK_TEXT(row_device_name(disc), "hda", steps[i].what);
+        CHECK(row_u64(disc, METRIC_DISK_RD_REQS) == (guint64)steps[i].reqs, "%s", steps[i].what);
+        VmKnown known;
+        vm_known_set(&known, vm, WALL);
+        CHECK(known.disks == steps[i].disks, "%s: %u", steps[i].what, known.disks);
+        vm_known_clear(&known);
+        vm_sample_free(before);
+        before = vm;
+    }
+}
+
 /* libvirt has resident memory with the balloon's figures: what serves the rest of the kernel's in a fast sample does
  * not serve this. */
 static void where_libvirt_serves_the_cpu_resident_memory_is_held(void **state)
@@ -437,6 +520,8 @@ int main(void)
         cmocka_unit_test(what_is_known_of_a_vm),
         cmocka_unit_test(without_slow_figures_it_is_not_complete),
         cmocka_unit_test(a_shape_is_that_of_its_xml),
+        cmocka_unit_test(a_shape_tells_the_one_disk_that_is_not_removable),
+        cmocka_unit_test(a_disc_is_asked_about_each_time_until_it_is_idle),
         cmocka_unit_test(status_files_lie_beside_the_socket),
         cmocka_unit_test(slow_figures_are_due_once_a_period),
         cmocka_unit_test(slow_moments_are_spread_evenly),

@@ -364,7 +364,7 @@ static void where_libvirt_made_a_cgroup_the_cpu_time_is_its(void **state)
     have_qemu(*state);
     fake_process_file(*state, PID, "cgroup", "0::%s/libvirt/emulator\n", SCOPE);
     Reading without = read_once(*state, NULL, false);
-    check("its files can't be read: by stat", without, FOUND_AGAIN, "4711 555 2:." SCOPE "/libvirt 0:4712 1:4713");
+    check("its files can't be read: by stat", without, FOUND_AGAIN, "4711 555 - 0:4712 1:4713");
 
     fake_file(*state, "cgroup/" SCOPE "/libvirt/cpu.stat", "usage_usec 900\nuser_usec 500\nsystem_usec 400\n", -1);
     g_autoptr(Processes) processes = processes_of(*state);
@@ -380,6 +380,15 @@ static void where_libvirt_made_a_cgroup_the_cpu_time_is_its(void **state)
     g_autoptr(VmSample) later = again.vm;
     assert_int_equal(row_u64(later->row, METRIC_VM_CPU_TIME), 900000);
     assert_string_equal(later->process, vm->process);
+
+    fake_remove(*state, "cgroup/" SCOPE "/libvirt/cpu.stat"); /* by stat it would be another count: libvirt is asked */
+    fake_process_file(*state, PID, "cgroup", "0::%s/libvirt/emulator\n", SCOPE);
+    for (guint thorough = 0; thorough < 2; thorough++) {
+        Reading lost = read_by(processes, NULL, vm->process, thorough);
+        assert_false(lost.found);
+        assert_false(row_has(lost.vm->row, METRIC_VM_CPU_TIME));
+        vm_sample_free(lost.vm);
+    }
 }
 
 static void the_pid_in_the_text(void **state)

@@ -11,7 +11,7 @@
  *   "@110 wall=1700000000 cpu.time=5 net.0.name=a net.0.rx.bytes=1"
  *
  * @ boottime in seconds, kernel@ disk@ guest@ slow@ that of a group of figures; wall, boot, host of the sample; vm,
- * uuid, id of the VM; held: a fast sample; all else as libvirt's keys. */
+ * uuid, id of the VM; held: a fast sample; idle1@: of disk 1, which is removable; all else as libvirt's keys. */
 
 typedef struct {
     const char *what;
@@ -33,9 +33,17 @@ static bool take_group_time(VmSample *vm, const char *word)
     return false;
 }
 
+static bool take_idle(VmSample *vm, const char *word)
+{
+    if (!g_str_has_prefix(word, "idle1@"))
+        return false;
+    vm_sample_row(vm, SCOPE_DISK, 1)->idle_ns = (gint64)(g_ascii_strtod(word + strlen("idle1@"), NULL) * 1e9);
+    return true;
+}
+
 static bool take_header_word(Sample *sample, VmSample *vm, const char *word)
 {
-    if (take_group_time(vm, word))
+    if (take_group_time(vm, word) || take_idle(vm, word))
         return true;
     if (strcmp(word, "held") == 0) {
         vm->held = true;
@@ -271,6 +279,36 @@ static void rates_are_taken_over_the_time_of_their_group(void **state)
     run_cases(cases, G_N_ELEMENTS(cases));
 }
 
+/* A CD-ROM's counters are read now and then as long as it is idle; its rates are over the time between. */
+static void an_idle_disc_has_rates_of_its_own_readings(void **state)
+{
+    (void)state;
+    static const Case cases[] = {
+        {"idle: no news is no use", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
+         "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@80",
+         "c:DISK_RD_REQS_RATE=0 d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS=59"},
+        {"read again, and still idle",
+         "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
+         "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@110",
+         "c:DISK_RD_REQS_RATE=0 d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=5"},
+        {"it was used since: over the time since its last reading, in the sum too",
+         "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
+         "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=99",
+         "c:DISK_RD_REQS_RATE=3 d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=8 VM_DISK_RD_REQS=149"},
+        {"just found idle", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9",
+         "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@110",
+         "c:DISK_RD_REQS_RATE=0 VM_DISK_RD_REQS_RATE=5"},
+        {"read too long ago: none of its own, and so no sum",
+         "@9000 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@100",
+         "@9010 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=99",
+         "c:DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=- VM_DISK_RD_REQS=149"},
+        {"another disc", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
+         "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=2",
+         "c:DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=-"},
+    };
+    run_cases(cases, G_N_ELEMENTS(cases));
+}
+
 /* A full sample each three seconds, fast ones between. */
 static void a_fast_sample_holds_the_rates_too(void **state)
 {
@@ -496,6 +534,13 @@ static void memory_figures(void **state)
          "VM_MEMORY_USAGE_PERCENT=75 VM_MEMORY_SOURCE=guest VM_MEMORY_USED=1000"},
         {"just fresh", NULL, GUEST "balloon.last-update=1699999880", "VM_MEMORY_SOURCE=guest"},
         {"stale", NULL, GUEST "balloon.last-update=1699999879", "VM_MEMORY_USAGE_PERCENT=50 VM_MEMORY_SOURCE=balloon"},
+        {"just told still", NULL, GUEST "balloon.swap_in=4 balloon.last-update=1699999400",
+         "VM_MEMORY_AVAILABLE=800 VM_MEMORY_USABLE=200 VM_SWAP_IN=4 VM_MEMORY_SOURCE=balloon"},
+        {"too old to be told", NULL,
+         GUEST "balloon.unused=100 balloon.swap_in=4 balloon.minor_fault=5 balloon.disk_caches=6 balloon.rss=7 "
+               "balloon.last-update=1699999399",
+         "VM_MEMORY_AVAILABLE=- VM_MEMORY_USABLE=- VM_MEMORY_UNUSED=- VM_SWAP_IN=- VM_MINOR_FAULT=- VM_DISK_CACHE=- "
+         "VM_MEMORY_RSS=7 VM_BALLOON_CURRENT=1000 VM_BALLOON_LAST_UPDATE=1699999399 VM_MEMORY_SOURCE=balloon"},
         {"its clock is a little ahead", NULL, GUEST "balloon.last-update=1700000120", "VM_MEMORY_SOURCE=guest"},
         {"its clock is far ahead", NULL, GUEST "balloon.last-update=1700000121", "VM_MEMORY_SOURCE=balloon"},
         {"absurdly far ahead", NULL, GUEST "balloon.last-update=18446744073709551615", "VM_MEMORY_SOURCE=balloon"},
@@ -694,6 +739,7 @@ int main(void)
         cmocka_unit_test(elapsed_time_is_boottime),
         cmocka_unit_test(each_vm_has_its_own_time),
         cmocka_unit_test(rates_are_taken_over_the_time_of_their_group),
+        cmocka_unit_test(an_idle_disc_has_rates_of_its_own_readings),
         cmocka_unit_test(a_fast_sample_holds_the_rates_too),
         cmocka_unit_test(cpu_percentages),
         cmocka_unit_test(network_rates),

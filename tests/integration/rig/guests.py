@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guests' software: boot sectors of a few bytes each, and the disk images that hold them."""
+"""The guests' software: boot sectors of a few bytes each, and the disk images that hold them; linux.py has the one that is
+more."""
 from dataclasses import dataclass
 
 from .capture import run
 
 DISK_BYTES = 8 << 20
+DISC_BYTES = 384 << 10  # about what OpenNebula's contexts have
 
 
 def _sector(listing, data=b""):
@@ -178,7 +180,7 @@ AGENT = _sector("""
 @dataclass(frozen=True)
 class Kind:
     """What a kind of guest runs, and what it has unless options say otherwise."""
-    sector: bytes
+    sector: bytes               # empty: nothing is on its disk
     help: str
     vcpus: int = 1
     disks: int = 1
@@ -186,6 +188,8 @@ class Kind:
     cdrom: bool = False
     chain: bool = False         # the first disk is a qcow2 over a raw backing file
     metadata: bool = True
+    mem: int = 32               # MiB
+    linux: bool = False
 
 
 KINDS = {
@@ -197,11 +201,17 @@ KINDS = {
     "wide": Kind(IDLE, "sleeps; 4 vCPUs, 2 disks (vda with a backing chain), 2 NICs, an empty CD-ROM drive",
                  vcpus=4, disks=2, nics=2, cdrom=True, chain=True),
     "wild": Kind(IDLE, "sleeps; without OpenNebula's metadata", metadata=False),
+    "linux": Kind(b"", "Linux, with QEMU's guest agent, virtio devices, and a console", mem=160, linux=True),
 }
 
 
 def disk_path(layout, name, index, kind):
     return layout.images / f"{name}-{index}.{'qcow2' if kind.chain and index == 0 else 'raw'}"
+
+
+def disc_path(layout):
+    """All guests have the same."""
+    return layout.images / "context.iso"
 
 
 def make_disks(layout, name, kind, disks):
@@ -215,6 +225,12 @@ def make_disks(layout, name, kind, disks):
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(path)], 60)
         else:
             _write_raw(path, kind.sector if index == 0 else b"")
+
+
+def make_disc(layout):
+    path = disc_path(layout)
+    if not path.exists():
+        path.write_bytes(b"\0" * DISC_BYTES)
 
 
 def remove_disks(layout, name):
