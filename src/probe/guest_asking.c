@@ -29,11 +29,11 @@ typedef enum {
 
 typedef struct {
     const VmSample *vm;
-    GuestEntry *entry;
+    VmEntry *entry;
     AgentState agent;
     GError *error;   /* of its silence */
     bool cut_short;  /* there was no time to ask it everything */
-    GuestKeys *keys; /* that came of it */
+    GPtrArray *keys; /* that came of it, of char*, and their values by turns */
     gint64 pid;      /* nvidia-smi's in the guest; -1: none, or it has ended */
 } Guest;
 
@@ -59,22 +59,13 @@ static bool is_asked(const VmSample *vm, const GuestCommands *commands)
     return wanted && (state == STATE_RUNNING || state == STATE_BLOCKED);
 }
 
-bool guest_asking_is_due(const Sample *sample, const GuestBook *book, const GuestCommands *commands, gint64 now_s)
+bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCommands *commands, gint64 now_s)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         const VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (is_asked(vm, commands) && guest_entry_is_due(guest_book_find(book, vm->vm_id, vm->domain_id), now_s))
+        if (is_asked(vm, commands) && vm_entry_is_due(vm_book_find(book, vm->vm_id, vm->domain_id), now_s))
             return true;
     }
-    return false;
-}
-
-static bool is_wanted(const GuestEntry *entry, gconstpointer sample)
-{
-    const GPtrArray *vms = ((const Sample *)sample)->vms;
-    for (guint i = 0; i < vms->len; i++)
-        if (((const VmSample *)g_ptr_array_index(vms, i))->vm_id == entry->vm_id)
-            return true;
     return false;
 }
 
@@ -106,15 +97,29 @@ static bool was_asked(const GuestQuestion *question)
     return !g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NOT_ASKED);
 }
 
+static void add_key(Guest *guest, const char *key, const char *value)
+{
+    g_ptr_array_add(guest->keys, g_strdup(key));
+    g_ptr_array_add(guest->keys, g_strdup(value));
+}
+
+static bool has_key(const Guest *guest, const char *key)
+{
+    for (guint i = 0; i < guest->keys->len; i += 2)
+        if (strcmp(g_ptr_array_index(guest->keys, i), key) == 0)
+            return true;
+    return false;
+}
+
 static void add_error(Guest *guest, const char *key, const GError *error)
 {
     g_autofree char *text = g_strconcat("error: ", error->message, NULL);
-    guest_keys_add(guest->keys, key, text);
+    add_key(guest, key, text);
 }
 
-static bool is_for(const GuestCommand *command, const GuestEntry *entry)
+static bool is_for(const GuestCommand *command, const VmEntry *entry)
 {
-    return command->os == GUEST_OS_UNKNOWN || command->os == entry->os;
+    return command->os == GUEST_OS_UNKNOWN || command->os == entry->note;
 }
 
 /* Into the book. One of which nothing is known stays as it was, and due; one that was cut short has the answers that
@@ -122,19 +127,23 @@ static bool is_for(const GuestCommand *command, const GuestEntry *entry)
 static void conclude(const Asking *asking, Guest *guest)
 {
     const GuestCommands *commands = asking->options->commands;
-    const bool failed = guest->agent == AGENT_SILENT || guest->agent == AGENT_MISSING;
+    const bool missing = guest->agent == AGENT_MISSING, failed = missing || guest->agent == AGENT_SILENT;
     if (guest->agent == AGENT_UNKNOWN)
         return;
     for (guint i = 0; failed && commands && commands->enabled && i < commands->commands->len; i++) {
         const GuestCommand *command = g_ptr_array_index(commands->commands, i);
-        if (is_for(command, guest->entry) && !guest_keys_have(guest->keys, command->key))
+        if (is_for(command, guest->entry) && !has_key(guest, command->key))
             add_error(guest, command->key, guest->error);
     }
-    guest_entry_set_keys(guest->entry, guest->keys, !failed && guest->cut_short);
+    if (failed || !guest->cut_short)
+        vm_entry_clear(guest->entry, NULL);
+    for (guint i = 0; i < guest->keys->len; i += 2)
+        vm_entry_set(guest->entry, g_ptr_array_index(guest->keys, i), g_ptr_array_index(guest->keys, i + 1),
+                     VM_ANSWER_STAYS);
     if (failed)
-        guest_entry_fail(guest->entry, asking->now_s, guest->agent == AGENT_MISSING);
+        vm_entry_fail(guest->entry, asking->now_s, missing ? VM_BOOK_WAIT_MAX_S : 0, VM_BOOK_WAIT_MAX_S);
     else if (!guest->cut_short)
-        guest_entry_succeed(guest->entry, asking->now_s, asking->options->interval_s);
+        vm_entry_succeed(guest->entry, asking->now_s, asking->options->interval_s);
 }
 
 /* --- a round: one question to each of some guests --- */
@@ -185,7 +194,7 @@ static char *first_question(const Asking *asking, const Guest *guest, const void
     (void)ret_skip;
     const GuestCommands *commands = asking->options->commands;
     bool os = commands && commands->enabled && guest_commands_need_os(commands);
-    return os && guest->entry->os == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
+    return os && guest->entry->note == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
 }
 
 static void take_first(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
@@ -193,7 +202,7 @@ static void take_first(Asking *asking, Guest *guest, const void *data, const Gue
     (void)asking;
     (void)data;
     if (question->answer && *question->answer)
-        guest->entry->os = guest_answer_os(question->answer, strlen(question->answer));
+        guest->entry->note = guest_answer_os(question->answer, strlen(question->answer));
     if (!question->error || g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_REFUSED) ||
         g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST))
         guest->agent = AGENT_ANSWERS;
@@ -234,7 +243,7 @@ static void take_answer(const GuestCommand *command, Guest *guest, const char *a
     g_autofree char *made = command->filter ? filtered(command, guest, answer, &error) : g_strdup(answer);
     g_autofree char *value = made ? guest_answer_value(made, strlen(made)) : NULL;
     if (value)
-        guest_keys_add(guest->keys, command->key, value);
+        add_key(guest, command->key, value);
     else if (error)
         add_error(guest, command->key, error);
 }
@@ -278,21 +287,21 @@ static char *status_question(const Asking *asking, const Guest *guest, const voi
     return *ret_skip ? NULL : guest_exec_status_command(guest->pid);
 }
 
-static void add_figure(GuestKeys *keys, const char *key, double value)
+static void add_figure(Guest *guest, const char *key, double value)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     text_append_dec2(text, value);
-    guest_keys_add(keys, key, text->str);
+    add_key(guest, key, text->str);
 }
 
-static void add_figures(GuestKeys *keys, const GpuFigures *figures)
+static void add_figures(Guest *guest, const GpuFigures *figures)
 {
     g_autofree char *count = g_strdup_printf("%u", figures->count);
-    guest_keys_add(keys, "GPU_COUNT", count);
-    add_figure(keys, "GPU_UTILIZATION", figures->utilization);
-    add_figure(keys, "GPU_MEMORY_UTILIZATION", figures->memory_utilization);
-    add_figure(keys, "GPU_MEMORY_FREE", figures->memory_free);
-    add_figure(keys, "GPU_POWER_USAGE", figures->power_usage);
+    add_key(guest, "GPU_COUNT", count);
+    add_figure(guest, "GPU_UTILIZATION", figures->utilization);
+    add_figure(guest, "GPU_MEMORY_UTILIZATION", figures->memory_utilization);
+    add_figure(guest, "GPU_MEMORY_FREE", figures->memory_free);
+    add_figure(guest, "GPU_POWER_USAGE", figures->power_usage);
 }
 
 static void take_status(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
@@ -310,7 +319,7 @@ static void take_status(Asking *asking, Guest *guest, const void *data, const Gu
     g_autofree guchar *text = ended ? g_base64_decode(ended->output, &length) : NULL;
     GpuFigures figures;
     if (text && gpu_figures_read((const char *)text, length, &figures))
-        add_figures(guest->keys, &figures);
+        add_figures(guest, &figures);
     execution_free(ended);
 }
 
@@ -342,33 +351,35 @@ static void clear_guest(gpointer data)
 
 static gint by_rank(gconstpointer a, gconstpointer b, gpointer now_s)
 {
-    gint64 one = guest_entry_rank(((const Guest *)a)->entry, *(const gint64 *)now_s);
-    gint64 other = guest_entry_rank(((const Guest *)b)->entry, *(const gint64 *)now_s);
+    gint64 one = vm_entry_rank(((const Guest *)a)->entry, *(const gint64 *)now_s);
+    gint64 other = vm_entry_rank(((const Guest *)b)->entry, *(const gint64 *)now_s);
     return one < other ? -1 : one > other;
 }
 
 /* Those first that have waited longest: where there was no time for some the last time, it is their turn. */
-static GArray *find_due(const Sample *sample, GuestBook *book, const GuestCommands *commands, gint64 now_s)
+static GArray *find_due(const Sample *sample, VmBook *book, const GuestCommands *commands, gint64 now_s)
 {
     GArray *guests = g_array_new(FALSE, TRUE, sizeof(Guest));
     g_array_set_clear_func(guests, clear_guest);
     for (guint i = 0; i < sample->vms->len; i++) {
         const VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (!is_asked(vm, commands) || !guest_entry_is_due(guest_book_find(book, vm->vm_id, vm->domain_id), now_s))
+        if (!is_asked(vm, commands) || !vm_entry_is_due(vm_book_find(book, vm->vm_id, vm->domain_id), now_s))
             continue;
-        Guest guest = {
-            .vm = vm, .entry = guest_book_entry(book, vm->vm_id, vm->domain_id), .keys = guest_keys_new(), .pid = -1};
+        Guest guest = {.vm = vm,
+                       .entry = vm_book_entry(book, vm->vm_id, vm->domain_id),
+                       .keys = g_ptr_array_new_with_free_func(g_free),
+                       .pid = -1};
         g_array_append_val(guests, guest);
     }
     g_array_sort_with_data(guests, by_rank, &now_s);
     return guests;
 }
 
-bool guest_asking_run(const Sample *sample, GuestBook *book, const GuestAskingOptions *options, gint64 now_s,
+bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptions *options, gint64 now_s,
                       bool *ret_stuck, GError **error)
 {
     const GuestCommands *commands = options->commands;
-    guest_book_prune(book, is_wanted, sample);
+    vm_book_prune(book, sample);
     g_autoptr(GArray) guests = find_due(sample, book, commands, now_s);
     Asking asking = {.options = options,
                      .guests = guests,
@@ -386,18 +397,11 @@ bool guest_asking_run(const Sample *sample, GuestBook *book, const GuestAskingOp
     return !asking.error;
 }
 
-void guest_asking_attach(Sample *sample, const GuestBook *book)
+void guest_asking_attach(Sample *sample, const VmBook *book)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
-        const GuestEntry *entry = guest_book_find(book, vm->vm_id, vm->domain_id);
-        if (!entry || entry->keys->len == 0)
-            continue;
-        g_autoptr(GPtrArray) copy = g_ptr_array_new();
-        for (guint k = 0; k < entry->keys->len; k++)
-            g_ptr_array_add(copy, g_strdup(g_ptr_array_index(entry->keys, k)));
-        g_ptr_array_add(copy, NULL);
         g_strfreev(vm->extras);
-        vm->extras = (char **)g_ptr_array_free(g_steal_pointer(&copy), FALSE);
+        vm->extras = vm_entry_answers(vm_book_find(book, vm->vm_id, vm->domain_id), 0, 0);
     }
 }

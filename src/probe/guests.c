@@ -6,41 +6,12 @@
 #include "probe/aside.h"
 #include "probe/guest_asking.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #define LOCK_FILE "guests.lock"
+#define BOOK "guests"
 
 G_DEFINE_QUARK(one_telemetry_guests, guests_error)
-
-/* Beside the state file. Owned by the caller. */
-static char *book_name(const char *state_name)
-{
-    return g_strconcat("guests-", state_name, NULL);
-}
-
-/* An empty one where there is none, or it is damaged: all guests are asked anew then. */
-static GuestBook *load_book(const GuestsPlace *place)
-{
-    g_autofree char *name = book_name(place->state_name), *text = NULL;
-    gsize length;
-    FILE_AUTO_CLOSE int dir = file_open_private_dir_at(AT_FDCWD, place->state_dir, NULL);
-    GuestBook *book = NULL;
-    if (dir >= 0 && file_read_private(dir, name, GUEST_BOOK_FILE_MAX, &text, &length, NULL))
-        book = guest_book_read(text, length);
-    return book ? book : guest_book_new();
-}
-
-static bool save_book(const GuestBook *book, const GuestsPlace *place, GError **error)
-{
-    g_autofree char *name = book_name(place->state_name);
-    g_autoptr(GString) text = g_string_new(NULL);
-    FILE_AUTO_CLOSE int dir = file_open_private_dir(place->state_dir, error);
-    if (dir < 0)
-        return false;
-    guest_book_write(book, text);
-    return file_write_private(dir, name, text->str, text->len, error);
-}
 
 Guests *guests_load(const GuestsPlace *place)
 {
@@ -50,7 +21,7 @@ Guests *guests_load(const GuestsPlace *place)
     Guests *guests = g_new0(Guests, 1);
     guests->commands = guest_commands_read(place->program, &error);
     guests->unreadable = error ? g_strdup(error->message) : NULL; /* who asks tells the log of it */
-    guests->book = load_book(place);
+    guests->book = aside_load_book(place->state_dir, BOOK, place->state_name);
     return guests;
 }
 
@@ -60,7 +31,7 @@ void guests_free(Guests *guests)
         return;
     guest_commands_free(guests->commands);
     g_free(guests->unreadable);
-    guest_book_free(guests->book);
+    vm_book_free(guests->book);
     g_free(guests);
 }
 
@@ -101,16 +72,14 @@ bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, 
                     place->state_dir);
         return false;
     }
-    /* A tenth less, so that a cycle that comes a little early finds them due. */
-    const gint64 interval_s = config_integer(place->config, CONFIG_guests_interval);
     const GuestAskingOptions options = {.api = &guest_agent_api,
                                         .uri = place->uri,
                                         .commands = guests->commands,
-                                        .interval_s = interval_s - MAX(interval_s / 10, 1),
+                                        .interval_s = config_integer(place->config, CONFIG_guests_interval),
                                         .limit_ms = GUESTS_LIMIT_MS};
     const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
     bool asked = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason);
-    bool done = asked && save_book(guests->book, place, &reason);
+    bool done = asked && aside_save_book(guests->book, place->state_dir, BOOK, place->state_name, &reason);
     g_autofree char *trouble = done ? trouble_of(guests) : g_strdup(reason->message);
     aside_report(lock, "guests' agents", trouble);
     if (!done)

@@ -4,7 +4,8 @@
 #pragma once
 
 #include "base/config.h"
-#include "gather/guest_book.h"
+#include "gather/guest_commands.h"
+#include "gather/vm_book.h"
 #include "model/sample.h"
 
 #define GUESTS_ERROR guests_error_quark()
@@ -28,7 +29,7 @@ typedef struct {
 typedef struct {
     GuestCommands *commands; /* NULL: there is no guestagent.conf, or it can't be read … */
     char *unreadable;        /* … for this reason */
-    GuestBook *book;
+    VmBook *book;
 } Guests;
 
 /* NULL: nobody is to be asked ([guests] ask). */

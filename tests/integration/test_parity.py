@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""In poll.rb's place: the files that OpenNebula's forecaster reads, and what guests' agents answer, of real guests."""
+"""In poll.rb's place: OpenNebula's forecaster, its files and its runs, and what guests' agents answer; of real guests."""
 import os
 import pathlib
 import re
+import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -168,6 +170,168 @@ class Forecaster(RigCase):
         self.assertEqual(host.db.exists(), can_forecast(), host.db)
 
 
+class Forecasts(RigCase):
+    """Runs of the forecaster, whose place forecaster.py takes."""
+    fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
+
+    def replacing(self, more="", mode="replace", files="yes", conf=True):
+        host = self.host()
+        host.db, host.said = host.dir / "one_db", []
+        host.place = host.tree.root / "im" / "lib" / "python"
+        host.place.mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "integration" / "forecaster.py", host.place / "prediction.sh")
+        (host.place / "prediction.sh").chmod(0o755)
+        if conf:
+            (host.tree.conf.parent / "forecast.conf").write_text(FORECAST_CONF)
+        self.configure(host, more, mode, files)
+        return host
+
+    def configure(self, host, more="", mode="replace", files="yes"):
+        host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}\n{more}")
+
+    def settled(self, host):
+        self.wait_for(lambda: not host.processes(), 60, "the forecaster is not done")
+        complaints = host.place / "complaints"
+        self.assertFalse(complaints.exists() and complaints.read_text())
+
+    def cycle(self, host):
+        """A cycle's records, and all that it begins, up to a moment of its own. What it tells the log goes to host.said."""
+        run = host.cycle()
+        self.settled(host)
+        host.said += run.log + host.syslog.take()
+        time.sleep(1.1)
+        return self.assert_complete(run, vms=[83, 84])
+
+    def warnings(self, host):
+        return [text for level, text in host.said if level <= 4]
+
+    def calls(self, host):
+        """VMs that it was run for, and pids."""
+        path = host.place / "calls"
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [(int(vm), int(pid)) for vm, _, pid in lines]
+
+    def forecasts(self, record):
+        return {key: value for key, value in record.items() if "_FORECAST" in key}
+
+    def again(self, host):
+        """As if five minutes had passed."""
+        (host.state / "forecasts-state-0.domstats").unlink()
+
+    def test_records(self):
+        """the next cycle's records have what was forecast of each VM from the files; it is not run in each cycle"""
+        host = self.replacing()
+        first = self.cycle(host)
+        self.assertEqual([self.forecasts(first[vm]) for vm in (83, 84)], [{}, {}])
+        self.assertEqual([vm for vm, _ in self.calls(host)], [83, 84])
+        second = self.cycle(host)
+        for vm in (83, 84):
+            self.assertEqual({key: float(value) for key, value in self.forecasts(second[vm]).items()},
+                             {"MEMORY_FORECAST": float(first[vm]["MEMORY"])}, "one row tells of no rate")
+        self.assertEqual(self.calls(host), [], "it is not due")
+        self.again(host)
+        self.cycle(host)
+        self.assertEqual(len(self.calls(host)), 2)
+        said = self.cycle(host)
+        for vm in (83, 84):
+            told = self.forecasts(said[vm])
+            self.assertEqual(sorted(told), sorted(key for key in STOCK if key.endswith("_FORECAST")), vm)
+            self.assertTrue(all(re.fullmatch(r"\d+\.\d+", value) for value in told.values()), told)
+        self.assertGreater(float(said[83]["DISKWRBYTES_BW_FORECAST"]), 0)
+        host.by_hand()
+        self.assertIn("CPU_FORECAST", host.cycle("--dry-run").records()[83])
+
+    def test_switched_off(self):
+        """beside poll.rb, with files or run = no, off in forecast.conf, without that file or a forecaster: never run"""
+        off = FORECAST_CONF.replace("enabled: true", "enabled: false")
+        for options, conf in (({"mode": "beside"}, FORECAST_CONF), ({"files": "no"}, FORECAST_CONF),
+                              ({"more": "run = no"}, FORECAST_CONF), ({}, off), ({"conf": False}, None)):
+            host = self.replacing(**options)
+            if conf:
+                (host.tree.conf.parent / "forecast.conf").write_text(conf)
+            for _ in range(2):
+                self.assertEqual(self.forecasts(self.cycle(host)[83]), {})
+            self.assertEqual(self.calls(host), [], (options, conf))
+        host = self.replacing()
+        (host.place / "prediction.sh").unlink()
+        self.cycle(host)
+        self.assertTrue((host.db / "83.db").exists())
+        self.assertEqual(self.warnings(host), [])
+
+    def test_switched_off_later(self):
+        """what OpenNebula has been told is deleted"""
+        host = self.replacing()
+        self.cycle(host)
+        self.assertIn("MEMORY_FORECAST", self.cycle(host)[83])
+        self.configure(host, "run = no")
+        self.assertIsNone(self.cycle(host)[83]["MEMORY_FORECAST"])
+
+    def test_hangs(self):
+        """one that hangs holds up neither records nor files, and is ended; the next one has its turn"""
+        host = self.replacing()
+        (host.place / "hangs").touch()
+        for count in (1, 2, 3):
+            self.assert_complete(host.cycle(), vms=[83, 84])
+            self.wait_for(lambda want=count: self.count(host, 84) == want, 30, "the files are not kept meanwhile")
+            time.sleep(1.1)
+        (vm, pid), = self.calls(host)  # one at a time, cycle after cycle
+        self.assertEqual(vm, 83)
+        (host.place / "hangs").unlink()
+        os.kill(pid, signal.SIGKILL)
+        self.settled(host)
+        self.assertEqual([vm for vm, _ in self.calls(host)], [84])
+        said = [text for level, text in host.syslog.take() if level <= 4]
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], "forecaster fails: VM 83: ended by signal 9")
+        record = self.cycle(host)
+        self.assertEqual((self.forecasts(record[83]), "MEMORY_FORECAST" in record[84]), ({}, True))
+
+    def count(self, host, vm):
+        try:
+            db = sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)
+            return db.execute(f"SELECT COUNT(*) FROM virtualmachine_{vm}_memory_monitoring").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+    def test_nonsense(self):
+        """whatever it prints: the records are sound, and the log has one line"""
+        host = self.replacing()
+        self.cycle(host)
+        self.calls(host)
+        for nonsense in ('STATE="3"\nCPU_FORECAST="1\n', 'VM = [ ID="83" ]\n', "x" * 100000,
+                         'CPU_FORECAST="1"\nCPU_FORECAST="2"\n', '\N{SNOWMAN}\0'):
+            (host.place / "says").write_text(nonsense)
+            self.again(host)
+            self.cycle(host)
+            self.assertEqual(len(self.calls(host)), 2)
+            self.assertIsNone(self.forecasts(self.cycle(host)[83]).get("CPU_FORECAST"))
+        said = self.warnings(host)
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], r'forecaster fails: VM 83: line 2 is "CPU_FORECAST=.*expected KEY="NUMBER"')
+        (host.place / "says").write_text('CPU_FORECAST="1.5"\nDEPLOY_ID="7"\nSTATE="3"\nVM_QEMU_PING="1"\n')
+        self.again(host)
+        self.cycle(host)
+        record = self.cycle(host)[83]
+        self.assertEqual(self.forecasts(record)["CPU_FORECAST"], "1.5")
+        self.assertEqual(("VM_QEMU_PING" in record, record["DEPLOY_ID"] == "7"), (False, False))
+        self.assertRegex(str(host.said), "forecaster fails: all is well again")
+        self.assertEqual(self.warnings(host), said)
+
+
+FORECAST_CONF = """host:
+  db_retention: 4 # Number of weeks
+virtualmachine:
+  db_retention: 2 # Number of weeks
+  forecast:
+    enabled: true
+    period: 5 # Number of minutes
+  forecast_far:
+    enabled: false
+    period: 2880 # Number of minutes
+"""
+
+
 class AgentsCase(RigCase):
     """A host where guests' agents are asked."""
 
@@ -304,8 +468,9 @@ class AnsweringAgents(AgentsCase):
         host = self.replacing(CONF.format("true") + ADDRESSES.replace("jq ", "jq-is-missing "))
         self.cycle(host)
         said = self.cycle(host)[83]
-        self.assertEqual((said["VM_QEMU_PING"], said["VM_IP_ADDRESS"], said["VM_IP_ADDRESS_LIST"]),
-                         ("{}", *["error: a program that stands behind the | is not there"] * 2), said)
+        self.assertEqual(said["VM_QEMU_PING"], "{}")
+        for key in ("VM_IP_ADDRESS", "VM_IP_ADDRESS_LIST"):
+            self.assertRegex(said[key], r"^error: .* behind the \| has failed: exit status 127; .*jq-is-missing: not found")
 
 
 LIMIT = 25  # seconds, of asking all guests
