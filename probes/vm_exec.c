@@ -63,8 +63,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return program_usage(
             error, "an agent tells but once that a command has ended, and OpenNebula would not get to know: by "
                    "hand use --dry-run");
-    if (!(arguments->deadline >= 0.5 && arguments->deadline <= 60))
-        return program_usage(error, "--deadline: expected a number of seconds from 0.5 to 60");
+    if (!(arguments->deadline >= 3 && arguments->deadline <= 60)) /* a command needs GUEST_ASK_RESERVE_MS of it */
+        return program_usage(error, "--deadline: expected a number of seconds from 3 to 60");
     return true;
 }
 

@@ -5,7 +5,7 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev openssl curl wrk valgrind clang libclang-rt-14-dev git locales"
+tests="libcmocka-dev openssl curl jq wrk valgrind clang libclang-rt-14-dev git locales"
 databases="influxdb victoria-metrics nginx-light" # whose programs the tests start; as services they are not wanted
 web="chromium chromium-driver fonts-dejavu-core"
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"

@@ -9,6 +9,10 @@
 
 #define LIBRARY "libvirt-qemu.so.0" /* brings libvirt.so.0 along */
 
+/* VIR_ERR_AGENT_COMMAND_TIMEOUT: the agent has answered guest-sync, but not the command. By its number, as the headers
+ * that we are built with may be older than the libvirt that we load. */
+#define AGENT_COMMAND_TIMEOUT 112
+
 G_DEFINE_QUARK(one_telemetry_guest_agent, guest_agent_error)
 
 struct GuestAgents {
@@ -72,7 +76,7 @@ static bool ensure_libvirt(GError **error)
     return !hindrance;
 }
 
-static GuestAgentErrorCode code_of(int libvirts)
+GuestAgentErrorCode guest_agent_error_of(int libvirts)
 {
     switch (libvirts) {
     case VIR_ERR_NO_DOMAIN:
@@ -82,6 +86,7 @@ static GuestAgentErrorCode code_of(int libvirts)
         return GUEST_AGENT_ERROR_NO_AGENT;
     case VIR_ERR_AGENT_UNRESPONSIVE:
     case VIR_ERR_AGENT_UNSYNCED:
+    case AGENT_COMMAND_TIMEOUT:
     case VIR_ERR_OPERATION_TIMEOUT: /* another command is under way */
         return GUEST_AGENT_ERROR_SILENT;
     case VIR_ERR_RPC:
@@ -95,7 +100,7 @@ static GuestAgentErrorCode code_of(int libvirts)
 static void set_error(GError **error)
 {
     virErrorPtr last = libvirt.get_last_error();
-    g_set_error_literal(error, GUEST_AGENT_ERROR, (gint)code_of(last ? last->code : VIR_ERR_OK),
+    g_set_error_literal(error, GUEST_AGENT_ERROR, (gint)guest_agent_error_of(last ? last->code : VIR_ERR_OK),
                         last && last->message ? last->message : "unknown error");
 }
 

@@ -78,7 +78,12 @@ void vm_book_prune(VmBook *book, const Sample *sample)
 
 bool vm_entry_is_due(const VmEntry *entry, gint64 now_s)
 {
-    return !entry || entry->due_s <= now_s || entry->due_s > now_s + VM_BOOK_WAIT_MAX_S;
+    return vm_entry_rank(entry, now_s) <= now_s;
+}
+
+gint64 vm_entry_rank(const VmEntry *entry, gint64 now_s)
+{
+    return !entry || entry->due_s > now_s + VM_BOOK_WAIT_MAX_S ? 0 : entry->due_s;
 }
 
 void vm_entry_succeed(VmEntry *entry, gint64 now_s, gint64 interval_s)

@@ -49,6 +49,10 @@ void vm_book_prune(VmBook *book, const Sample *sample);
 /* NULL is due: it has not been asked yet. Of a time that can't be, as after a jump of the clock, likewise. */
 bool vm_entry_is_due(const VmEntry *entry, gint64 now_s);
 
+/* For an order in which those that wait longest come first: what is due earlier is less, and what has not been asked
+ * yet, or has a time that can't be, least. */
+gint64 vm_entry_rank(const VmEntry *entry, gint64 now_s);
+
 /* It has answered: it is asked again after `interval_s`, but for a tenth, so that a cycle that comes a little early
  * finds it due. */
 void vm_entry_succeed(VmEntry *entry, gint64 now_s, gint64 interval_s);

@@ -21,16 +21,16 @@ static void tell(const GError *reason, GError **error)
                     "what stands behind the | takes too long, or says too much");
         break;
     case CHILD_ERROR_FAILED:
-        g_set_error(error, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED, "what stands behind the | has failed");
+        g_set_error(error, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED, "what stands behind the | has failed: %s",
+                    reason->message);
     }
 }
 
-char *guest_filter_run(const char *filter, const char *answer, GError **error)
+char *guest_filter_run(const char *filter, const char *answer, gint64 limit_ms, GError **error)
 {
     g_autoptr(GError) reason = NULL;
     const char *const words[] = {"/bin/sh", "-c", filter, NULL};
-    const ChildOptions options = {
-        .words = words, .input = answer, .limit_ms = GUEST_FILTER_MS, .most = GUEST_FILTER_MAX};
+    const ChildOptions options = {.words = words, .input = answer, .limit_ms = limit_ms, .most = GUEST_FILTER_MAX};
     if (strlen(answer) > GUEST_FILTER_MAX) {
         g_set_error(error, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED, "the answer is too long");
         return NULL;

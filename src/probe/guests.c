@@ -17,8 +17,10 @@ Guests *guests_load(const GuestsPlace *place)
 {
     if (!config_integer(place->config, CONFIG_guests_ask))
         return NULL;
+    g_autoptr(GError) error = NULL;
     Guests *guests = g_new0(Guests, 1);
-    guests->commands = guest_commands_read(place->program, NULL); /* who asks tells the log of it */
+    guests->commands = guest_commands_read(place->program, &error);
+    guests->unreadable = error ? g_strdup(error->message) : NULL; /* who asks tells the log of it */
     guests->book = aside_load_book(place->state_dir, BOOK, place->state_name);
     return guests;
 }
@@ -28,6 +30,7 @@ void guests_free(Guests *guests)
     if (!guests)
         return;
     guest_commands_free(guests->commands);
+    g_free(guests->unreadable);
     vm_book_free(guests->book);
     g_free(guests);
 }
@@ -45,22 +48,19 @@ bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const S
                                  place->config_file ? "--config" : NULL,
                                  place->config_file,
                                  NULL};
-    if (!place->program ||
-        !guest_asking_is_due(sample, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
+    const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+    bool wanted = guests->unreadable || guest_asking_is_due(sample, guests->book, guests->commands, now_s);
+    if (!place->program || !wanted)
         return true;
     return start_detached(place->program, words, error);
 }
 
 /* What is wrong with guestagent.conf; NULL: nothing. Owned by the caller. */
-static char *trouble_of(const Guests *guests, const char *program)
+static char *trouble_of(const Guests *guests)
 {
-    g_autoptr(GError) error = NULL;
     if (guests->commands && guests->commands->problems->len > 0)
         return g_strconcat("guestagent.conf: ", g_ptr_array_index(guests->commands->problems, 0), NULL);
-    if (guests->commands)
-        return NULL;
-    guest_commands_free(guest_commands_read(program, &error));
-    return error ? g_strdup(error->message) : NULL;
+    return g_strdup(guests->unreadable);
 }
 
 bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, bool *ret_stuck, GError **error)
@@ -80,7 +80,7 @@ bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, 
     const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
     bool asked = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason);
     bool done = asked && aside_save_book(guests->book, place->state_dir, BOOK, place->state_name, &reason);
-    g_autofree char *trouble = done ? trouble_of(guests, place->program) : g_strdup(reason->message);
+    g_autofree char *trouble = done ? trouble_of(guests) : g_strdup(reason->message);
     aside_report(lock, "guests' agents", trouble);
     if (!done)
         g_set_error_literal(error, GUESTS_ERROR, asked ? GUESTS_ERROR_STATE : GUESTS_ERROR_LIBVIRT, reason->message);

@@ -27,7 +27,8 @@ typedef struct {
 } GuestsPlace;
 
 typedef struct {
-    GuestCommands *commands; /* NULL: there is no guestagent.conf, or it can't be read */
+    GuestCommands *commands; /* NULL: there is no guestagent.conf, or it can't be read … */
+    char *unreadable;        /* … for this reason */
     VmBook *book;
 } Guests;
 
@@ -36,7 +37,8 @@ Guests *guests_load(const GuestsPlace *place);
 void guests_free(Guests *guests);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guests, guests_free)
 
-/* Starts the other process where some of the sample's guests are to be asked now. false: it can't be started. */
+/* Starts the other process where some of the sample's guests are to be asked now, or guestagent.conf can't be read,
+ * which it tells the log. false: it can't be started. */
 bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const Sample *sample, GError **error);
 
 /* The other process's work: asks those that are due of the sample, keeps what came of it, and tells the log of trouble,

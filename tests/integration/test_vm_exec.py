@@ -94,7 +94,7 @@ class NothingPending(ExecCase):
     def test_wrong_usage(self):
         """by hand only a dry run; wrong arguments are named"""
         for words, said in (((), "by\n? ?hand use --dry-run"), (("kvm",), "expected HOST_ID and HOST_NAME"),
-                            (("--deadline", "0", "-n"), "--deadline: expected"), (("--nonsense",), "nonsense")):
+                            (("--deadline", "2.9", "-n"), "--deadline: expected"), (("--nonsense",), "nonsense")):
             run = self.kvm.by_hand(*words)
             self.assertEqual((run.status, run.out), (2, ""), run)
             self.assertRegex(run.err, rf"\Avm_exec: [^\n]*{said}[^\n]*\n\Z", run)
@@ -181,6 +181,22 @@ class Guests(ExecCase, RigCase):
         self.agents[83].end(7, code=0, out=b"at last")
         self.agents[83].delay = DEADLINE / 5 + 1
         self.begin(83, 7)
+        self.assert_said(self.cycle(), record(83, 7, 0, b"at last"))
+        self.assertEqual(self.left(), [])
+
+    def test_near_the_deadline(self):
+        """an agent that is reached when no time is left to wait for it is not asked: its only answer would be lost"""
+        self.agents[83].end(7, code=0, out=b"at last")
+        self.agents[83].delay = 3
+        self.begin(83, 7)
+        self.addCleanup(self.rig.libvirtd, "thaw")
+        self.rig.libvirtd("freeze")
+        timer = threading.Timer(2.5, self.rig.libvirtd, ("thaw",))
+        timer.start()
+        self.assert_said(self.cycle("--deadline", "4"), "", "one-83: .*: there was no time left to ask its agent")
+        timer.join()
+        self.assertEqual((self.agents[83].statuses(), self.left()), (0, ["one-83"]))
+        self.agents[83].delay = 0
         self.assert_said(self.cycle(), record(83, 7, 0, b"at last"))
         self.assertEqual(self.left(), [])
 

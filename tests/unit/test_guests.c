@@ -12,6 +12,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* --- guestagent.conf --- */
 
@@ -211,11 +212,55 @@ static void test_breaker(void **state)
     assert_false(vm_entry_is_due(entry, now + 3599));
 }
 
+/* Those that wait longest are least. */
+static void test_rank(void **state)
+{
+    (void)state;
+    g_autoptr(VmBook) book = vm_book_new();
+    VmEntry *one = vm_book_entry(book, 1, 1), *other = vm_book_entry(book, 2, 2);
+    vm_entry_succeed(one, 1000, 30);
+    vm_entry_succeed(other, 1001, 30);
+    assert_true(vm_entry_rank(one, 1100) < vm_entry_rank(other, 1100));
+    assert_true(vm_entry_rank(NULL, 1100) < vm_entry_rank(one, 1100));
+    vm_entry_succeed(one, 100000, 30); /* then the clock was set back */
+    assert_true(vm_entry_rank(one, 1100) < vm_entry_rank(other, 1100));
+}
+
 /* --- asking --- */
 
-/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses. */
+/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses, 7 answers too much
+ * for libvirt, 8 hangs on commands that have `hangs_on` in them. */
 static GMutex calls_lock;
+static GCond calls_changed;
 static GString *calls;
+static const char *hangs_on; /* NULL: on none */
+static guint hanging;        /* calls */
+static bool released;
+
+/* With the lock held. */
+static void hang(void)
+{
+    const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    hanging++;
+    while (!released && g_cond_wait_until(&calls_changed, &calls_lock, end))
+        ;
+    hanging--;
+    g_cond_broadcast(&calls_changed);
+}
+
+/* Ends calls that hang, and waits for the threads that are in them. */
+static void release(void)
+{
+    g_mutex_lock(&calls_lock);
+    released = true;
+    g_cond_broadcast(&calls_changed);
+    const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (hanging)
+        assert_true(g_cond_wait_until(&calls_changed, &calls_lock, end));
+    released = false;
+    g_mutex_unlock(&calls_lock);
+    g_usleep(20000); /* and they are gone */
+}
 
 static GuestAgents *fake_open(const char *uri, GError **error)
 {
@@ -243,6 +288,8 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
     const char guest = domain[strlen("one-")];
     g_mutex_lock(&calls_lock);
     g_string_append_printf(calls, "%c", guest);
+    if (guest == '8' && hangs_on && strstr(command, hangs_on))
+        hang();
     g_mutex_unlock(&calls_lock);
     if (guest == '3')
         return fail_with(error, GUEST_AGENT_ERROR_SILENT, "not connected");
@@ -284,16 +331,24 @@ static Sample *make_guests(guint n)
     return sample;
 }
 
-static bool ask(const Sample *sample, VmBook *book, const char *conf, const char *uri, gint64 now_s)
+#define LIMIT_MS 60000
+
+static bool ask_within(const Sample *sample, VmBook *book, const char *conf, const char *uri, gint64 now_s,
+                       gint64 limit_ms, bool *ret_stuck)
 {
     g_autoptr(GuestCommands) commands = parse(conf);
     const GuestAskingOptions options = {
-        .api = &fake, .uri = uri, .commands = commands, .interval_s = 30, .limit_ms = 60000};
-    bool stuck;
+        .api = &fake, .uri = uri, .commands = commands, .interval_s = 30, .limit_ms = limit_ms};
     if (calls)
         g_string_free(calls, TRUE);
     calls = g_string_new(NULL);
-    bool done = guest_asking_run(sample, book, &options, now_s, &stuck, NULL);
+    return guest_asking_run(sample, book, &options, now_s, ret_stuck, NULL);
+}
+
+static bool ask(const Sample *sample, VmBook *book, const char *conf, const char *uri, gint64 now_s)
+{
+    bool stuck;
+    bool done = ask_within(sample, book, conf, uri, now_s, LIMIT_MS, &stuck);
     assert_false(stuck);
     return done;
 }
@@ -363,18 +418,151 @@ static void test_who_is_asked(void **state)
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
+/* A guest whose agent hangs on one command has that error, is asked nothing more, and is asked again ever more seldom;
+ * the others have all their answers. */
+static void test_hangs_on_a_command(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(8);
+    g_autoptr(VmBook) book = vm_book_new();
+    const gint64 begin = g_get_monotonic_time();
+    bool stuck;
+    hangs_on = "list";
+    assert_true(ask_within(sample, book, LISTED, "up", 1000, LIMIT_MS, &stuck));
+    assert_true(stuck && g_get_monotonic_time() - begin < LIMIT_MS / 2 * 1000);
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
+    check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
+    check_keys(
+        book, 8,
+        "PING={};LIST=error: its agent has not answered in time;PIPED=error: its agent has not answered in time;");
+    release();
+    assert_true(ask_within(sample, book, LISTED, "up", 1029, LIMIT_MS, &stuck));
+    assert_null(strchr(calls->str, '8'));
+    assert_true(ask_within(sample, book, LISTED, "up", 1030, LIMIT_MS, &stuck));
+    assert_non_null(strchr(calls->str, '8'));
+    release();
+    assert_false(vm_entry_is_due(vm_book_find(book, 8, 8), 1089)); /* a minute */
+    hangs_on = NULL;
+    assert_true(ask(sample, book, LISTED, "up", 1090));
+    check_keys(book, 8, "PING={};LIST=1, 2;PIPED=800, 2;");
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+/* Where one has used up the time, the others keep what they had under the keys that they were not asked for, and are
+ * due at once; those that were not asked at all are as they were. */
+static void test_no_time_left(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(8);
+    g_autoptr(VmBook) book = vm_book_new();
+    bool stuck;
+    assert_true(ask(sample, book, LISTED, "up", 1000));
+    vm_entry_set(vm_book_find(book, 1, 1), "STAYS", "so", VM_ANSWER_STAYS);
+    hangs_on = "ping";
+    assert_true(ask_within(sample, book, LISTED, "up", 1027, 5500, &stuck)); /* 3 s of it, and 2.5 s is no time */
+    assert_true(stuck);
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
+    check_keys(book, 8,
+               "PING=error: its agent has not answered in time;LIST=error: its agent has not answered in time;"
+               "PIPED=error: its agent has not answered in time;");
+    assert_true(vm_entry_is_due(vm_book_find(book, 1, 1), 1027));
+    release();
+    assert_true(ask_within(sample, book, LISTED, "up", 1100, 100, &stuck)); /* less than one of them may take */
+    assert_string_equal(calls->str, "");
+    for (guint i = 1; i <= 8; i++)
+        assert_true(vm_entry_is_due(vm_book_find(book, i, (gint64)i), 1100) == (i != 4));
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
+    hangs_on = NULL;
+    assert_true(ask(sample, book, LISTED, "up", 1100));
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+/* Domains that were called, and hang. */
+static GPtrArray *held;
+
+static char *held_command(GuestAgents *agents, const char *domain, const char *command, int timeout_s, GError **error)
+{
+    (void)agents;
+    (void)command;
+    (void)timeout_s;
+    g_mutex_lock(&calls_lock);
+    g_ptr_array_add(held, g_strdup(domain));
+    hang();
+    g_mutex_unlock(&calls_lock);
+    return fail_with(error, GUEST_AGENT_ERROR_SILENT, "not connected");
+}
+
+static bool was_called(guint vm_id)
+{
+    g_autofree char *domain = g_strdup_printf("one-%u", vm_id);
+    return g_ptr_array_find_with_equal_func(held, domain, g_str_equal, NULL);
+}
+
+/* More silent guests than can be asked at once: the others stay as they were, and come first the next time. */
+static void test_whose_turn(void **state)
+{
+    (void)state;
+    static const GuestAgentApi api = {.open = fake_open, .close = fake_close, .command = held_command};
+    g_autoptr(GuestCommands) commands = parse(LISTED);
+    const GuestAskingOptions options = {
+        .api = &api, .uri = "up", .commands = commands, .interval_s = 30, .limit_ms = 5000};
+    g_autoptr(Sample) sample = make_guests(12);
+    g_autoptr(VmBook) book = vm_book_new();
+    bool stuck;
+    vm_entry_set(vm_book_entry(book, 12, 12), "PING", "{}", VM_ANSWER_STAYS);
+    for (guint round = 0; round < 2; round++) {
+        held = g_ptr_array_new_with_free_func(g_free);
+        assert_true(guest_asking_run(sample, book, &options, 1000 + 30 * round, &stuck, NULL));
+        for (guint i = 1; i <= 12; i++)
+            CHECK(was_called(i) == (round == 0 ? i <= 8 : i <= 4 || i > 8), "round %u: one-%u", round, i);
+        if (round == 0)
+            check_keys(book, 12, "PING={};");
+        release();
+        g_ptr_array_unref(held);
+    }
+    check_keys(book, 12, "PING=error: its agent does not answer;PIPED=error: its agent does not answer;");
+}
+
 static void test_filter(void **state)
 {
     (void)state;
-    g_autoptr(GError) failed = NULL, large = NULL;
-    g_autofree char *made = guest_filter_run("tr a-z A-Z; echo", "abc", NULL);
+    g_autoptr(GError) failed = NULL, large = NULL, stays = NULL, missing = NULL;
+    g_autofree char *made = guest_filter_run("tr a-z A-Z; echo", "abc", GUEST_FILTER_MS, NULL);
     assert_string_equal(made, "ABC\n");
-    g_autofree char *unread = guest_filter_run("echo x", "abc", NULL);
+    g_autofree char *unread = guest_filter_run("echo x", "abc", GUEST_FILTER_MS, NULL);
     assert_string_equal(unread, "x\n");
-    assert_null(guest_filter_run("exit 3", "abc", &failed));
+    g_autofree char *lingers = guest_filter_run("echo x; exec >&-; sleep 0.1", "abc", LIMIT_MS, NULL);
+    assert_string_equal(lingers, "x\n");
+    assert_null(guest_filter_run("exit 3", "abc", GUEST_FILTER_MS, &failed));
     assert_true(g_error_matches(failed, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED));
-    assert_null(guest_filter_run("yes | head -c 100000; sleep 1000", "", &large));
+    assert_string_equal(failed->message, "what stands behind the | has failed: exit status 3");
+    assert_null(guest_filter_run("no-such-program", "abc", GUEST_FILTER_MS, &missing));
+    assert_true(g_str_has_prefix(missing->message, "what stands behind the | has failed: exit status 127; it said \""));
+    assert_non_null(strstr(missing->message, "not found\""));
+    assert_null(guest_filter_run("yes | head -c 100000; sleep 1000", "", LIMIT_MS, &large));
     assert_true(g_error_matches(large, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME));
+    assert_null(guest_filter_run("echo x; exec >&-; sleep 20 & wait", "", 200, &stays)); /* nothing more to be read */
+    assert_true(g_error_matches(stays, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
+/* A guest whose answer the shell can't do with in time costs that once, not for each of its commands. */
+static void test_filter_takes_too_long(void **state)
+{
+    (void)state;
+    static const char conf[] =
+        COMMANDS "  :a: one-$vm_id '{\"execute\":\"list\"}' | [ $vm_id = 2 ] && sleep 20 || cat\n"
+                 "  :b: one-$vm_id '{\"execute\":\"list\"}' | cat\n";
+    g_autoptr(Sample) sample = make_guests(2);
+    g_autoptr(VmBook) book = vm_book_new();
+    assert_true(ask(sample, book, conf, "up", 1000));
+    check_keys(book, 1, "A=1, 2;B=1, 2;");
+    check_keys(book, 2,
+               "A=error: what stands behind the | takes too long, or says too much;"
+               "B=error: what stands behind the | takes too long, or says too much;");
+    assert_false(vm_entry_is_due(vm_book_find(book, 2, 2), 1029));
+    g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
 /* --- in the records --- */
@@ -482,10 +670,22 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN); /* as the probe does: a filter need not read its input */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands), cmocka_unit_test(test_wrong_commands), cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_gpus),     cmocka_unit_test(test_book),           cmocka_unit_test(test_breaker),
-        cmocka_unit_test(test_asking),   cmocka_unit_test(test_who_is_asked),   cmocka_unit_test(test_filter),
-        cmocka_unit_test(test_records),  cmocka_unit_test(test_forecasts),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_wrong_commands),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_gpus),
+        cmocka_unit_test(test_book),
+        cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_asking),
+        cmocka_unit_test(test_who_is_asked),
+        cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_forecasts),
+        cmocka_unit_test(test_hangs_on_a_command),
+        cmocka_unit_test(test_no_time_left),
+        cmocka_unit_test(test_whose_turn),
+        cmocka_unit_test(test_filter_takes_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
