@@ -113,15 +113,18 @@ as_oneadmin() {
   fi
 }
 
-# Runs a command as the user whose place PATH is in: root that writes where oneadmin may put links would write where they
-# lead to.
+# Whether oneadmin writes there: root that writes where oneadmin may put links would write where they lead to.
+is_oneadmins() { # PATH
+  case $1 in
+  "$VAR"/* | "$ETC"/telemetry-secrets/*) [ -z "$DESTDIR" ] ;;
+  *) return 1 ;;
+  esac
+}
+# Runs a command as the user whose place PATH is in.
 at() { # PATH COMMAND...
   at_path=$1
   shift
-  case $at_path in
-  "$VAR"/* | "$ETC"/telemetry-secrets/*) if [ -n "$DESTDIR" ]; then "$@"; else as_oneadmin "$@"; fi ;;
-  *) "$@" ;;
-  esac
+  if is_oneadmins "$at_path"; then as_oneadmin "$@"; else "$@"; fi
 }
 
 owner_of() { # LETTER: o is oneadmin, r is root, g is root with oneadmin's group
