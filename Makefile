@@ -186,9 +186,12 @@ $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_HELP:%.c=$(FUZZ_BUILD)/
 # --- tests -----------------------------------------------------------------------------------------------------
 # Everything is tested in the sanitized build; the rig runs the plain one too.
 ASAN := SANITIZE=address,undefined
-check: programs ## every test: unit, golden, docs, lint, fuzz, integration, web; ends with "N passed, N failed"
-	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs
-	$(Q)$(MAKE) --no-print-directory fuzzers
+# Its three builds take all cores, whether make was told so or not.
+EVERY_CORE = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+check: ## every test: unit, golden, docs, lint, fuzz, integration, web; ends with "N passed, N failed"
+	$(Q)$(MAKE) --no-print-directory $(EVERY_CORE) programs
+	$(Q)$(MAKE) --no-print-directory $(EVERY_CORE) $(ASAN) test-programs
+	$(Q)$(MAKE) --no-print-directory $(EVERY_CORE) fuzzers
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs lint fuzz integration web
 
 check-unit: ## unit and property tests alone

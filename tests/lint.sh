@@ -9,15 +9,17 @@ while [ $# -gt 0 ] && [ "$1" != "--" ]; do files="$files $1"; shift; done
 # The analyzer does not understand cmocka's way of leaving a test: unit tests are laid out, but not analyzed.
 sources=$(printf '%s\n' $files | grep '\.c$' | grep -v '^tests/unit/')
 
+cores=$(nproc)
+
 complain() { echo "lint: $1"; failed=1; }
 
 clang-format --dry-run -Werror $files || complain "clang-format: run make format"
 
-printf '%s\n' $sources | xargs -P 2 -n 4 sh -c '
+printf '%s\n' $sources | xargs -P "$cores" -n 4 sh -c '
   flags=$1; shift; clang-tidy --quiet "$@" -- $flags 2>&1 | grep -E "warning:|error:" && exit 1; exit 0' sh "$*" ||
   complain "clang-tidy"
 
-cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
+cppcheck --quiet -j "$cores" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Isrc \
   --suppress=missingIncludeSystem --suppress=unknownMacro --library=gtk $sources || complain "cppcheck"
 
 # Arrows run one way: serve -> store, probe -> deliver, encode, gather -> model -> base; deliver -> encode, base (design).

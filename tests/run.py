@@ -24,6 +24,12 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
 }
 PROGRAM_LIMIT = 300  # seconds that one test program may take
+CORES = max(2, len(os.sched_getaffinity(0)))
+LONG = [f"test_{name}" for name in (  # scripts of more than a minute; those that compute between those that wait
+    "interrupted_install", "forward_processes", "interrupted_uninstall", "status_guests", "interrupted_upgrade", "vm_exec",
+    "install_sh", "forward_sinks", "deb", "endpoint_guests", "interrupted_oneadmin", "sources", "install_stead",
+    "endpoint_history", "faults_guests", "install_faults", "endpoint_life", "values", "status", "migration",
+    "dashboard_charts", "dashboard_find")]
 
 
 class Tally:
@@ -57,9 +63,9 @@ def run(command, limit=PROGRAM_LIMIT, **options):
         return subprocess.CompletedProcess(command, 124, output, f"not done after {limit} s")
 
 
-def two_at_a_time(work, things):
+def side_by_side(work, things, number=CORES):
     """Each thing with what WORK made of it, in order, as they are done: for programs that don't mind each other."""
-    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+    with concurrent.futures.ThreadPoolExecutor(number) as threads:
         yield from zip(things, threads.map(work, things))
 
 
@@ -67,7 +73,7 @@ def unit(args, tally):
     programs = sorted(p for p in (args.asan / "tests" / "unit").glob("test_*") if p.suffix == "")
     if not programs:
         tally.fail("unit", f"no test programs in {args.asan}/tests/unit")
-    for program, got in two_at_a_time(lambda program: run([program], env={"CMOCKA_MESSAGE_OUTPUT": "TAP"}), programs):
+    for program, got in side_by_side(lambda program: run([program], env={"CMOCKA_MESSAGE_OUTPUT": "TAP"}), programs):
         seen = 0
         for line in got.stdout.splitlines():
             # cmocka 1.1 writes a skipped test as "not ok 9 # SKIP name"
@@ -178,7 +184,7 @@ def fuzz(args, tally):
             return run([program, f"-max_total_time={seconds}", "-rss_limit_mb=3000", "-timeout=20", "-verbosity=0",
                         "-print_final_stats=1", f"-artifact_prefix={args.build}/", found, corpus], limit=seconds + 120)
 
-    for program, got in two_at_a_time(fuzz_for_a_while, programs):
+    for program, got in side_by_side(fuzz_for_a_while, programs):
         runs = re.search(r"number_of_executed_units: (\d+)", got.stderr)
         if got.returncode == 0 and runs and int(runs[1]) > 0:
             tally.ok(f"fuzz: {program.name}, {runs[1]} inputs in {seconds} s")
@@ -187,15 +193,17 @@ def fuzz(args, tally):
 
 
 def scripts(args, tally, directory):
-    """Most of them wait most of the time, each with machines, ports and directories of its own."""
-    found = sorted((ROOT / "tests" / directory).glob("test_*.py"))
+    """Most of them wait most of the time, each with machines, ports and directories of its own. The longest first, so that
+    no core waits for one of them in the end."""
+    found = sorted((ROOT / "tests" / directory).glob("test_*.py"),
+                   key=lambda path: ((LONG + [path.stem]).index(path.stem), path.stem))
 
     def run_script(script):
         begin = time.monotonic()
         got = run([sys.executable, script, "--build", args.build, "--asan", args.asan], limit=1500)
         return got, time.monotonic() - begin
 
-    for script, (got, seconds) in two_at_a_time(run_script, found):
+    for script, (got, seconds) in side_by_side(run_script, found, CORES + 1):
         take_lines(script.stem, got, tally)
         print(f"   {seconds:.0f} s  {script.stem}", flush=True)
 

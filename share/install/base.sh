@@ -113,15 +113,18 @@ as_oneadmin() {
   fi
 }
 
-# Runs a command as the user whose place PATH is in: root that writes where oneadmin may put links would write where they
-# lead to.
+# Whether oneadmin writes there: root that writes where oneadmin may put links would write where they lead to.
+is_oneadmins() { # PATH
+  case $1 in
+  "$VAR"/* | "$ETC"/telemetry-secrets/*) [ -z "$DESTDIR" ] ;;
+  *) return 1 ;;
+  esac
+}
+# Runs a command as the user whose place PATH is in.
 at() { # PATH COMMAND...
   at_path=$1
   shift
-  case $at_path in
-  "$VAR"/* | "$ETC"/telemetry-secrets/*) if [ -n "$DESTDIR" ]; then "$@"; else as_oneadmin "$@"; fi ;;
-  *) "$@" ;;
-  esac
+  if is_oneadmins "$at_path"; then as_oneadmin "$@"; else "$@"; fi
 }
 
 owner_of() { # LETTER: o is oneadmin, r is root, g is root with oneadmin's group
@@ -260,34 +263,56 @@ conf_get() { # FILE SECTION KEY: its value, where the line is no comment
     }' "$1"
 }
 
-# Sets one option and leaves every other line as it is: in the place of the value it has, or behind the comment that
-# shows its default, or at the end of its section, which is made where it is missing.
-conf_set() { # FILE SECTION KEY VALUE
-  if ! CONF_VALUE=$4 awk -v section="[$2]" -v key="$3" '
-    function name_of(line) {
-      sub(/^[ \t]*#?/, "", line); if (!index(line, "=")) return ""
-      line = substr(line, 1, index(line, "=") - 1); sub(/[ \t]+$/, "", line); return line
-    }
-    { line[NR] = $0; text = $0; sub(/^[ \t]+/, "", text); sub(/[ \t\r]+$/, "", text)
-      if (text ~ /^\[/) { inside = (text == section) }
-      if (inside && text ~ /^[^#]/) last = NR
-      if (inside && name_of(text) == key) { if (text !~ /^#/) set = NR; else if (!shown) shown = NR } }
-    END {
-      new = key " = " ENVIRON["CONF_VALUE"]
-      at = set ? set : shown ? shown : last
-      for (i = 1; i <= NR; i++) {
-        if (i == set) { print new; continue }
-        print line[i]
-        if (!set && i == at) print new
-      }
-      if (!at) { if (NR) print ""; print section; print new }
-    }' "$1" >"$1.set" || ! mv "$1.set" "$1"; then die 1 "cannot write $1"; fi
-}
-
-# Answers are kept in files of $WORK: SECTION KEY VALUE, tabs between, one a line.
+# Answers are kept in files of $WORK: SECTION KEY VALUE, tabs between, one a line. Sets these options, but for those that have
+# that value, and leaves every other line as it is: in the place of the value it has, or behind the comment that shows its
+# default, or at the end of its section, which is made where it is missing.
 conf_apply() { # FILE ANSWERS
   [ -s "$2" ] || return 0
-  while IFS="$TAB" read -r section key value; do
-    [ "$(conf_get "$1" "$section" "$key")" = "$value" ] || conf_set "$1" "$section" "$key" "$value"
-  done <"$2"
+  awk '
+    function trimmed(text) { sub(/^[ \t]+/, "", text); sub(/[ \t\r]+$/, "", text); return text }
+    function name_of(text) {
+      sub(/^[ \t]*#?/, "", text); if (!index(text, "=")) return ""
+      text = substr(text, 1, index(text, "=") - 1); sub(/[ \t]+$/, "", text); return text
+    }
+    function value_of(text) { return trimmed(substr(text, index(text, "=") + 1)) }
+    function answer(section, key, value,    i, text, inside, first, set, shown, last) {
+      for (i = 1; i <= n; i++) {
+        text = trimmed(line[i])
+        if (text ~ /^\[/) inside = (text == section)
+        if (inside && text ~ /^[^#]/) last = i
+        if (!inside || name_of(line[i]) != key) continue
+        if (text ~ /^#/) { if (!shown) shown = i } else { set = i; if (!first) first = i }
+      }
+      if (first && value_of(line[first]) == value) return
+      changed = 1
+      if (set) { line[set] = key " = " value; return }
+      if (!shown && !last) {
+        if (n) line[++n] = ""
+        line[++n] = section
+        last = n
+      }
+      if (!shown) shown = last
+      for (i = n++; i > shown; i--) line[i + 1] = line[i]
+      line[shown + 1] = key " = " value
+    }
+    FNR == NR { answers[++asked] = $0; next }
+    { line[++n] = $0 }
+    END {
+      for (a = 1; a <= asked; a++) {
+        section = key = value = answers[a]
+        sub(/\t.*/, "", section); sub(/^[^\t]*\t/, "", key); sub(/\t.*/, "", key); sub(/^[^\t]*\t[^\t]*\t/, "", value)
+        answer("[" section "]", key, value)
+      }
+      if (!changed) exit 3
+      for (i = 1; i <= n; i++) print line[i]
+    }' "$2" "$1" >"$1.set"
+  case $? in
+  0) mv "$1.set" "$1" || die 1 "cannot write $1" ;;
+  3) ;;
+  *) die 1 "cannot write $1" ;;
+  esac
+}
+conf_set() { # FILE SECTION KEY VALUE
+  printf '%s\t%s\t%s\n' "$2" "$3" "$4" >"$WORK/answer"
+  conf_apply "$1" "$WORK/answer"
 }

@@ -172,9 +172,11 @@ check_builds() {
 
 # --- places ---
 
-# Where files are put, each asked of the user who puts them there: root may write everywhere, oneadmin may not.
+# Where files are put.
 check_places() { # FAILED, before
   [ -n "$DESTDIR" ] || [ -n "$ONEADMIN_HOME" ] || return 0
+  : >"$WORK/places.oneadmin"
+  : >"$WORK/places.ours"
   for place in "$REMOTES/hooks/telemetry" "$REMOTES"/hooks/telemetry/builds/* "$REMOTES"/im/kvm-probes.d/vm/monitor \
     "$REMOTES"/im/qemu-probes.d/vm/monitor "$REMOTES"/im/kvm-probes.d/vm/status "$REMOTES"/im/qemu-probes.d/vm/status \
     "$REMOTES"/im/kvm-probes.d/vm/execution "$REMOTES"/im/qemu-probes.d/vm/execution "$REMOTES"/etc/im/kvm-probes.d "$REMOTES"/etc/im/qemu-probes.d \
@@ -188,22 +190,38 @@ check_places() { # FAILED, before
     */vm/status) [ -n "$STATUS" ] || continue ;;
     */vm/execution) [ -n "$EXECUTION" ] || continue ;;
     esac
-    check_place "$place"
+    if is_oneadmins "$place/x"; then echo "$place" >>"$WORK/places.oneadmin"; else echo "$place" >>"$WORK/places.ours"; fi
   done
+  look_at_places
+  while IFS="$TAB" read -r place above may_write <&8; do
+    check_place "$place" "$above" "$may_write"
+  done 8<"$WORK/places"
   [ "$FAILED" != "$1" ] || ok "places can be written and have room"
 }
-check_place() { # DIRECTORY, which may be still to be made
-  # shellcheck disable=SC2016
-  above=$(at "$1/x" sh -c 'above=$1; while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done; above=${above:-/}
-    echo "$above"; [ -w "$above" ] && [ -x "$above" ]' sh "$1")
-  may_write=$?
+# $WORK/places: of each what there is of it, itself or a directory above, and whether that may be written: asked of the user
+# who puts files there, as root may write everywhere, and oneadmin may not.
+look_at_places() {
+  # shellcheck disable=SC2016 # for the inner shell
+  look='while IFS= read -r place; do
+    above=$place
+    while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done
+    above=${above:-/} may_write=no
+    if [ -w "$above" ] && [ -x "$above" ]; then may_write=yes; fi
+    printf "%s\t%s\t%s\n" "$place" "$above" "$may_write"
+  done'
+  sh -c "$look" <"$WORK/places.ours" >"$WORK/places"
+  [ -s "$WORK/places.oneadmin" ] || return 0
+  as_oneadmin sh -c "$look" <"$WORK/places.oneadmin" >>"$WORK/places" ||
+    bad "nothing can be run as $ONEADMIN" "look at the account: $REMOTES is written by it"
+}
+check_place() { # DIRECTORY WHAT-THERE-IS MAY-WRITE
   # Ours with root as its owner is given to oneadmin: make_dir.
-  if is_root && [ "$above" = "$1" ] && { listed dir "$1" || [ "$1" = "$REMOTES/hooks/telemetry" ]; }; then
+  if is_root && [ "$2" = "$1" ] && { listed dir "$1" || [ "$1" = "$REMOTES/hooks/telemetry" ]; }; then
     :
-  elif [ "$may_write" != 0 ]; then
-    bad "$1 can't be written by $(user_at "$1")" "look at the owner and mode of $above, and whether its file system is read-only"
+  elif [ "$3" != yes ]; then
+    bad "$1 can't be written by $(user_at "$1")" "look at the owner and mode of $2, and whether its file system is read-only"
   fi
-  free=$(df -Pk "$above" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  free=$(df -Pk "$2" 2>/dev/null | { read -r _; read -r _ _ _ free _; echo "$free"; })
   if [ "${free:-999999}" -lt 20480 ]; then
     bad "$1 has $free KiB left" "make room: 20 MiB are wanted"
   fi

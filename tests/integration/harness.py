@@ -61,6 +61,12 @@ class Case(unittest.TestCase):
     def uri(self):
         return "test:///default"
 
+    def wait_for(self, condition, seconds, complaint):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, complaint)
+            time.sleep(0.1)
+
     # ---- what several tests ask of a run ------------------------------------------------------------
 
     def assert_silent(self, run, status=0):
@@ -147,12 +153,6 @@ class RigCase(Case):
         def all_answer():
             return all("balloon.rss" in stats for stats in self.rig.domstats(*names, timeout=20).values())
         self.wait_for(lambda: all_answer() and (time.sleep(0.2) or all_answer()), 30, "guests do not answer again")
-
-    def wait_for(self, condition, seconds, complaint):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.1)
 
 
 class Lines(unittest.TestResult):

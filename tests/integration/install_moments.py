@@ -20,7 +20,8 @@ ACTION = re.compile(r"^  (?!kept)(\S.*)$", re.M)
 NEW = ".one-telemetry.new"
 TOPS = {"front": ("/var/lib/one", "/etc/one", "/etc/systemd/system", "/usr/local", "/var/lib/one-telemetry"),
         "host": ("/var/tmp/one",)}
-RUNNING = f"{STATE}|/var/tmp/one-telemetry-|/var/lib/one-telemetry"  # notes of what is installed; what programs keep
+KEEPS = "/var/lib/one-telemetry"
+RUNNING = f"{STATE}|/var/tmp/one-telemetry-|{KEEPS}"  # notes of what is installed; what programs keep
 TOKENS = re.compile("/(endpoint|write|read).token$")  # made at random by a run that finds none
 HOOKS = ("done", "running")
 State = collections.namedtuple("State", "action kept picture")
@@ -96,6 +97,14 @@ class Kept:
         if key not in self.contents:
             self.contents[key] = real.read_bytes()
         return self.contents[key]
+
+    def is_same(self, other):
+        """Whether whatever begins here finds what it finds there. What programs write as they go on is left out."""
+        def found(kept):
+            trees = [{path: what for path, what in tree.items() if not path.startswith(KEEPS)} for _, _, tree in kept.trees]
+            keys = {vm: set(known["MONITORING"]) for vm, known in kept.known["vms"].items()}
+            return trees, keys, kept.known["hooks"], kept.running
+        return found(self) == found(other)
 
     def bring_back(self):
         services = self.cloud.services
@@ -190,13 +199,16 @@ class Interrupted(Installing):
         return Run(self.front, self.scratch / "said", [self.program, *build, *words, "--wait", "60"], user)
 
     def states(self, words, **how):
-        """Of a run to its end: what is there at each moment, and in the end. OpenNebula monitors all the while."""
+        """Of a run to its end: what is there at each moment, and in the end; once where nothing has changed since the last,
+        as where what is noted is noted already. OpenNebula monitors all the while."""
         found, before = [], self.picture()
         self.monitor()
         with self.stepping(words, **how) as run:
             while run.stops():
                 self.check_monitoring()
-                found.append(State(run.action(), Kept(self.cloud), self.picture()))
+                state = State(run.action(), Kept(self.cloud), self.picture())
+                if not found or state.action != found[-1].action or not state.kept.is_same(found[-1].kept):
+                    found.append(state)
                 run.go()
         self.assertEqual(run.status, 0, run.text())
         self.host.agent.end()

@@ -3,6 +3,7 @@
 """The stand-in OpenNebula (cloud/) runs probes, takes their message, and runs hooks as the real one does. Root, for
 namespaces."""
 import base64
+import os
 import re
 import subprocess
 import time
@@ -293,14 +294,21 @@ class Hooks(CloudCase):
 
     def test_side_by_side(self):
         """ten hooks run at a time, the others wait; twenty executions are kept"""
-        self.cloud.hooks.most_at_a_time = 0
+        manager = self.cloud.hooks
+        manager.most_at_a_time = 0
+        begun, go = self.cloud.front.path("/tmp/begun"), self.cloud.front.path("/tmp/go")
+        begun.mkdir()
+        begun.chmod(0o777)
         for number in range(2):
-            self.hook(f"h{number}", "sleep 0.2")
+            self.hook(f"h{number}", ": > /tmp/begun/$$; while [ ! -e /tmp/go ]; do sleep 0.05; done")
         vms = [self.cloud.add_vm(vm, state="POWEROFF") for vm in range(20, 26)]
         for vm in vms:
             vm.do("resume")
-        self.cloud.hooks.wait()
-        self.assertEqual(self.cloud.hooks.most_at_a_time, 10)
+        self.wait_for(lambda: len(os.listdir(begun)) >= 10, 60, "ten hooks do not run at a time")
+        self.assertEqual(len([each for each in manager.waiting if not each.running()]), 2)
+        go.touch()
+        manager.wait()
+        self.assertEqual(manager.most_at_a_time, 10)
         self.assertEqual([len(self.cloud.executions(f"h{number}")) for number in range(2)], [6, 6])
         with self.cloud.store.change() as state:
             hook = next(iter(state["hooks"].values()))

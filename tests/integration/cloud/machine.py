@@ -162,23 +162,13 @@ class Machine(_Runs):
         """What differs from the machine as it was before anything was written: {path: what is there}, a text that says
         kind, mode, owner and content. below: these directories alone; else all but NOISE. A difference of two of these is
         what was done in between."""
-        top = pathlib.Path(f"/proc/{self.pid}/fd/3")
-        found = {}
-        for directory, names, files in os.walk(top):
-            here = "/" + os.path.relpath(directory, top) if directory != str(top) else ""
-            for name in sorted(names + files):
-                path = f"{here}/{name}"
-                if self._is_wanted(path, below):
-                    text = _describe(os.path.join(directory, name), path)
-                    if text:
-                        found[path] = text
-        return found
-
-    @staticmethod
-    def _is_wanted(path, below):
-        def inside(tops):
-            return any(path == top or path.startswith(top.rstrip("/") + "/") for top in tops)
-        return inside(below) if below else not inside(NOISE)
+        layer = f"/proc/{self.pid}/fd/3"
+        if below:
+            paths = [path for top in below if os.path.lexists(layer + top) for path in (top, *_below(layer, top))]
+        else:
+            paths = _below(layer, "", NOISE)
+        texts = ((path, _describe(layer + path, path)) for path in paths)
+        return {path: text for path, text in texts if text}
 
     def processes(self):
         """Pids of what runs there, but the holder."""
@@ -211,6 +201,20 @@ class Machine(_Runs):
         deadline = time.monotonic() + 1
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+def _below(layer, top, without=()):
+    """Paths of all that is in a directory of the layer, at any depth. without: directories that are not looked into."""
+    try:
+        with os.scandir(layer + top) as entries:
+            found = [(f"{top}/{entry.name}", entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):  # it has gone meanwhile, or is none
+        return
+    for path, is_directory in found:
+        if path not in without:
+            yield path
+            if is_directory:
+                yield from _below(layer, path, without)
 
 
 _sums = {}
