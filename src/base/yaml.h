@@ -23,7 +23,7 @@ struct YamlNode {
     guint line;          /* from 1 */
 };
 
-/* The root, which has children, or none. NULL: the message is "line N: what is wrong". An empty text is an empty mapping. */
+/* The root, a mapping. NULL: the message is "line N: what is wrong". An empty text is an empty mapping. */
 YamlNode *yaml_read(const char *text, gsize length, GError **error);
 void yaml_free(YamlNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(YamlNode, yaml_free)

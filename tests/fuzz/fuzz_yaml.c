@@ -36,6 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         g_assert_true(g_str_has_prefix(error->message, "line ") || size > YAML_MAX);
     g_assert_true(root ? !error : error != NULL);
-    g_assert_cmpuint(forecast_conf_weeks((const char *)data, size, NULL), <=, FORECAST_WEEKS_MAX);
+    ForecastConf conf;
+    g_autoptr(GError) reason = NULL;
+    g_assert_true(forecast_conf_parse((const char *)data, size, &conf, &reason) == !reason);
+    g_assert_cmpuint(conf.weeks, <=, FORECAST_WEEKS_MAX);
     return 0;
 }
