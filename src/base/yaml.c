@@ -26,6 +26,8 @@ void yaml_free(YamlNode *node)
     g_free(node->value);
     if (node->children)
         g_ptr_array_unref(node->children);
+    if (node->items)
+        g_ptr_array_unref(node->items);
     g_free(node);
 }
 
@@ -98,6 +100,12 @@ static bool ends(const char *text)
     return *first == '\0' || (*first == '#' && first > text);
 }
 
+/* An element of a list stands there. */
+static bool is_dash(const char *text)
+{
+    return *text == '-' && strchr(" \t", text[1]); /* which finds the end, too */
+}
+
 /* --- values --- */
 
 static bool append_number(GString *value, const char **at, guint digits)
@@ -153,10 +161,11 @@ static const char *next_quoted_line(Reader *reader, GString *value)
     return line ? line + strspn(line, " \t") : NULL;
 }
 
-/* `at` is behind the opening quote, in the line at hand. Moves on to the line after its end. */
-static char *read_quoted(Reader *reader, const char *at, char quote)
+/* `*from` is behind the opening quote, in the line at hand. Moves it behind the closing one, and on to that line. */
+static char *scan_quoted(Reader *reader, const char **from, char quote)
 {
     const guint first = reader->at + 1;
+    const char *at = *from;
     g_autoptr(GString) value = g_string_new(NULL);
     for (;;) {
         if (*at == '\0') {
@@ -181,12 +190,22 @@ static char *read_quoted(Reader *reader, const char *at, char quote)
             g_string_append_c(value, *at++);
         }
     }
-    if (!ends(at + 1)) {
+    *from = at + 1;
+    return g_string_free(g_steal_pointer(&value), FALSE);
+}
+
+/* The same, of a value that nothing follows. Moves on to the line after its end. */
+static char *read_quoted(Reader *reader, const char *at, char quote)
+{
+    g_autofree char *value = scan_quoted(reader, &at, quote);
+    if (!value)
+        return NULL;
+    if (!ends(at)) {
         fail(reader, reader->at + 1, "something stands behind the closing quote");
         return NULL;
     }
     reader->at++;
-    return g_string_free(g_steal_pointer(&value), FALSE);
+    return g_steal_pointer(&value);
 }
 
 /* Line breaks of a folded block: one between two lines of text is a blank. */
@@ -240,29 +259,116 @@ static char *read_block(Reader *reader, const char *style, guint indent)
     return g_string_free(value, FALSE);
 }
 
-/* Up to a comment. Moves on to the next line. */
-static char *read_plain(Reader *reader, const char *text)
+/* A plain value from `*from` up to a comment or one of `stops`. Moves it behind. */
+static char *scan_plain(Reader *reader, const char **from, const char *stops)
 {
-    if (strchr("[]{}&*!%@`,?#", *text) || g_str_has_prefix(text, "- ")) {
+    const char *text = *from, *at = text;
+    if (strchr("[]{}&*!%@`,?#|>", *text) || is_dash(text)) {
         fail(reader, reader->at + 1,
-             "lists, {…}, […], anchors, aliases and tags are not understood here; a text belongs into quotes");
+             "lists in lists, {…}, anchors, aliases and tags are not understood here; a text belongs into quotes");
         return NULL;
     }
     g_autoptr(GString) value = g_string_new(NULL);
-    for (const char *at = text; *at && !(*at == '#' && at > text && (at[-1] == ' ' || at[-1] == '\t')); at++)
+    for (; *at && !strchr(stops, *at) && !(*at == '#' && at > text && (at[-1] == ' ' || at[-1] == '\t')); at++)
         g_string_append_c(value, *at);
     strip_end(value, 0);
     if (strstr(value->str, ": ") || g_str_has_suffix(value->str, ":")) {
         fail(reader, reader->at + 1, "a value with a colon in it belongs into quotes");
         return NULL;
     }
-    reader->at++;
+    *from = at;
     return g_string_free(g_steal_pointer(&value), FALSE);
+}
+
+/* Up to a comment. Moves on to the next line. */
+static char *read_plain(Reader *reader, const char *text)
+{
+    char *value = scan_plain(reader, &text, "");
+    reader->at += value != NULL;
+    return value;
+}
+
+/* --- lists --- */
+
+static void become_list(YamlNode *node)
+{
+    node->items = g_ptr_array_new_with_free_func(g_free);
+}
+
+/* Moves `*at` to what comes next in […], below perhaps. */
+static bool next_in_brackets(Reader *reader, const YamlNode *node, guint indent, const char **at)
+{
+    for (;;) {
+        const char *line = line_at(reader, reader->at);
+        *at += strspn(*at, " \t");
+        if (**at && !(**at == '#' && (*at == line || (*at)[-1] == ' ' || (*at)[-1] == '\t')))
+            return true;
+        do
+            line = line_at(reader, ++reader->at);
+        while (line && is_empty(line));
+        if (!line || (indent_of(line) <= indent && line[indent_of(line)] != ']'))
+            return fail(reader, node->line,
+                        "the [ that opens here is not closed, or the lines below it are not deeper than its key");
+        *at = line;
+    }
+}
+
+/* `at` is behind the [. Moves on to the line after its end. */
+static bool read_brackets(Reader *reader, YamlNode *node, guint indent, const char *at)
+{
+    become_list(node);
+    for (;;) {
+        if (!next_in_brackets(reader, node, indent, &at))
+            return false;
+        if (*at == ']')
+            break;
+        const char quote = *at;
+        const bool quoted = quote == '"' || quote == '\'';
+        at += quoted;
+        char *item = quoted ? scan_quoted(reader, &at, quote) : scan_plain(reader, &at, ",[]{}");
+        if (!item)
+            return false;
+        g_ptr_array_add(node->items, item);
+        if (!next_in_brackets(reader, node, indent, &at))
+            return false;
+        if (*at != ',' && *at != ']')
+            return fail(reader, reader->at + 1, "in […] expected , or ] behind an element");
+        at += *at == ',';
+    }
+    if (!ends(at + 1))
+        return fail(reader, reader->at + 1, "something stands behind the ]");
+    reader->at++;
+    return true;
+}
+
+/* `indent` is that of the dashes. */
+static bool read_dashes(Reader *reader, YamlNode *node, guint indent)
+{
+    become_list(node);
+    const char *line;
+    while ((line = peek(reader)) && indent_of(line) == indent && is_dash(line + indent)) {
+        const char *text = line + indent + 1;
+        text += strspn(text, " \t");
+        if (*text == '\0' || *text == '#')
+            return fail(reader, reader->at + 1, "nothing stands behind the -");
+        char *item = *text == '"' || *text == '\'' ? read_quoted(reader, text + 1, *text) : read_plain(reader, text);
+        if (!item)
+            return false;
+        g_ptr_array_add(node->items, item);
+    }
+    return true;
 }
 
 /* --- mappings --- */
 
 static bool read_mapping(Reader *reader, YamlNode *node, guint indent, guint depth);
+
+static bool no_more(Reader *reader, guint indent)
+{
+    const char *next = peek(reader);
+    return !next || indent_of(next) <= indent ||
+           fail(reader, reader->at + 1, "deeper than the key above it, which has a value already");
+}
 
 /* What stands behind the colon of a key, or below it. */
 static bool read_content(Reader *reader, YamlNode *node, const char *text, guint indent, guint depth)
@@ -271,17 +377,16 @@ static bool read_content(Reader *reader, YamlNode *node, const char *text, guint
         node->value = read_quoted(reader, text + 1, *text);
     else if (*text == '|' || *text == '>')
         node->value = read_block(reader, text, indent);
-    else if (*text && *text != '#')
+    else if (*text && *text != '#' && *text != '[')
         node->value = read_plain(reader, text);
-    if (node->value) {
-        const char *next = peek(reader);
-        return !next || indent_of(next) <= indent ||
-               fail(reader, reader->at + 1, "deeper than the key above it, which has a value already");
-    }
+    if (node->value || (*text == '[' && read_brackets(reader, node, indent, text + 1)))
+        return no_more(reader, indent);
     if (*text && *text != '#')
         return false;
     reader->at++;
     const char *next = peek(reader);
+    if (next && indent_of(next) >= indent && is_dash(next + indent_of(next)))
+        return read_dashes(reader, node, indent_of(next)) && no_more(reader, indent);
     if (next && indent_of(next) > indent)
         return read_mapping(reader, node, indent_of(next), depth + 1);
     node->value = g_strdup("");
@@ -293,8 +398,8 @@ static bool read_key(Reader *reader, YamlNode *parent, guint indent, guint depth
     const char *text = (const char *)line_at(reader, reader->at) + indent;
     const char *name = text + (*text == ':');
     gsize length = strspn(name, KEY_CHARACTERS);
-    if (g_str_has_prefix(text, "- ") || strcmp(text, "-") == 0)
-        return fail(reader, reader->at + 1, "lists are not understood here");
+    if (is_dash(text))
+        return fail(reader, reader->at + 1, "lists stand below a key that has nothing else");
     if (*text == '\t')
         return fail(reader, reader->at + 1, "a tab; lines are indented by blanks");
     if (length == 0 || name[length] != ':' || !strchr(" \t", name[length + 1])) /* which finds the end, too */

@@ -22,8 +22,16 @@ static void tell(GError **error, const YamlNode *node, const char *expected)
     const char *value = node->value ? node->value : "";
     g_autofree char *quoted = log_quote(value, strlen(value), 40);
     if (error && !*error)
-        g_set_error(error, FORECAST_CONF_ERROR, FORECAST_CONF_ERROR_VALUE, "line %u: %s is \"%s\": expected %s",
-                    node->line, node->key, quoted, expected);
+        g_set_error(error, FORECAST_CONF_ERROR, FORECAST_CONF_ERROR_VALUE, "line %u: %s is %s%s%s: expected %s",
+                    node->line, node->key, node->items ? "a list" : "\"", node->items ? "" : quoted,
+                    node->items ? "" : "\"", expected);
+}
+
+/* What is none is told, and taken for one with nothing in it. */
+static void check_mapping(const YamlNode *node, GError **error)
+{
+    if (node && node->items)
+        tell(error, node, "keys below it");
 }
 
 /* `fallback` where the key is missing, 0 where its value is wrong. */
@@ -66,6 +74,7 @@ static bool read_enabled(const YamlNode *horizon, GError **error)
 static bool makes(const YamlNode *vm, const char *key, GError **error)
 {
     const YamlNode *horizon = yaml_child(vm, key);
+    check_mapping(horizon, error);
     return !horizon || (!horizon->value && read_enabled(horizon, error));
 }
 
@@ -80,6 +89,7 @@ bool forecast_conf_parse(const char *text, gsize length, ForecastConf *ret_conf,
     }
     const YamlNode *vm = yaml_child(root, "virtualmachine");
     const bool any = vm && !vm->value;
+    check_mapping(vm, &reason);
     const guint weeks = read_number(vm, "db_retention", FORECAST_WEEKS_MAX, FORECAST_WEEKS_DEFAULT,
                                     "weeks, 1 to " G_STRINGIFY(FORECAST_WEEKS_MAX), &reason);
     ret_conf->weeks = weeks ? weeks : FORECAST_WEEKS_DEFAULT;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/guest_answer.h"
 
+#include <arpa/inet.h>
 #include <cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NVIDIA "10de"
+#define WINDOWS "mswindows"        /* as QEMU's agent calls it */
+#define ATTRIBUTE_MAX 255          /* bytes */
 #define PID_MAX 9007199254740991.0 /* what a double holds exactly */
 enum { FIELD_UTILIZATION, FIELD_MEMORY_UTILIZATION, FIELD_POWER, FIELD_MEMORY_FREE, N_FIELDS }; /* as in GPU_QUERY */
 
@@ -69,7 +72,61 @@ GuestOs guest_answer_os(const char *text, gsize length)
     const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(info, "id"));
     if (!id) /* without an /etc/os-release there is none, but what uname says is there still */
         return cJSON_HasObjectItem(info, "kernel-release") ? GUEST_OS_LINUX : GUEST_OS_UNKNOWN;
-    return strcmp(id, "mswindows") == 0 ? GUEST_OS_WINDOWS : GUEST_OS_LINUX;
+    return strcmp(id, WINDOWS) == 0 ? GUEST_OS_WINDOWS : GUEST_OS_LINUX;
+}
+
+void guest_answer_attributes(const char *text, gsize length, char *ret_values[N_GUEST_ATTRIBUTES])
+{
+    static const char *const names[N_GUEST_ATTRIBUTES] = {NULL, "id", "version-id", "machine"};
+    g_autoptr(cJSON) json = parse(text, length);
+    const cJSON *info = cJSON_GetObjectItemCaseSensitive(json, "return");
+    const GuestOs os = guest_answer_os(text, length);
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+        const char *value = names[a] ? cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(info, names[a])) : NULL;
+        ret_values[a] =
+            os != GUEST_OS_UNKNOWN && value && *value && strlen(value) <= ATTRIBUTE_MAX ? g_strdup(value) : NULL;
+    }
+    if (os != GUEST_OS_UNKNOWN)
+        ret_values[GUEST_TYPE] = g_strdup(os == GUEST_OS_WINDOWS ? WINDOWS : "posix");
+}
+
+/* As it is written best; NULL: none that others reach the guest at. Owned by the caller. */
+static char *read_address(const char *text)
+{
+    struct in_addr four;
+    struct in6_addr six;
+    char written[INET6_ADDRSTRLEN];
+    if (text && inet_pton(AF_INET, text, &four) == 1) {
+        const guint32 number = ntohl(four.s_addr);
+        bool local = number >> 24 == 127 || number >> 16 == (169 << 8 | 254);
+        return local ? NULL : g_strdup(inet_ntop(AF_INET, &four, written, sizeof(written)));
+    }
+    if (!text || inet_pton(AF_INET6, text, &six) != 1 || IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_LINKLOCAL(&six))
+        return NULL;
+    return g_strdup(inet_ntop(AF_INET6, &six, written, sizeof(written)));
+}
+
+char *guest_answer_addresses(const char *text, gsize length)
+{
+    g_autoptr(cJSON) json = parse(text, length);
+    g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
+    const cJSON *interface, *each;
+    cJSON_ArrayForEach(interface, cJSON_GetObjectItemCaseSensitive(json, "return"))
+    {
+        cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(interface, "ip-addresses"))
+        {
+            char *address = read_address(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(each, "ip-address")));
+            if (address && addresses->len < GUEST_ADDRESSES_MAX &&
+                !g_ptr_array_find_with_equal_func(addresses, address, g_str_equal, NULL))
+                g_ptr_array_add(addresses, address);
+            else
+                g_free(address);
+        }
+    }
+    if (addresses->len == 0)
+        return NULL;
+    g_ptr_array_add(addresses, NULL);
+    return g_strjoinv(",", (char **)addresses->pdata);
 }
 
 gint64 guest_answer_pid(const char *text, gsize length)

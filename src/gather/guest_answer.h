@@ -14,6 +14,17 @@ char *guest_answer_value(const char *text, gsize length);
  * for Linux. */
 GuestOs guest_answer_os(const char *text, gsize length);
 
+/* Of the same, what the record has under guest_attribute_keys, each owned by the caller; NULL: the guest does not say,
+ * or more than 255 bytes. */
+void guest_answer_attributes(const char *text, gsize length, char *ret_values[N_GUEST_ATTRIBUTES]);
+
+#define GUEST_ADDRESSES_MAX 64 /* of a guest; of more the first */
+
+/* Of guest-network-get-interfaces: all addresses but those of loopback (127/8, ::1) and of one link (169.254/16,
+ * fe80::/10), each once, in the guest's order, with "," between, which Sunstone splits at. NULL: there are none. Owned
+ * by the caller. */
+char *guest_answer_addresses(const char *text, gsize length);
+
 /* Of guest-exec: {"return": {"pid": 123}}; -1: no such. */
 gint64 guest_answer_pid(const char *text, gsize length);
 

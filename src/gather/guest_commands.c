@@ -12,6 +12,8 @@
 #define KEY_MAX 63
 
 const char *const guest_os_names[N_GUEST_OS] = {"unknown", "linux", "windows"};
+const char *const guest_attribute_keys[N_GUEST_ATTRIBUTES] = {"OS_TYPE", "OS_ID", "OS_VERSION", "OS_MACHINE"};
+static const char *const filter_names[N_GUEST_ATTRIBUTES] = {"os_types", "os_ids", "os_versions", "os_machines"};
 
 /* --- life --- */
 
@@ -21,6 +23,8 @@ static void free_command(gpointer data)
     g_free(command->key);
     g_free(command->command);
     g_free(command->filter);
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++)
+        g_strfreev(command->only[a]);
     g_free(command);
 }
 
@@ -104,19 +108,72 @@ static char *key_of(const char *name)
     return g_strcanon(key, G_CSET_A_2_Z G_CSET_DIGITS "_", '_');
 }
 
-static void take(GuestCommands *commands, const YamlNode *node, GuestOs os)
+/* The probe asks for that without being told to. */
+static bool is_asked_anyway(const char *key)
 {
-    g_autofree char *problem = NULL;
-    if (commands->commands->len >= GUEST_COMMANDS_MAX || strlen(node->key) > KEY_MAX)
-        problem = g_strdup("there are too many, or its name is too long");
-    GuestCommand *command = problem ? NULL : read_command(node->value, &problem);
-    if (command) {
-        command->key = key_of(node->key);
-        command->os = os;
-        g_ptr_array_add(commands->commands, command);
-    } else {
-        g_ptr_array_add(commands->problems, g_strdup_printf("line %u: %s: %s", node->line, node->key, problem));
+    bool is = strcmp(key, GUEST_ADDRESSES_KEY) == 0;
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++)
+        is |= strcmp(key, guest_attribute_keys[a]) == 0;
+    return is;
+}
+
+static GuestAttribute find_filter(const char *name)
+{
+    GuestAttribute a = 0;
+    while (a < N_GUEST_ATTRIBUTES && strcmp(name, filter_names[a]) != 0)
+        a++;
+    return a;
+}
+
+/* Of a command that is written with filters, the first that is wrong, and why; NULL: none. */
+static const YamlNode *check_filters(const YamlNode *node, const char **ret_problem)
+{
+    for (guint i = 0; node->children && i < node->children->len; i++) {
+        const YamlNode *child = g_ptr_array_index(node->children, i);
+        if (strcmp(child->key, "command") == 0)
+            continue;
+        if (find_filter(child->key) == N_GUEST_ATTRIBUTES)
+            *ret_problem = "there is no such filter; there are os_types, os_ids, os_versions and os_machines";
+        else if (!child->items || child->items->len == 0)
+            *ret_problem = "expected a list that is not empty, such as ['a', 'b']";
+        else
+            continue;
+        return child;
     }
+    return NULL;
+}
+
+static void take_filters(GuestCommand *command, const YamlNode *node)
+{
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+        const YamlNode *filter = yaml_child(node, filter_names[a]);
+        command->only[a] = filter ? g_new0(char *, filter->items->len + 1) : NULL;
+        for (guint i = 0; filter && i < filter->items->len; i++)
+            command->only[a][i] = g_strdup(g_ptr_array_index(filter->items, i));
+    }
+}
+
+/* `written` has the command's text, and is `node` or below it. */
+static void take(GuestCommands *commands, const YamlNode *node, const YamlNode *written, GuestOs os)
+{
+    const char *reason = NULL;
+    const YamlNode *wrong = check_filters(node, &reason);
+    g_autofree char *key = key_of(node->key), *problem = g_strdup(reason);
+    if (!wrong && (commands->commands->len >= GUEST_COMMANDS_MAX || strlen(key) > KEY_MAX))
+        problem = g_strdup("there are too many, or its name is too long");
+    else if (!wrong && is_asked_anyway(key))
+        problem = g_strdup("that key is sent without being listed");
+    GuestCommand *command = problem ? NULL : read_command(written->value, &problem);
+    if (command) {
+        command->key = g_steal_pointer(&key);
+        command->os = os;
+        take_filters(command, node);
+        g_ptr_array_add(commands->commands, command);
+        return;
+    }
+    g_ptr_array_add(commands->problems,
+                    g_strdup_printf("line %u: %s: %s%s%s", wrong ? wrong->line : written->line, node->key,
+                                    wrong ? wrong->key : "", wrong ? ": " : "", problem));
 }
 
 static void take_all(GuestCommands *commands, const YamlNode *mapping, GuestOs os)
@@ -127,23 +184,38 @@ static void take_all(GuestCommands *commands, const YamlNode *mapping, GuestOs o
         for (GuestOs known = GUEST_OS_LINUX; known < N_GUEST_OS && os == GUEST_OS_UNKNOWN; known++)
             if (strcmp(node->key, guest_os_names[known]) == 0)
                 kind = known;
-        if (node->value)
-            take(commands, node, os);
-        else if (kind != GUEST_OS_UNKNOWN)
+        const YamlNode *written = node->value ? node : yaml_child(node, "command");
+        if (kind != GUEST_OS_UNKNOWN && node->children)
             take_all(commands, node, kind);
+        else if (written && written->value)
+            take(commands, node, written, os);
         else
-            g_ptr_array_add(
-                commands->problems,
-                g_strdup_printf("line %u: %s: commands stand below linux and windows alone", node->line, node->key));
+            g_ptr_array_add(commands->problems,
+                            g_strdup_printf("line %u: %s: expected a command, or command and filters below it; "
+                                            "commands stand below linux and windows alone",
+                                            node->line, node->key));
     }
 }
 
 /* --- the file --- */
 
+/* false: it is one. */
+static bool check_list(const YamlNode *root, const char *key, const char *expected, GError **error)
+{
+    const YamlNode *node = yaml_child(root, key);
+    if (node && node->items)
+        g_set_error(error, YAML_ERROR, YAML_ERROR_SYNTAX, "line %u: %s is a list: expected %s", node->line, key,
+                    expected);
+    return !node || !node->items;
+}
+
 GuestCommands *guest_commands_parse(const char *text, gsize length, GError **error)
 {
     g_autoptr(YamlNode) root = yaml_read(text, length, error);
     if (!root)
+        return NULL;
+    if (!check_list(root, "enabled", "true or false", error) ||
+        !check_list(root, "commands", "names and commands below it", error))
         return NULL;
     const char *enabled = yaml_value(root, "enabled");
     GuestCommands *commands = g_new0(GuestCommands, 1);
@@ -153,14 +225,6 @@ GuestCommands *guest_commands_parse(const char *text, gsize length, GError **err
                                     g_ascii_strcasecmp(enabled, "yes") == 0 || g_ascii_strcasecmp(enabled, "on") == 0);
     take_all(commands, yaml_child(root, "commands"), GUEST_OS_UNKNOWN);
     return commands;
-}
-
-bool guest_commands_need_os(const GuestCommands *commands)
-{
-    for (guint i = 0; i < commands->commands->len; i++)
-        if (((const GuestCommand *)g_ptr_array_index(commands->commands, i))->os != GUEST_OS_UNKNOWN)
-            return true;
-    return false;
 }
 
 char *guest_command_for(const char *text, guint64 vm_id)

@@ -7,10 +7,13 @@
  *     :vm_qemu_ping: "one-$vm_id '{\"execute\":\"guest-ping\"}' --timeout 5"
  *     :linux:
  *       :kernel: one-$vm_id '{"execute":"guest-get-osinfo"}' | jq '{return: .return."kernel-release"}'
+ *     :guest_info:
+ *       :command: one-$vm_id '{"execute":"guest-info"}'
+ *       :os_ids: ['ubuntu', 'debian']
  *
  * A command is what stands behind "virsh qemu-agent-command": the domain, JSON, options. Behind a | stands what a shell
- * makes of the answer. Below :linux: and :windows: are those for guests of that kind alone. Pure but for the reading.
- */
+ * makes of the answer. Below :linux: and :windows: are those for guests of that kind alone. One that is written with
+ * filters is for guests alone that have, of each, one of the values. Pure but for the reading. */
 #pragma once
 
 #include <glib.h>
@@ -19,11 +22,17 @@
 typedef enum { GUEST_OS_UNKNOWN, GUEST_OS_LINUX, GUEST_OS_WINDOWS, N_GUEST_OS } GuestOs;
 extern const char *const guest_os_names[N_GUEST_OS]; /* "unknown", "linux", "windows" */
 
+/* What is known of every guest's system, and is in its record. */
+typedef enum { GUEST_TYPE, GUEST_ID, GUEST_VERSION, GUEST_MACHINE, N_GUEST_ATTRIBUTES } GuestAttribute;
+extern const char *const guest_attribute_keys[N_GUEST_ATTRIBUTES]; /* of the record: "OS_TYPE", … */
+#define GUEST_ADDRESSES_KEY "GUEST_IP_ADDRESSES"                   /* likewise */
+
 typedef struct {
-    char *key;     /* of the record: letters, digits, _ */
-    GuestOs os;    /* GUEST_OS_UNKNOWN: of any */
-    char *command; /* JSON, with $vm_id where it was written; see guest_command_for */
-    char *filter;  /* for /bin/sh -c, likewise; NULL: none */
+    char *key;                       /* of the record: letters, digits, _; none of those above */
+    GuestOs os;                      /* GUEST_OS_UNKNOWN: of any */
+    char **only[N_GUEST_ATTRIBUTES]; /* what the guest's may be, never empty; NULL: anything, or none */
+    char *command;                   /* JSON, with $vm_id where it was written; see guest_command_for */
+    char *filter;                    /* for /bin/sh -c, likewise; NULL: none */
 } GuestCommand;
 
 typedef struct {
@@ -38,9 +47,6 @@ typedef struct {
 GuestCommands *guest_commands_parse(const char *text, gsize length, GError **error);
 void guest_commands_free(GuestCommands *commands);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestCommands, guest_commands_free)
-
-/* Some are for one kind of guest alone, so that has to be known. */
-bool guest_commands_need_os(const GuestCommands *commands);
 
 /* `text` (a command or filter) with the VM's number for $vm_id. Owned by the caller. */
 char *guest_command_for(const char *text, guint64 vm_id);

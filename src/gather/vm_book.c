@@ -123,6 +123,16 @@ void vm_entry_set(VmEntry *entry, const char *key, const char *value, gint64 unt
         add_answer(entry, key, value, until_s);
 }
 
+const char *vm_entry_get(const VmEntry *entry, const char *key)
+{
+    for (guint i = 0; i < entry->answers->len; i++) {
+        const VmAnswer *answer = g_ptr_array_index(entry->answers, i);
+        if (strcmp(answer->key, key) == 0)
+            return answer->value;
+    }
+    return NULL;
+}
+
 void vm_entry_clear(VmEntry *entry, bool (*which)(const char *key))
 {
     for (guint i = entry->answers->len; i-- > 0;)

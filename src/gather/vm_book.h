@@ -64,6 +64,9 @@ void vm_entry_fail(VmEntry *entry, gint64 now_s, gint64 least_s, gint64 most_s);
 /* In place of an earlier one of that key. */
 void vm_entry_set(VmEntry *entry, const char *key, const char *value, gint64 until_s);
 
+/* The last answer of that key; NULL: there is none. Owned by the book. */
+const char *vm_entry_get(const VmEntry *entry, const char *key);
+
 /* Takes out the answers for which `which` is true; NULL: all. */
 void vm_entry_clear(VmEntry *entry, bool (*which)(const char *key));
 

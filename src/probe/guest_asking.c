@@ -14,6 +14,7 @@
 #define GPU_ROUNDS 10       /* looks at nvidia-smi's end … */
 #define GPU_PAUSE_US 250000 /* … and between them */
 #define OS_COMMAND "{\"execute\":\"guest-get-osinfo\"}"
+#define ADDRESSES_COMMAND "{\"execute\":\"guest-network-get-interfaces\"}"
 #define GPU_COMMAND                                                                                                    \
     "{\"execute\":\"guest-exec\",\"arguments\":{\"path\":\"nvidia-smi\",\"arg\":[\"--query-gpu=" GPU_QUERY             \
     "\",\"--format=csv,noheader,nounits\"],\"capture-output\":true}}"
@@ -33,6 +34,7 @@ typedef struct {
     AgentState agent;
     GError *error;   /* of its silence */
     bool cut_short;  /* there was no time to ask it everything */
+    bool addressed;  /* it was asked for its addresses; it need not have any */
     GPtrArray *keys; /* that came of it, of char*, and their values by turns */
     gint64 pid;      /* nvidia-smi's in the guest; -1: none, or it has ended */
 } Guest;
@@ -55,7 +57,7 @@ static bool has_gpu(const VmSample *vm)
 static bool is_asked(const VmSample *vm, const GuestCommands *commands)
 {
     guint64 state = row_u64(vm->row, METRIC_VM_STATE);
-    bool wanted = (commands && commands->enabled && commands->commands->len > 0) || has_gpu(vm);
+    bool wanted = (commands && commands->enabled) || has_gpu(vm);
     return wanted && (state == STATE_RUNNING || state == STATE_BLOCKED);
 }
 
@@ -70,6 +72,11 @@ bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCo
 }
 
 /* --- what comes of asking --- */
+
+static bool is_enabled(const Asking *asking)
+{
+    return asking->options->commands && asking->options->commands->enabled;
+}
 
 static gint64 ms_left(const Asking *asking)
 {
@@ -103,12 +110,13 @@ static void add_key(Guest *guest, const char *key, const char *value)
     g_ptr_array_add(guest->keys, g_strdup(value));
 }
 
-static bool has_key(const Guest *guest, const char *key)
+/* NULL: it has none. */
+static const char *find_key(const Guest *guest, const char *key)
 {
     for (guint i = 0; i < guest->keys->len; i += 2)
         if (strcmp(g_ptr_array_index(guest->keys, i), key) == 0)
-            return true;
-    return false;
+            return g_ptr_array_index(guest->keys, i + 1);
+    return NULL;
 }
 
 static void add_error(Guest *guest, const char *key, const GError *error)
@@ -117,9 +125,19 @@ static void add_error(Guest *guest, const char *key, const GError *error)
     add_key(guest, key, text);
 }
 
-static bool is_for(const GuestCommand *command, const VmEntry *entry)
+static bool is_for(const GuestCommand *command, const Guest *guest)
 {
-    return command->os == GUEST_OS_UNKNOWN || command->os == entry->note;
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+        const char *value = command->only[a] ? find_key(guest, guest_attribute_keys[a]) : NULL;
+        if (command->only[a] && (!value || !g_strv_contains((const char *const *)command->only[a], value)))
+            return false;
+    }
+    return command->os == GUEST_OS_UNKNOWN || command->os == guest->entry->note;
+}
+
+static bool is_addresses(const char *key)
+{
+    return strcmp(key, GUEST_ADDRESSES_KEY) == 0;
 }
 
 /* Into the book. One of which nothing is known stays as it was, and due; one that was cut short has the answers that
@@ -130,13 +148,15 @@ static void conclude(const Asking *asking, Guest *guest)
     const bool missing = guest->agent == AGENT_MISSING, failed = missing || guest->agent == AGENT_SILENT;
     if (guest->agent == AGENT_UNKNOWN)
         return;
-    for (guint i = 0; failed && commands && commands->enabled && i < commands->commands->len; i++) {
+    for (guint i = 0; failed && is_enabled(asking) && i < commands->commands->len; i++) {
         const GuestCommand *command = g_ptr_array_index(commands->commands, i);
-        if (is_for(command, guest->entry) && !has_key(guest, command->key))
+        if (is_for(command, guest) && !find_key(guest, command->key))
             add_error(guest, command->key, guest->error);
     }
     if (failed || !guest->cut_short)
         vm_entry_clear(guest->entry, NULL);
+    else if (guest->addressed)
+        vm_entry_clear(guest->entry, is_addresses);
     for (guint i = 0; i < guest->keys->len; i += 2)
         vm_entry_set(guest->entry, g_ptr_array_index(guest->keys, i), g_ptr_array_index(guest->keys, i + 1),
                      VM_ANSWER_STAYS);
@@ -192,9 +212,30 @@ static char *first_question(const Asking *asking, const Guest *guest, const void
 {
     (void)data;
     (void)ret_skip;
-    const GuestCommands *commands = asking->options->commands;
-    bool os = commands && commands->enabled && guest_commands_need_os(commands);
-    return os && guest->entry->note == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
+    bool known = guest->entry->failures == 0 && vm_entry_get(guest->entry, guest_attribute_keys[GUEST_TYPE]);
+    return is_enabled(asking) && !known ? g_strdup(OS_COMMAND) : NULL;
+}
+
+static bool is_attribute(const char *key)
+{
+    GuestAttribute a = 0;
+    while (a < N_GUEST_ATTRIBUTES && strcmp(key, guest_attribute_keys[a]) != 0)
+        a++;
+    return a < N_GUEST_ATTRIBUTES;
+}
+
+static void take_os(Guest *guest, const char *answer)
+{
+    char *values[N_GUEST_ATTRIBUTES];
+    guest_answer_attributes(answer, strlen(answer), values);
+    if (values[GUEST_TYPE])
+        vm_entry_clear(guest->entry, is_attribute); /* what was so before need not have a successor */
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+        if (values[a])
+            add_key(guest, guest_attribute_keys[a], values[a]);
+        g_free(values[a]);
+    }
+    guest->entry->note = guest_answer_os(answer, strlen(answer));
 }
 
 static void take_first(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
@@ -202,7 +243,7 @@ static void take_first(Asking *asking, Guest *guest, const void *data, const Gue
     (void)asking;
     (void)data;
     if (question->answer && *question->answer)
-        guest->entry->note = guest_answer_os(question->answer, strlen(question->answer));
+        take_os(guest, question->answer);
     if (!question->error || g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_REFUSED) ||
         g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST))
         guest->agent = AGENT_ANSWERS;
@@ -213,13 +254,47 @@ static void take_first(Asking *asking, Guest *guest, const void *data, const Gue
     }
 }
 
+/* Of a guest that was not asked now, or did not answer that, what it runs as it said before. */
+static void recall_os(Guest *guest)
+{
+    if (find_key(guest, guest_attribute_keys[GUEST_TYPE]))
+        return;
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+        const char *value = vm_entry_get(guest->entry, guest_attribute_keys[a]);
+        if (value)
+            add_key(guest, guest_attribute_keys[a], value);
+    }
+}
+
+/* --- its addresses --- */
+
+static char *addresses_question(const Asking *asking, const Guest *guest, const void *data, bool *ret_skip)
+{
+    (void)data;
+    *ret_skip = guest->agent != AGENT_ANSWERS || !is_enabled(asking);
+    return *ret_skip ? NULL : g_strdup(ADDRESSES_COMMAND);
+}
+
+/* One that refuses to tell has no such key. */
+static void take_addresses(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
+{
+    (void)asking;
+    (void)data;
+    judge(guest, question->error);
+    guest->addressed = was_asked(question);
+    g_autofree char *value =
+        question->answer ? guest_answer_addresses(question->answer, strlen(question->answer)) : NULL;
+    if (value)
+        add_key(guest, GUEST_ADDRESSES_KEY, value);
+}
+
 /* --- guestagent.conf's --- */
 
 static char *listed_question(const Asking *asking, const Guest *guest, const void *data, bool *ret_skip)
 {
     (void)asking;
     const GuestCommand *command = data;
-    *ret_skip = guest->agent != AGENT_ANSWERS || !is_for(command, guest->entry);
+    *ret_skip = guest->agent != AGENT_ANSWERS || !is_for(command, guest);
     return *ret_skip ? NULL : guest_command_for(command->command, guest->vm->vm_id);
 }
 
@@ -386,7 +461,10 @@ bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptio
                      .now_s = now_s,
                      .until = g_get_monotonic_time() + options->limit_ms * 1000};
     ask_round(&asking, first_question, take_first, NULL);
-    for (guint i = 0; commands && commands->enabled && i < commands->commands->len; i++)
+    for (guint i = 0; is_enabled(&asking) && i < guests->len; i++)
+        recall_os(&g_array_index(guests, Guest, i));
+    ask_round(&asking, addresses_question, take_addresses, NULL);
+    for (guint i = 0; is_enabled(&asking) && i < commands->commands->len; i++)
         ask_round(&asking, listed_question, take_listed, g_ptr_array_index(commands->commands, i));
     ask_gpus(&asking);
     for (guint i = 0; i < guests->len && !asking.error; i++)

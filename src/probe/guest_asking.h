@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One round of questions to the guests' agents: those of guestagent.conf, and about GPUs. What comes of it stands in
- * the book, under the keys of OpenNebula's records: answers, or "error: …". A guest whose agent does not answer a
- * command is asked nothing more, and has failed. One for which no time was left stays as it was, and comes first the
- * next time. */
+ * One round of questions to the guests' agents: what they run and their addresses, those of guestagent.conf, and about
+ * GPUs. What comes of it stands in the book, under the keys of OpenNebula's records: answers, or "error: …". A guest
+ * whose agent does not answer a command is asked nothing more, and has failed. One for which no time was left stays as
+ * it was, and comes first the next time. */
 #pragma once
 
 #include "gather/guest_agent.h"

@@ -5,6 +5,7 @@
 #include "gather/vm_book.h"
 
 #include <math.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -19,6 +20,8 @@ static void check_commands(const char *text, gsize size)
         const GuestCommand *command = g_ptr_array_index(commands->commands, i);
         g_assert_true(*command->key && strspn(command->key, G_CSET_A_2_Z G_CSET_DIGITS "_") == strlen(command->key));
         g_assert_true(*command->command == '{' && (!command->filter || *command->filter));
+        for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++)
+            g_assert_true(!command->only[a] || *command->only[a]);
         g_autofree char *made = guest_command_for(command->command, 83);
         g_assert_null(strstr(made, "$vm_id"));
     }
@@ -29,6 +32,14 @@ static void check_commands(const char *text, gsize size)
 static void check_answers(const char *text, gsize size)
 {
     GpuFigures figures;
+    char *attributes[N_GUEST_ATTRIBUTES];
+    g_autofree char *addresses = guest_answer_addresses(text, size);
+    g_assert_true(!addresses || (*addresses && strlen(addresses) <= GUEST_ADDRESSES_MAX * INET6_ADDRSTRLEN));
+    guest_answer_attributes(text, size, attributes);
+    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+        g_assert_true(!attributes[a] || *attributes[a]);
+        g_free(attributes[a]);
+    }
     g_autofree char *value = guest_answer_value(text, size), *terminated = g_strndup(text, size);
     g_assert_true(!value || size <= GUEST_ANSWER_MAX);
     g_assert_cmpint(guest_answer_os(text, size), <, N_GUEST_OS);

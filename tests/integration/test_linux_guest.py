@@ -8,13 +8,15 @@ import time
 from exec_case import ExecCase, record
 from harness import Case, RigCase, file_rig, main
 from linux_guest import LinuxGuest
-from rig.linux import ADDRESS
+from rig.linux import ADDRESS, SYSTEM
 
 STATS_PERIOD = 1
 SLACK_KB = 16 << 10  # by which a guest's free memory may change while it is looked at
 TOO_MUCH = 4096000      # bytes; as base64 they are more than the 4 MiB that libvirt has for an answer
 TICK = 10 ** 7         # ns, in which the kernel tells CPU time
 LOST = "QEMU guest agent is not connected"
+
+OS_KEYS = ("OS_TYPE", "OS_ID", "OS_VERSION", "OS_MACHINE", "GUEST_IP_ADDRESSES")
 
 GUESTAGENT = r"""
 :enabled: true
@@ -24,6 +26,13 @@ GUESTAGENT = r"""
   :nothing_such: one-$vm_id '{"execute":"guest-nothing-such"}'
   :linux:
     :guest_kernel: one-$vm_id '{"execute":"guest-get-osinfo"}' | sed -E 's/"kernel-release"/"return"/; s/.*("return":"[^"]*").*/{\1}/'
+  :here:
+    :command: one-$vm_id '{"execute":"guest-ping"}'
+    :os_ids: ['other', 'one-telemetry']
+    :os_versions: ['1.0']
+  :elsewhere:
+    :command: one-$vm_id '{"execute":"guest-ping"}'
+    :os_ids: ['One-Telemetry']
   :windows:
     :guest_windows: one-$vm_id '{"execute":"guest-ping"}'
 """
@@ -89,6 +98,9 @@ class Agents(LinuxCase):
                          ("{}", f"{ADDRESS} of {vm}", kernel), record_)
         self.assertRegex(record_["NOTHING_SUCH"], "^error: .*guest-nothing-such has not been found")
         self.assertNotIn("GUEST_WINDOWS", record_)
+        self.assertEqual([record_.get(key) for key in OS_KEYS],
+                         ["posix", *SYSTEM, self.guests[vm].run("uname -m").strip(), ADDRESS], record_)
+        self.assertEqual((record_.get("HERE"), record_.get("ELSEWHERE")), ("{}", None), record_)
 
     def test_answers(self):
         """what the agents answer is in the next records: plain, through a filter, for Linux alone, an agent's error"""

@@ -391,13 +391,13 @@ class Agents(AgentsCase):
 
     def test_unreadable_file(self):
         """a file that can't be read at all is told the log once, with its line, and nothing is sent"""
-        host = self.replacing(CONF.format("true") + "  :bad: [1]\n")
+        host = self.replacing(CONF.format("true") + "  :bad: {a: 1}\n")
         said = []
         for _ in range(3):
             self.assertNotIn("VM_QEMU_PING", self.cycle(host)[83])
             said += [text for level, text in host.syslog.take() if level <= 4]
         self.assertEqual(len(said), 1, said)
-        self.assertRegex(said[0], "guests' agents: .*/guestagent.conf: line 4: lists")
+        self.assertRegex(said[0], "guests' agents: .*/guestagent.conf: line 4: lists in lists, {…}")
 
     def test_by_hand(self):
         """--ask-guests: without a sample, and beside other options, it says what is missing"""
@@ -444,19 +444,42 @@ class AnsweringAgents(AgentsCase):
     def test_hangs_on_a_command(self):
         """agents that answer but hang on a command: they have that error and are left alone, the others all answers"""
         host = self.replacing(CONF.format("true") + COMMANDS)
-        self.agents[82].hangs.add("guest-network-get-interfaces")
-        self.agents[80].hangs.add("guest-get-host-name")
+        self.agents[82].hangs.add("guest-get-host-name")
+        self.agents[80].hangs.add("guest-get-timezone")
         self.cycle(host)  # over within its limit, or it fails
         entries, said = self.entries(host), self.cycle(host)
         for vm in (79, 83):
             self.assertEqual([said[vm].get(key) for key in ("VM_QEMU_PING", "INTERFACES", "HOST", "TIME")],
                              ["{}", "lo, eth0", f"h{vm}", "CET"], said[vm])
-        self.assertEqual((said[82]["VM_QEMU_PING"], said[80]["INTERFACES"]), ("{}", "lo, eth0"))
-        for vm, key in ((82, "INTERFACES"), (82, "HOST"), (82, "TIME"), (80, "HOST"), (80, "TIME")):
+        self.assertEqual((said[82]["INTERFACES"], said[80]["HOST"]), ("lo, eth0", "h80"))
+        for vm, key in ((82, "HOST"), (82, "TIME"), (80, "TIME")):
             self.assertRegex(said[vm][key], "^error: ")
-        self.assertEqual(self.agents[82].asked, ["guest-ping", "guest-network-get-interfaces"])
+        self.assertEqual(self.agents[82].asked, ["guest-get-osinfo", "guest-network-get-interfaces", "guest-ping",
+                                                 "guest-network-get-interfaces", "guest-get-host-name"])
         self.assertEqual([entries[vm][0] for vm in self.numbers], [0, 1, 1, 0])
         self.assertGreater(entries[82][1], entries[83][1] + 15)
+
+    def test_filters(self):
+        """what guests run and their addresses, without being listed; commands with filters for those alone that match"""
+        systems = {79: {"id": "ubuntu", "version-id": "24.04", "machine": "x86_64", "kernel-release": "6.8"},
+                   80: {"id": "ubuntu", "version-id": "23.10", "machine": "x86_64", "kernel-release": "6.5"},
+                   83: {"id": "mswindows", "version-id": "10", "machine": "x86_64", "kernel-release": "19045"}}
+        for vm, system in systems.items():
+            self.agents[vm].answers["guest-get-osinfo"] = system
+        self.agents[79].answers["guest-network-get-interfaces"] = [INTERFACES[0], {
+            **INTERFACES[1], "ip-addresses": [{"ip-address-type": "ipv6", "ip-address": "2001:db8::4f", "prefix": 64},
+                                              *INTERFACES[1]["ip-addresses"]]}]
+        del self.agents[82].answers["guest-network-get-interfaces"]
+        host = self.replacing(CONF.format("true") + FILTERED)
+        self.cycle(host)
+        said = self.cycle(host)
+        keys = ("OS_TYPE", "OS_ID", "OS_VERSION", "OS_MACHINE", "GUEST_IP_ADDRESSES", "VM_QEMU_PING", "HOST", "TIME")
+        self.assertEqual({vm: [said[vm].get(key) for key in keys] for vm in self.numbers}, {
+            79: ["posix", "ubuntu", "24.04", "x86_64", "2001:db8::4f,192.168.150.83", "{}", "h79", None],
+            80: ["posix", "ubuntu", "23.10", "x86_64", "192.168.150.83", "{}", None, None],
+            82: [None, None, None, None, None, "{}", None, None],  # its agent has neither command
+            83: ["mswindows", "mswindows", "10", "x86_64", "192.168.150.83", "{}", None, "CET"]}, said)
+        self.assertEqual([entry[0] for entry in self.entries(host).values()], [0] * 4)
 
     def test_addresses(self):
         """the commands for addresses of newer guestagent.conf, with jq: their keys; without jq: the error says so"""
@@ -478,6 +501,17 @@ LIMIT = 25  # seconds, of asking all guests
 COMMANDS = """  :interfaces: one-$vm_id '{"execute":"guest-network-get-interfaces"}' | jq '{return:[.return[].name]}'
   :host: one-$vm_id '{"execute":"guest-get-host-name"}' --timeout 5 | jq '{return:.return."host-name"}'
   :time: one-$vm_id '{"execute":"guest-get-timezone"}' --timeout 5 | jq '{return:.return.zone}'
+"""
+
+# As OpenNebula's documentation has them.
+FILTERED = """  :host:
+    :command: 'one-$vm_id ''{"execute":"guest-get-host-name"}'' --timeout 5 | jq ''{return:.return."host-name"}'''
+    :os_ids: ['ubuntu']
+    :os_versions: ['24.04', '22.04']
+  :time:
+    :command: one-$vm_id '{"execute":"guest-get-timezone"}' | jq '{return:.return.zone}'
+    :os_types:
+    - mswindows
 """
 
 # The form that OpenNebula's file has them in: folded, with the shell's part on a line of its own.

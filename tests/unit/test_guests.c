@@ -51,10 +51,48 @@ static void test_commands(void **state)
         CHECK_TEXT(command->command, cases[i].command, text);
         CHECK_TEXT(command->filter, cases[i].filter, text);
         CHECK(command->os == cases[i].os, "%s", text);
-        CHECK(guest_commands_need_os(commands) == (cases[i].os != GUEST_OS_UNKNOWN), "%s", text);
+        for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++)
+            CHECK(!command->only[a], "%s", text);
     }
     g_autofree char *made = guest_command_for("{\"a\":\"|$vm_id\"}", 83);
     assert_string_equal(made, "{\"a\":\"|83\"}");
+}
+
+static void check_words(char *const *words, const char *want, const char *text)
+{
+    g_autofree char *got = words ? g_strjoinv(" ", (char **)(guintptr)words) : NULL;
+    CHECK_TEXT(got, want, text);
+}
+
+static void test_filters(void **state)
+{
+    (void)state;
+    static const char text[] = COMMANDS "  :a:\n    :command: 'one-$vm_id ''{\"a\":1}'' --timeout 5 | cat'\n"
+                                        "    :os_ids: ['ubuntu']\n    :os_versions: ['24.04', 22.04]\n"
+                                        "  :b:\n    :os_types:\n    - posix\n    :os_machines: [x86_64, amd64]\n"
+                                        "    :command: one-$vm_id '{}'\n"
+                                        "  :c:\n    :command: one-$vm_id '{}'\n"
+                                        "  :windows:\n    :d:\n      :command: one-$vm_id '{}'\n"
+                                        "      :os_versions: ['10']\n";
+    static const char *const want[][N_GUEST_ATTRIBUTES] = {
+        {NULL, "ubuntu", "24.04 22.04", NULL},
+        {"posix", NULL, NULL, "x86_64 amd64"},
+        {NULL, NULL, NULL, NULL},
+        {NULL, NULL, "10", NULL},
+    };
+    g_autoptr(GuestCommands) commands = parse(text);
+    assert_int_equal(commands->problems->len, 0);
+    assert_int_equal(commands->commands->len, G_N_ELEMENTS(want));
+    for (guint i = 0; i < G_N_ELEMENTS(want); i++) {
+        const GuestCommand *command = g_ptr_array_index(commands->commands, i);
+        const char key[] = {(char)('A' + i), '\0'};
+        CHECK_TEXT(command->key, key, key);
+        CHECK_TEXT(command->command, i == 0 ? "{\"a\":1}" : "{}", key);
+        CHECK_TEXT(command->filter, i == 0 ? "cat" : NULL, key);
+        CHECK(command->os == (i == 3 ? GUEST_OS_WINDOWS : GUEST_OS_UNKNOWN), "%s", key);
+        for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++)
+            check_words(command->only[a], want[i][a], key);
+    }
 }
 
 /* One that is wrong is left out, the others count. */
@@ -71,8 +109,18 @@ static void test_wrong_commands(void **state)
         {"  :a: one-$vm_id '{}' '{}'\n", "line 3: a: behind one-$vm_id"},
         {"  :a: one-$vm_id '{}' |\n", "line 3: a: nothing stands behind"},
         {"  :a: \"one-$vm_id '{}\"\n", "line 3: a: "},
-        {"  :bsd:\n    :a: one-$vm_id '{}'\n", "line 3: bsd: commands stand below linux and windows"},
-        {"  :linux:\n    :linux:\n      :a: one-$vm_id '{}'\n", "line 4: linux: commands stand"},
+        {"  :bsd:\n    :a: one-$vm_id '{}'\n", "line 3: bsd: expected a command, or command and filters below it;"},
+        {"  :linux:\n    :linux:\n      :a: one-$vm_id '{}'\n", "line 4: linux: expected a command"},
+        {"  :a: [\"one-$vm_id '{}'\"]\n", "line 3: a: expected a command"},
+        {"  :linux: [1]\n", "line 3: linux: expected a command"},
+        {"  :a:\n    :os_ids: ['debian']\n", "line 3: a: expected a command"},
+        {"  :a:\n    :command: ['x']\n", "line 3: a: expected a command"},
+        {"  :a:\n    :command: two-$vm_id '{}'\n", "line 4: a: it does not begin with one-$vm_id"},
+        {"  :a:\n    :command: one-$vm_id '{}'\n    :os_id: ['debian']\n", "line 5: a: os_id: there is no such filter"},
+        {"  :a:\n    :command: one-$vm_id '{}'\n    :os_ids: []\n", "line 5: a: os_ids: expected a list"},
+        {"  :a:\n    :command: one-$vm_id '{}'\n    :os_ids: debian\n", "line 5: a: os_ids: expected a list"},
+        {"  :os-type: one-$vm_id '{}'\n", "line 3: os-type: that key is sent without being listed"},
+        {"  :guest_ip_addresses: one-$vm_id '{}'\n", "line 3: guest_ip_addresses: that key is sent"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *text = g_strconcat(COMMANDS, cases[i].text, "  :good: one-$vm_id '{}'\n", NULL);
@@ -86,6 +134,12 @@ static void test_wrong_commands(void **state)
     g_autoptr(GError) error = NULL;
     assert_null(guest_commands_parse(":commands: [\n", 13, &error));
     assert_true(g_str_has_prefix(error->message, "line 1: "));
+    static const char *const lists[] = {":enabled: [true]\n", ":commands: ['a']\n"};
+    for (guint i = 0; i < G_N_ELEMENTS(lists); i++) {
+        g_autoptr(GError) list = NULL;
+        CHECK(!guest_commands_parse(lists[i], strlen(lists[i]), &list) && strstr(list->message, " is a list: expected"),
+              "%s", lists[i]);
+    }
 }
 
 /* --- answers --- */
@@ -118,6 +172,84 @@ static void test_answers(void **state)
     assert_int_equal(PID("{\"return\":{\"pid\":-1}}"), -1);
     assert_int_equal(PID("{\"return\":{\"pid\":1.5}}"), -1);
     assert_int_equal(PID("{\"return\":{\"pid\":\"1\"}}"), -1);
+}
+
+static void test_attributes(void **state)
+{
+    (void)state;
+    g_autofree char *too_long = g_strnfill(256, 'x'), *most = g_strnfill(255, 'x');
+    g_autofree char *longer = g_strdup_printf("{\"return\":{\"id\":\"a\",\"machine\":\"%s\"}}", too_long);
+    g_autofree char *longest = g_strdup_printf("{\"return\":{\"id\":\"a\",\"machine\":\"%s\"}}", most);
+    const struct {
+        const char *text, *want[N_GUEST_ATTRIBUTES];
+    } cases[] = {
+        {"{\"return\":{\"name\":\"Ubuntu\",\"id\":\"ubuntu\",\"version\":\"24.04.1 LTS\",\"version-id\":\"24.04\","
+         "\"machine\":\"x86_64\",\"kernel-release\":\"6.8\"}}",
+         {"posix", "ubuntu", "24.04", "x86_64"}},
+        {"{\"return\":{\"id\":\"mswindows\",\"version-id\":\"10\",\"machine\":\"x86_64\"}}",
+         {"mswindows", "mswindows", "10", "x86_64"}},
+        {"{\"return\":{\"kernel-release\":\"6.1\",\"machine\":\"aarch64\"}}", {"posix", NULL, NULL, "aarch64"}},
+        {"{\"return\":{\"id\":\"a\",\"version-id\":7,\"machine\":\"\"}}", {"posix", "a", NULL, NULL}},
+        {"{\"return\":{\"version-id\":\"7\"}}", {NULL, NULL, NULL, NULL}},
+        {"{\"return\":[]}", {NULL, NULL, NULL, NULL}},
+        {"{\"error\":{}}", {NULL, NULL, NULL, NULL}},
+        {"", {NULL, NULL, NULL, NULL}},
+        {longer, {"posix", "a", NULL, NULL}},
+        {longest, {"posix", "a", NULL, most}},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        char *values[N_GUEST_ATTRIBUTES];
+        guest_answer_attributes(cases[i].text, strlen(cases[i].text), values);
+        for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
+            CHECK_TEXT(values[a], cases[i].want[a], cases[i].text);
+            g_free(values[a]);
+        }
+    }
+}
+
+/* guest-network-get-interfaces' answer of one interface with these addresses. Owned by the caller. */
+static char *interface_with(const char *const *texts)
+{
+    g_autoptr(GString) out = g_string_new("{\"return\":[{\"name\":\"none\"},{\"name\":\"eth0\",\"ip-addresses\":[");
+    for (guint i = 0; texts[i]; i++)
+        g_string_append_printf(out, "%s{\"ip-address\":\"%s\",\"prefix\":8}", i ? "," : "", texts[i]);
+    g_string_append(out, "]}]}");
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *texts[8], *want;
+    } cases[] = {
+        {{"127.0.0.1", "::1", "192.0.2.2", "fe80::1", "2001:db8::2", NULL}, "192.0.2.2,2001:db8::2"},
+        {{"10.0.0.2", "2001:DB8:0::2", "10.0.0.2", "2001:db8::2", NULL}, "10.0.0.2,2001:db8::2"},
+        {{"127.255.0.1", "169.254.1.1", "febf::1", NULL}, NULL},
+        {{"126.255.255.255", "128.0.0.1", "169.253.1.1", "169.255.1.1", "fec0::1", "::2", NULL},
+         "126.255.255.255,128.0.0.1,169.253.1.1,169.255.1.1,fec0::1,::2"},
+        {{"10.0.0.300", "10.0.0", "x", "", "10.0.0.1,10.0.0.2", "fe80::1%eth0", "10.0.0.3", NULL}, "10.0.0.3"},
+        {{NULL}, NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = interface_with(cases[i].texts), *got = guest_answer_addresses(text, strlen(text));
+        CHECK_TEXT(got, cases[i].want, text);
+    }
+    static const char *const odd[] = {"", "{\"return\":{}}",
+                                      "{\"return\":[1,{\"ip-addresses\":7},{\"ip-addresses\":[1,{},"
+                                      "{\"ip-address\":1},[\"10.0.0.1\"]]}]}"};
+    for (guint i = 0; i < G_N_ELEMENTS(odd); i++)
+        CHECK(!guest_answer_addresses(odd[i], strlen(odd[i])), "%s", odd[i]);
+
+    char *many[GUEST_ADDRESSES_MAX + 2] = {NULL};
+    for (guint i = 0; i <= GUEST_ADDRESSES_MAX; i++)
+        many[i] = g_strdup_printf("10.0.0.%u", i);
+    g_autofree char *text = interface_with((const char *const *)many),
+                    *got = guest_answer_addresses(text, strlen(text));
+    g_auto(GStrv) split = g_strsplit(got, ",", -1);
+    assert_int_equal(g_strv_length(split), GUEST_ADDRESSES_MAX);
+    for (guint i = 0; i <= GUEST_ADDRESSES_MAX; i++)
+        g_free(many[i]);
 }
 
 static void test_gpus(void **state)
@@ -236,6 +368,10 @@ static GString *calls;
 static const char *hangs_on; /* NULL: on none */
 static guint hanging;        /* calls */
 static bool released;
+static const char *addresses; /* what all answer; NULL: 1 refuses, the others have none */
+static const char *debian = "{\"return\":{\"id\":\"debian\",\"version-id\":\"12\",\"machine\":\"x86_64\"}}";
+#define DEBIAN "OS_TYPE=posix;OS_ID=debian;OS_VERSION=12;OS_MACHINE=x86_64;" /* in the book */
+#define WINDOWS "OS_TYPE=mswindows;OS_ID=mswindows;OS_VERSION=10;"
 
 /* With the lock held. */
 static void hang(void)
@@ -302,7 +438,11 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
     if (guest == '7')
         return fail_with(error, GUEST_AGENT_ERROR_LOST, "too long");
     if (strstr(command, "osinfo"))
-        return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\"}}" : "{\"return\":{\"id\":\"debian\"}}");
+        return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\",\"version-id\":\"10\"}}" : debian);
+    if (strstr(command, "interfaces") && addresses)
+        return g_strdup(addresses);
+    if (strstr(command, "interfaces") && guest == '1')
+        return fail_with(error, GUEST_AGENT_ERROR_REFUSED, "has been disabled");
     if (strstr(command, "guest-exec-status"))
         return g_strdup("{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"MTAsIDIwLCAzMC41LCA0MAo=\"}}");
     if (strstr(command, "guest-exec"))
@@ -332,6 +472,7 @@ static Sample *make_guests(guint n)
 }
 
 #define LIMIT_MS 60000
+G_STATIC_ASSERT(GUEST_COMMANDS_MAX + N_GUEST_ATTRIBUTES + 1 + 5 <= ONE_EXTRAS_MAX); /* its addresses, GPUs */
 
 static bool ask_within(const Sample *sample, VmBook *book, const char *conf, const char *uri, gint64 now_s,
                        gint64 limit_ms, bool *ret_stuck)
@@ -364,13 +505,13 @@ static void test_asking(void **state)
     g_autoptr(Sample) sample = make_guests(7);
     g_autoptr(VmBook) book = vm_book_new();
     assert_true(ask(sample, book, LISTED, "up", 1000));
-    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
-    check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
+    check_keys(book, 1, DEBIAN "PING={};LIST=1, 2;PIPED=100, 2;");
+    check_keys(book, 2, WINDOWS "PING={};WIN={};PIPED=200, 2;");
     check_keys(book, 3, "PING=error: not connected;PIPED=error: not connected;");
     check_keys(book, 4, "PING=error: not configured;PIPED=error: not configured;");
     check_keys(book, 5,
-               "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
-               "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
+               DEBIAN "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
+                      "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
     check_keys(book, 6, "PING=error: has been disabled;PIPED=error: has been disabled;");
     check_keys(book, 7, "PING=error: too long;PIPED=error: too long;");
 
@@ -418,6 +559,86 @@ static void test_who_is_asked(void **state)
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
+#define FILTERED                                                                                                       \
+    COMMANDS "  :all: one-$vm_id '{\"execute\":\"list\"}'\n"                                                           \
+             "  :some:\n    :command: one-$vm_id '{\"execute\":\"list\"}'\n    :os_ids: ['ubuntu', 'debian']\n"        \
+             "    :os_versions: ['11', '12']\n"                                                                        \
+             "  :none:\n    :command: one-$vm_id '{\"execute\":\"list\"}'\n    :os_ids: ['debian']\n"                  \
+             "    :os_versions: ['1']\n"                                                                               \
+             "  :win:\n    :command: one-$vm_id '{\"execute\":\"list\"}'\n    :os_types: ['mswindows']\n"              \
+             "  :case:\n    :command: one-$vm_id '{\"execute\":\"list\"}'\n    :os_types: ['Posix']\n"
+
+/* A command with filters is for guests that match each of them; what the guest is, and its addresses, are in the record
+ * without being listed. */
+static void test_asking_with_filters(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(7);
+    g_autoptr(VmBook) book = vm_book_new();
+    addresses = "{\"return\":[{\"ip-addresses\":[{\"ip-address\":\"192.0.2.1\"},{\"ip-address\":\"::1\"}]}]}";
+    assert_true(ask(sample, book, FILTERED, "up", 1000));
+    check_keys(book, 1, DEBIAN "GUEST_IP_ADDRESSES=192.0.2.1;ALL=1, 2;SOME=1, 2;");
+    check_keys(book, 2, WINDOWS "GUEST_IP_ADDRESSES=192.0.2.1;ALL=1, 2;WIN=1, 2;");
+    check_keys(book, 3, "ALL=error: not connected;");
+    check_keys(book, 6, "ALL=error: has been disabled;"); /* which its addresses are, too */
+
+    /* what it is is asked once in its life; one that has no addresses any more, or will not tell, has not failed */
+    addresses = NULL;
+    debian = "{\"return\":{\"id\":\"ubuntu\"}}";
+    assert_true(ask(sample, book, FILTERED, "up", 1027));
+    check_keys(book, 1, DEBIAN "ALL=1, 2;SOME=1, 2;");
+    check_keys(book, 2, WINDOWS "ALL=1, 2;WIN=1, 2;");
+    assert_int_equal(vm_book_find(book, 1, 1)->failures, 0);
+
+    /* one that has failed keeps it, and is asked anew: it may have been installed anew */
+    vm_entry_fail(vm_book_find(book, 1, 1), 1030, 0, 3600);
+    ((VmSample *)g_ptr_array_index(sample->vms, 1))->domain_id = 44;
+    assert_true(ask(sample, book, FILTERED, "up", 1100));
+    check_keys(book, 1, "OS_TYPE=posix;OS_ID=ubuntu;ALL=1, 2;");
+
+    /* with nothing listed that much is asked all the same */
+    g_autoptr(VmBook) fresh = vm_book_new();
+    debian = "{\"return\":{\"id\":\"debian\",\"version-id\":\"12\",\"machine\":\"x86_64\"}}";
+    addresses = "{\"return\":[{\"ip-addresses\":[{\"ip-address\":\"192.0.2.1\"}]}]}";
+    assert_true(ask(sample, fresh, ":enabled: true\n", "up", 1000));
+    check_keys(fresh, 1, DEBIAN "GUEST_IP_ADDRESSES=192.0.2.1;");
+    check_keys(fresh, 3, "");
+    addresses = NULL;
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+/* Where the time is over before the rest was asked, addresses that have gone go, and others stay. */
+static void test_addresses_and_no_time(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(8);
+    g_autoptr(VmBook) book = vm_book_new();
+    bool stuck;
+    addresses = "{\"return\":[{\"ip-addresses\":[{\"ip-address\":\"192.0.2.1\"}]}]}";
+    assert_true(ask(sample, book, LISTED, "up", 1000));
+    check_keys(book, 1, DEBIAN "GUEST_IP_ADDRESSES=192.0.2.1;PING={};LIST=1, 2;PIPED=100, 2;");
+    hangs_on = "interfaces";
+    assert_true(ask_within(sample, book, LISTED, "up", 1027, 5500, &stuck));
+    check_keys(book, 8,
+               DEBIAN "PING=error: its agent has not answered in time;LIST=error: its agent has not answered in time;"
+                      "PIPED=error: its agent has not answered in time;");
+    release();
+    hangs_on = "ping";
+    addresses = NULL;
+    vm_entry_succeed(vm_book_find(book, 8, 8), 1000, 30);
+    vm_entry_fail(vm_book_find(book, 5, 5), 1000, 0, 3600);
+    const char *before = debian;
+    debian = "{\"return\":{\"id\":\"ubuntu\"}}";
+    assert_true(ask_within(sample, book, LISTED, "up", 1060, 5500, &stuck));
+    check_keys(book, 1, DEBIAN "PING={};LIST=1, 2;PIPED=100, 2;");
+    assert_string_equal(vm_entry_get(vm_book_find(book, 5, 5), "OS_ID"), "ubuntu");
+    assert_null(vm_entry_get(vm_book_find(book, 5, 5), "OS_VERSION")); /* of what it was before */
+    release();
+    debian = before;
+    hangs_on = NULL;
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
 /* A guest whose agent hangs on one command has that error, is asked nothing more, and is asked again ever more seldom;
  * the others have all their answers. */
 static void test_hangs_on_a_command(void **state)
@@ -430,10 +651,11 @@ static void test_hangs_on_a_command(void **state)
     hangs_on = "list";
     assert_true(ask_within(sample, book, LISTED, "up", 1000, LIMIT_MS, &stuck));
     assert_true(stuck && g_get_monotonic_time() - begin < LIMIT_MS / 2 * 1000);
-    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
-    check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
+    check_keys(book, 1, DEBIAN "PING={};LIST=1, 2;PIPED=100, 2;");
+    check_keys(book, 2, WINDOWS "PING={};WIN={};PIPED=200, 2;");
     check_keys(
         book, 8,
+        DEBIAN
         "PING={};LIST=error: its agent has not answered in time;PIPED=error: its agent has not answered in time;");
     release();
     assert_true(ask_within(sample, book, LISTED, "up", 1029, LIMIT_MS, &stuck));
@@ -444,7 +666,7 @@ static void test_hangs_on_a_command(void **state)
     assert_false(vm_entry_is_due(vm_book_find(book, 8, 8), 1089)); /* a minute */
     hangs_on = NULL;
     assert_true(ask(sample, book, LISTED, "up", 1090));
-    check_keys(book, 8, "PING={};LIST=1, 2;PIPED=800, 2;");
+    check_keys(book, 8, DEBIAN "PING={};LIST=1, 2;PIPED=800, 2;");
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
@@ -461,20 +683,20 @@ static void test_no_time_left(void **state)
     hangs_on = "ping";
     assert_true(ask_within(sample, book, LISTED, "up", 1027, 5500, &stuck)); /* 3 s of it, and 2.5 s is no time */
     assert_true(stuck);
-    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
+    check_keys(book, 1, DEBIAN "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
     check_keys(book, 8,
-               "PING=error: its agent has not answered in time;LIST=error: its agent has not answered in time;"
-               "PIPED=error: its agent has not answered in time;");
+               DEBIAN "PING=error: its agent has not answered in time;LIST=error: its agent has not answered in time;"
+                      "PIPED=error: its agent has not answered in time;");
     assert_true(vm_entry_is_due(vm_book_find(book, 1, 1), 1027));
     release();
     assert_true(ask_within(sample, book, LISTED, "up", 1100, 100, &stuck)); /* less than one of them may take */
     assert_string_equal(calls->str, "");
     for (guint i = 1; i <= 8; i++)
         assert_true(vm_entry_is_due(vm_book_find(book, i, (gint64)i), 1100) == (i != 4));
-    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
+    check_keys(book, 1, DEBIAN "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
     hangs_on = NULL;
     assert_true(ask(sample, book, LISTED, "up", 1100));
-    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
+    check_keys(book, 1, DEBIAN "PING={};LIST=1, 2;PIPED=100, 2;");
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
@@ -557,10 +779,10 @@ static void test_filter_takes_too_long(void **state)
     g_autoptr(Sample) sample = make_guests(2);
     g_autoptr(VmBook) book = vm_book_new();
     assert_true(ask(sample, book, conf, "up", 1000));
-    check_keys(book, 1, "A=1, 2;B=1, 2;");
+    check_keys(book, 1, DEBIAN "A=1, 2;B=1, 2;");
     check_keys(book, 2,
-               "A=error: what stands behind the | takes too long, or says too much;"
-               "B=error: what stands behind the | takes too long, or says too much;");
+               WINDOWS "A=error: what stands behind the | takes too long, or says too much;"
+                       "B=error: what stands behind the | takes too long, or says too much;");
     assert_false(vm_entry_is_due(vm_book_find(book, 2, 2), 1029));
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
@@ -609,6 +831,12 @@ static void test_records(void **state)
     g_autoptr(Sample) third = with_keys((const char *const[]){"PING", "{}", NULL});
     g_autofree char *three = record_of(third, second, &roomy);
     assert_string_equal(three, "PING=\"{}\"\nIP=[]\n");
+
+    for (Metric m = 0; m < N_METRICS; m++)
+        for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES && metric_info[m].one_key; a++)
+            CHECK(strcmp(metric_info[m].one_key, guest_attribute_keys[a]) != 0 &&
+                      strcmp(metric_info[m].one_key, GUEST_ADDRESSES_KEY) != 0,
+                  "%s", metric_info[m].one_key);
 
     const OneOptions few = {.detail = 0, .limit = ONE_MESSAGE_MAX};
     g_autoptr(Sample) fourth = with_keys((const char *const[]){"PING", "{}", NULL});
@@ -671,12 +899,17 @@ int main(void)
     signal(SIGPIPE, SIG_IGN); /* as the probe does: a filter need not read its input */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_filters),
         cmocka_unit_test(test_wrong_commands),
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_gpus),
         cmocka_unit_test(test_book),
         cmocka_unit_test(test_breaker),
         cmocka_unit_test(test_asking),
+        cmocka_unit_test(test_asking_with_filters),
+        cmocka_unit_test(test_addresses_and_no_time),
         cmocka_unit_test(test_who_is_asked),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_records),

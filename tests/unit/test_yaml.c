@@ -69,6 +69,43 @@ static void test_values(void **state)
     }
 }
 
+/* Elements with ; behind each. */
+static void test_lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *path, *items;
+    } cases[] = {
+        {"a: [1, '2', \"3\"]\n", "a", "1;2;3;"},
+        {"a: []\n", "a", ""},
+        {"a: [ x y , 'it''s, ] #', \"\\x41\" , ] # c\n", "a", "x y;it's, ] #;A;"},
+        {"a: [1, # one\n\n    # two\n    2\n]\nb: [3]\n", "a", "1;2;"},
+        {"a: [1, # one\n\n    # two\n    2\n]\nb: [3]\n", "b", "3;"},
+        {"a: ['1\n  2', -3, b#c, d:e]\n", "a", "1 2;-3;b#c;d:e;"},
+        {"a:\n  b: [1]\n  c: 3\n", "a/b", "1;"},
+        {"a:\n  - 1\n\n  # x\n  - '2' # c\n  - \"3\n    4\"\n  - -5\nb: 6\n", "a", "1;2;3 4;-5;"},
+        {"a: # c\n- 1\n- ''\nb:\n- 3\n", "a", "1;;"},
+        {"a: # c\n- 1\n- ''\nb:\n- 3\n", "b", "3;"},
+        {"a:\n  b:\n  - 1, 2]\n  c:\n    - 3\n", "a/b", "1, 2];"},
+        {"a:\n  b:\n  - 1\n  c:\n    - 3\n", "a/c", "3;"},
+        {"a: 1\n", "a", NULL},
+        {"a:\n  b: 1\n", "a", NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(YamlNode) root = read_text(cases[i].text);
+        g_auto(GStrv) keys = g_strsplit(cases[i].path, "/", -1);
+        const YamlNode *node = root;
+        for (guint k = 0; keys[k]; k++)
+            node = yaml_child(node, keys[k]);
+        g_autoptr(GString) items = g_string_new(NULL);
+        for (guint k = 0; node->items && k < node->items->len; k++)
+            g_string_append_printf(items, "%s;", (char *)g_ptr_array_index(node->items, k));
+        CHECK_TEXT(node->items ? items->str : NULL, cases[i].items, cases[i].text);
+        CHECK(!node->items || (!node->value && !node->children && !yaml_value(root, cases[i].path)), "%s",
+              cases[i].text);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -81,12 +118,37 @@ static void test_refused(void **state)
         {"a:\n    b: 1\n  c: 2\n", "line 3:"},
         {"  a: 1\nb: 2\n", "line 2: less deep"},
         {"a: 1\n\tb: 2\n", "line 2: a tab"},
-        {"a: [1, 2]\n", "line 1: lists"},
+        {"a: [1, [2]]\n", "line 1: lists"},
+        {"a: [1, {b: 2}]\n", "line 1: lists"},
+        {"a: [1, *x]\n", "line 1: lists"},
+        {"a: [,]\n", "line 1: lists"},
+        {"a: [1,, 2]\n", "line 1: lists"},
+        {"a: [1, |]\n", "line 1: lists"},
+        {"a: [b: 1]\n", "line 1: a value with a colon"},
+        {"a: [1[2]\n", "line 1: in […] expected , or ]"},
+        {"a: ['1' 2]\n", "line 1: in […] expected , or ]"},
+        {"a: ['1'#x\n  ]\n", "line 1: in […] expected , or ]"},
+        {"a: [1] 2\n", "line 1: something stands behind the ]"},
+        {"a: [1]#2\n", "line 1: something stands behind the ]"},
+        {"\na: [1, # 2]\n", "line 2: the [ that opens here is not closed"},
+        {"a:\n  b: [1,\n  c: 2\n", "line 2: the [ that opens here is not closed"},
+        {"a: ['1\n", "line 1: the quote that opens"},
+        {"a: [1]\n  b: 2\n", "line 2: deeper"},
+        {"a:\n  - 1\n  b: 2\n", "line 3: deeper"},
+        {"a:\n  - 1\n    - 2\n", "line 3: deeper"},
+        {"a:\n  b: 1\n  - 2\n", "line 3: lists"},
+        {"a: 1\n- 2\n", "line 2: lists"},
+        {"a:\n  - - 1\n", "line 2: lists"},
+        {"a:\n  - [1]\n", "line 2: lists"},
+        {"a:\n  - |\n    1\n", "line 2: lists"},
+        {"a:\n  - b: 1\n", "line 2: a value with a colon"},
+        {"a:\n  -\n", "line 2: nothing stands behind the -"},
+        {"a:\n  - # 1\n", "line 2: nothing stands behind the -"},
+        {"a:\n  - '1' 2\n", "line 2: something stands"},
         {"a: {b: 1}\n", "line 1: lists"},
         {"a: &x 1\n", "line 1: lists"},
         {"a: *x\n", "line 1: lists"},
         {"a: !!str 1\n", "line 1: lists"},
-        {"a:\n  - 1\n", "line 2: lists"},
         {"- 1\n", "line 1: lists"},
         {"a: b: c\n", "line 1: a value with a colon"},
         {"\n\na: \"b\n", "line 3: the quote"},
@@ -160,7 +222,16 @@ static void test_forecast_conf(void **state)
         {"virtualmachine:\n  db_retention: 0\n", {4, true, true, 15}, "line 2: db_retention is \"0\""},
         {"virtualmachine:\n  db_retention: two\n", {4, true, true, 15}, "line 2: db_retention is \"two\""},
         {"virtualmachine:\n  db_retention:\n    a: 1\n", {4, true, true, 15}, "line 2: db_retention is \"\""},
-        {"virtualmachine: [\n", {4, true, true, 0}, "line 1: lists"},
+        {"virtualmachine: [\n", {4, true, true, 0}, "line 1: the [ that opens here is not closed"},
+        {"virtualmachine: [1]\n", {4, true, true, 15}, "line 1: virtualmachine is a list: expected keys below it"},
+        {"virtualmachine:\n  db_retention:\n  - 2\n",
+         {4, true, true, 15},
+         "line 2: db_retention is a list: expected weeks, 1 to 520"},
+        {VM "  forecast_far: [1]\n", {2, true, true, 15}, "line 3: forecast_far is a list: expected keys below it"},
+        {VM "  forecast:\n    enabled: [false]\n",
+         {2, true, true, 15},
+         "line 4: enabled is a list: expected true or false"},
+        {"other: [1, 2]\nvirtualmachine:\n  db_retention: 2\n", {2, true, true, 15}, NULL},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
@@ -203,8 +274,8 @@ static void test_far_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),        cmocka_unit_test(test_refused),   cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_forecast_conf), cmocka_unit_test(test_far_turns),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_lists),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_forecast_conf), cmocka_unit_test(test_far_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

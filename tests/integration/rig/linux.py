@@ -2,7 +2,8 @@
 """The Linux of a guest that has one: Debian's kernel, and an initramfs that is made here, of busybox and QEMU's own guest
 agent. tests/install-deps.sh has put their packages' files below UNPACKED.
 
-The guest has the disks and NICs that its domain has (vda …, eth0 …: 192.0.2.2 is eth0's address), and a shell at its
+The guest has the disks and NICs that its domain has (vda …, eth0 …: 192.0.2.2 is eth0's address), a system of the name
+SYSTEM, and a shell at its
 console, where it says READY once all is there. Of the kernel's command line, /init takes
 
     agent=no        no guest agent is started
@@ -18,6 +19,7 @@ from .layout import RigError
 
 UNPACKED = pathlib.Path("/usr/local/lib/one-telemetry")
 ADDRESS = "192.0.2.2"
+SYSTEM = ("one-telemetry", "1.0")  # ID and VERSION_ID of its os-release
 READY = "init: ready"
 MODULES = (  # in the order in which they need each other
     "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_balloon", "failover",
@@ -74,7 +76,8 @@ def initramfs(layout):
 
 
 def _make_initramfs():
-    files = {"init": INIT.encode(), "bin/busybox": _one("busybox-static/bin/busybox").read_bytes()}
+    files = {"init": INIT.encode(), "bin/busybox": _one("busybox-static/bin/busybox").read_bytes(),
+             "etc/os-release": "ID={}\nVERSION_ID={}\n".format(*SYSTEM).encode()}
     agent = _one("qemu-guest-agent/usr/sbin/qemu-ga")
     files["bin/qemu-ga"] = agent.read_bytes()
     files.update({library.lstrip("/"): pathlib.Path(library).read_bytes() for library in _libraries(agent)})
