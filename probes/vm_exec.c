@@ -63,8 +63,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
         return program_usage(
             error, "an agent tells but once that a command has ended, and OpenNebula would not get to know: by "
                    "hand use --dry-run");
-    if (!(arguments->deadline >= 0.5 && arguments->deadline <= 60))
-        return program_usage(error, "--deadline: expected a number of seconds from 0.5 to 60");
+    if (!(arguments->deadline >= 3 && arguments->deadline <= 60)) /* a command needs GUEST_ASK_RESERVE_MS of it */
+        return program_usage(error, "--deadline: expected a number of seconds from 3 to 60");
     return true;
 }
 
@@ -126,6 +126,9 @@ static void complain_of_guest(Run *run, const Pending *pending, const GError *er
     const char *advice = "";
     if (g_error_matches(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NO_DOMAIN))
         advice = ", and does not run here; rm the file if it won't be back";
+    else if (g_error_matches(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST))
+        advice = ", but of more than 3 MB of output libvirt passes on nothing, and its agent won't tell again; onevm "
+                 "exec-cancel ends it";
     else if (g_error_matches(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_REFUSED) || error->domain == GUEST_EXEC_ERROR)
         advice = ", but its agent has no such command, or won't tell; onevm exec-cancel ends it";
     g_autofree char *topic = g_strdup_printf("%s: process %" G_GINT64_FORMAT ", %s %d", pending->name, pending->pid,

@@ -375,6 +375,14 @@ static GuestsPlace guests_place(const Probe *probe)
                          .host = probe->host};
 }
 
+static ForecastingPlace forecasting_place(const Probe *probe)
+{
+    return (ForecastingPlace){.config = probe->config,
+                              .program = probe->program,
+                              .state_dir = probe->state_dir,
+                              .state_name = probe->state_name};
+}
+
 /* NULL: guests' agents are not for us to ask. */
 static Guests *load_guests(const Probe *probe)
 {
@@ -382,17 +390,28 @@ static Guests *load_guests(const Probe *probe)
     return stands_in(probe) ? guests_load(&place) : NULL;
 }
 
+/* What was found out aside of earlier cycles. */
+static void attach(const Probe *probe, Sample *now, const Guests *guests)
+{
+    const ForecastingPlace place = forecasting_place(probe);
+    if (guests)
+        guest_asking_attach(now, guests->book);
+    if (stands_in(probe))
+        forecasting_attach(now, &place);
+}
+
 /* What else poll.rb does, in processes of their own, which neither the records nor this process wait for. */
 static void stand_in(const Probe *probe, const Sample *now, const Guests *guests)
 {
     g_autoptr(GError) asking_error = NULL, forecasting_error = NULL;
     const GuestsPlace place = guests_place(probe);
+    const ForecastingPlace forecasts = forecasting_place(probe);
     if (!stands_in(probe) || probe->arguments.dry_run)
         return;
     if (guests)
         guests_start_asking(guests, &place, now, &asking_error);
-    if (forecasting_wanted(probe->config, probe->program))
-        forecasting_start(probe->config, probe->program, probe->state_dir, now, &forecasting_error);
+    if (forecasting_wanted(&forecasts))
+        forecasting_start(&forecasts, now, &forecasting_error);
     if (asking_error)
         log_warning("guests' agents are not asked: %s", asking_error->message);
     if (forecasting_error)
@@ -465,8 +484,7 @@ static bool run(const Probe *probe, bool *ret_abandoned, GError **error)
     sample_finish(now, previous);
     rates_derive(now, previous);
     report_locked(now, previous);
-    if (guests)
-        guest_asking_attach(now, guests->book);
+    attach(probe, now, guests);
     if (probe->arguments.format != FORMAT_ONE)
         show_sinks(probe, now);
     bool printed = encode_and_print(probe, now, previous, error);

@@ -5,15 +5,16 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libvirt-dev libglib2.0-dev libxml2-dev zlib1g-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev"
 rig="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils seabios iproute2 python3"
-tests="libcmocka-dev openssl curl wrk valgrind clang libclang-rt-14-dev git locales"
+tests="libcmocka-dev openssl curl jq wrk valgrind clang libclang-rt-14-dev git locales"
 databases="influxdb victoria-metrics nginx-light" # whose programs the tests start; as services they are not wanted
 web="chromium chromium-driver fonts-dejavu-core"
 lint="clang-format clang-tidy cppcheck shellcheck mandoc"
 packages="build-essential debhelper lintian"
 
-# Packages of which the files alone are wanted: what prometheus depends on is 200 MB, the other two would start services.
+# Packages of which the files alone are wanted: what prometheus depends on is 200 MB, the next two would start services, and
+# the others are for guests: no kernel of this machine's, no agent of it.
 unpacked=/usr/local/lib/one-telemetry
-files="prometheus collectd-core prometheus-libvirt-exporter"
+files="prometheus collectd-core prometheus-libvirt-exporter linux-image-cloud-amd64 busybox-static qemu-guest-agent"
 
 missing="" services=""
 for package in $build $rig $tests $databases $web $lint $packages; do
@@ -22,7 +23,7 @@ for package in $build $rig $tests $databases $web $lint $packages; do
   case " $databases " in *" $package "*) services="$services $package" ;; esac
 done
 absent=""
-for package in $files; do [ -d "$unpacked/$package/usr" ] || absent="$absent $package"; done
+for package in $files; do [ -d "$unpacked/$package" ] || absent="$absent $package"; done
 [ -n "$missing$absent" ] || exit 0
 echo "installing:$missing$absent"
 export DEBIAN_FRONTEND=noninteractive
@@ -43,8 +44,13 @@ for service in $services; do update-rc.d "${service%-light}" disable >/dev/null 
 
 chmod 755 "$scratch" # apt fetches as a user of its own
 for package in $absent; do
-  (cd "$scratch" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg-deb -x "$package"_*.deb "$package")
-  mkdir -p "$unpacked/$package"
+  holder=$package
+  case $package in linux-image-*) holder=$(apt-cache depends "$package" | sed -n 's/^ *Depends: //p') ;; esac
+  (cd "$scratch" && apt-get download -q "$holder" >/dev/null 2>&1 && dpkg-deb -x "$holder"_*.deb "$package")
   rm -rf "$scratch/$package/usr/share/doc" "$scratch/$package/usr/share/man" "$scratch/$package/usr/share/prometheus"
-  mv "$scratch/$package/usr" "$unpacked/$package/"
+  case $package in linux-image-*) # of its modules, virtio's and the two that they need
+    find "$scratch/$package/lib/modules" -type f ! -path '*virtio*' ! -name '*failover.ko' -delete ;;
+  esac
+  mkdir -p "$unpacked"
+  mv "$scratch/$package" "$unpacked/"
 done

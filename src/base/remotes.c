@@ -146,9 +146,15 @@ bool remotes_can_forecast(const char *root)
     return numpy && scipy;
 }
 
-bool remotes_has_forecaster(const char *program)
+char *remotes_forecaster(const char *program)
 {
     g_autofree char *root = remotes_root(program);
     g_autofree char *path = root ? g_build_filename(root, "im", "lib", "python", "prediction.sh", NULL) : NULL;
-    return path && g_file_test(path, G_FILE_TEST_IS_REGULAR);
+    return path && g_file_test(path, G_FILE_TEST_IS_REGULAR) ? g_steal_pointer(&path) : NULL;
+}
+
+bool remotes_has_forecaster(const char *program)
+{
+    g_autofree char *path = remotes_forecaster(program);
+    return path;
 }

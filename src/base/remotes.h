@@ -35,7 +35,9 @@ char *remotes_forwarder(const char *program);
  * numpy and scipy is installed where its packages usually are, below `root` ("" but in tests). */
 bool remotes_can_forecast(const char *root);
 
-/* That forecast is in the tree of the probe at this path: OpenNebula 7, im/lib/python/prediction.sh. */
+/* What makes that forecast, in the tree of the probe at this path: OpenNebula 7's im/lib/python/prediction.sh; NULL: it
+ * is not there. Owned by the caller. */
+char *remotes_forecaster(const char *program);
 bool remotes_has_forecaster(const char *program);
 
 /* OpenNebula runs an executable of that name in the probe's directory (of one in builds/ the chooser's). */

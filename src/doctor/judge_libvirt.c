@@ -13,7 +13,6 @@
     "# for good, in the VM's template: RAW = [ TYPE = \"kvm\", DATA = \"<devices><memballoon model='virtio'><stats "   \
     "period='10'/></memballoon></devices>\" ]"
 #define LOOK_INSIDE "# in the guest: is its virtio balloon driver (Windows: the BLNSVR service) there, and running?"
-#define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
 
 static const char mend_group[] = "sudo usermod -aG libvirt %s    # then log in anew: onehost sync, monitoring do so by "
                                  "themselves\n# or a polkit rule that gives %s org.libvirt.unix.monitor";
@@ -86,13 +85,15 @@ static Guest why_silent(const VmSample *vm, GHashTable *periods)
 
 static Guest guest_of(const VmSample *vm, gint64 realtime_ns, GHashTable *periods)
 {
-    guint64 updated = 0;
+    const gint64 *period = g_hash_table_lookup(periods, &vm->vm_id);
+    gint64 age_s;
     if (row_u64(vm->row, METRIC_VM_LOCKED))
         return GUEST_LOCKED;
-    if (!row_get_u64(vm->row, METRIC_VM_BALLOON_LAST_UPDATE, &updated) || updated == 0)
+    if (!rates_balloon_age(vm->row, realtime_ns, &age_s))
         return why_silent(vm, periods);
-    gint64 age_s = realtime_ns / NS_PER_SECOND - (gint64)MIN(updated, (guint64)G_MAXINT32 * 4);
-    return ABS(age_s) <= RATES_BALLOON_FRESH_S ? GUEST_TELLS : GUEST_OLD;
+    if (ABS(age_s) <= RATES_BALLOON_FRESH_S)
+        return GUEST_TELLS;
+    return period && *period == 0 ? GUEST_NO_PERIOD : GUEST_OLD; /* Linux reports once, as it starts, unasked */
 }
 
 /* Of VmSample, borrowed. */

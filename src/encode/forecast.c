@@ -13,7 +13,7 @@ static const struct {
     Metric metric; /* FROM_EXTRAS: of `key` */
     const char *key;
 } kept[] = {
-#define FORECAST(table, metric) {table, METRIC_VM_##metric, NULL},
+#define FORECAST(table, metric, key) {table, METRIC_VM_##metric, NULL},
 #define FORECAST_EXTRA(table, key) {table, FROM_EXTRAS, key},
 #include "model/forecast.def"
 #undef FORECAST_EXTRA

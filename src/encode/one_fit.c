@@ -8,7 +8,9 @@
 /* Where there are many VMs, some of them tell what all will take. */
 #define ESTIMATE_FROM 128 /* VMs */
 #define ESTIMATE_BY 32
-#define WINDOW_GUESSES 6
+#define WINDOW_GUESSES 6 /* then halves */
+
+#define N_TIERS (ONE_TIER_MAX + 2) /* the last is the forecasts' */
 
 /* --- all records --- */
 
@@ -16,11 +18,12 @@ typedef struct {
     Sample *now;
     OneOptions options;
     OneWriter *writer;
-    OneSize *best;                   /* compresses as OpenNebula does */
-    GString *text[ONE_TIER_MAX + 1]; /* all records with the keys up to that tier; NULL: not yet written */
-    gsize size[ONE_TIER_MAX + 1];    /* compressed; 0: not yet done, G_MAXSIZE: above size_cap */
+    OneSize *best;          /* compresses as OpenNebula does */
+    guint top;              /* tier of a message with everything */
+    GString *text[N_TIERS]; /* all records with the keys up to that tier; NULL: not yet written */
+    gsize size[N_TIERS];    /* compressed; 0: not yet done, G_MAXSIZE: above size_cap */
     gsize size_cap;
-    gsize estimate[ONE_TIER_MAX + 1]; /* of the size; 0: not yet done */
+    gsize estimate[N_TIERS]; /* of the size; 0: not yet done */
 } Fit;
 
 static gsize size_of(OneSize *size, const GString *text, gsize cap)
@@ -196,7 +199,7 @@ static gsize room_beside(const Fit *fit, gsize reserve_per_vm)
 
 static Choice choose(Fit *fit, OneReport *report)
 {
-    const guint detail = fit->options.detail;
+    const guint detail = fit->top;
     const gsize usual = room_beside(fit, fit->options.reserve_per_vm);
     const gsize most = room_beside(fit, MIN(fit->options.reserve_least, fit->options.reserve_per_vm));
     Choice choice = {.tier = detail, .window = {0, fit->now->vms->len}};
@@ -270,7 +273,7 @@ static void check_text(Fit *fit, Choice *choice, bool *said, OneReport *report)
 static void count_dropped(const Fit *fit, const Choice *choice, OneReport *report)
 {
     for (guint i = 0; i < fit->now->vms->len; i++) {
-        report->dropped_keys += one_writer_count_keys(fit->writer, i, fit->options.detail);
+        report->dropped_keys += one_writer_count_keys(fit->writer, i, fit->top);
         if (in_window(fit, choice->window, i))
             report->dropped_keys -= one_writer_count_keys(fit->writer, i, choice->tier);
         else
@@ -294,11 +297,12 @@ GString *one_records_write(Sample *now, const Sample *previous, const OneOptions
     g_autoptr(OneSize) best = one_size_new(Z_BEST_COMPRESSION);
     Fit fit = {.now = now, .options = *options, .writer = writer, .best = best};
     fit.options.detail = MIN(options->detail, ONE_TIER_MAX);
+    fit.top = one_writer_top_tier(writer);
     fit.options.limit = MIN(options->limit, ONE_MESSAGE_MAX);
 
     OneReport report = {.reason = NULL};
     Choice choice = choose(&fit, &report);
-    report.tier = choice.tier;
+    report.tier = MIN(choice.tier, fit.options.detail);
     count_dropped(&fit, &choice, &report);
 
     g_autofree bool *said = g_new0(bool, now->vms->len);
@@ -307,7 +311,7 @@ GString *one_records_write(Sample *now, const Sample *previous, const OneOptions
     check_text(&fit, &choice, said, &report);
     remember_sent(&fit, choice.tier, said);
 
-    for (guint tier = 0; tier <= ONE_TIER_MAX; tier++)
+    for (guint tier = 0; tier < N_TIERS; tier++)
         if (fit.text[tier])
             g_string_free(fit.text[tier], TRUE);
     *ret_report = report;

@@ -2,6 +2,7 @@
 #include "encode/one_writer.h"
 
 #include "base/text.h"
+#include "model/forecast.h"
 
 #include <string.h>
 
@@ -36,6 +37,9 @@ static void append_value(GString *out, const MetricRow *row, Metric m)
     }
 }
 
+/* OneOptions.stock_tiers from which on poll.rb sends its forecast. */
+#define STOCK_FORECAST 2
+
 /* --- what OpenNebula holds of a VM from us --- */
 
 /* A key is not held, live, or has had its deletion sent so many times. */
@@ -54,7 +58,7 @@ typedef struct {
 
 struct OneWriter {
     const Sample *now;
-    guint stock_tiers;
+    guint stock_tiers, detail;
     bool leave;
     Metric keys[N_METRICS]; /* that have a key, by tier */
     guint n_keys;
@@ -145,7 +149,7 @@ static guint8 held_after_deletion(guint8 held)
 
 static bool is_sent(const OneWriter *w, const MetricRow *row, Metric m, guint tier)
 {
-    return !w->leave && metric_info[m].one_tier <= tier && is_known(row, m);
+    return !w->leave && metric_info[m].one_tier <= MIN(tier, w->detail) && is_known(row, m);
 }
 
 /* poll.rb sends the stock keys in the same message, so it is not for us to delete them. */
@@ -171,29 +175,58 @@ static bool is_metrics_key(const OneWriter *w, const char *key)
     return false;
 }
 
-/* The next of the VM's extras that goes out with that tier, from *at on, which is moved behind it; NULL: there is none.
- */
-static const char *next_extra(const OneWriter *w, guint i, guint tier, guint *at, const char **ret_value)
+/* Where we are in the keys of a VM that are no metric's. */
+typedef struct {
+    bool forecasts; /* in the second list */
+    guint at;
+} ExtraPlace;
+
+static char **extras_of(const VmSample *vm, bool forecasts)
 {
-    char **extras = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->extras;
-    for (; extras && !w->leave && tier >= ONE_EXTRAS_TIER && *at < 2 * ONE_EXTRAS_MAX && extras[*at]; *at += 2) {
-        const char *key = extras[*at];
-        bool again = false;
-        for (guint before = 0; before < *at; before += 2)
-            again |= strcmp(extras[before], key) == 0;
-        if (again || !is_key(key) || is_metrics_key(w, key))
-            continue;
-        *ret_value = extras[*at + 1];
-        *at += 2;
-        return key;
+    return forecasts ? vm->forecasts : vm->extras;
+}
+
+static bool has_key(char **extras, guint n, const char *key)
+{
+    for (guint i = 0; extras && i < n && extras[i]; i += 2)
+        if (strcmp(extras[i], key) == 0)
+            return true;
+    return false;
+}
+
+/* Lists that this tier has. */
+static bool has_list(const OneWriter *w, bool forecasts, guint tier)
+{
+    return !w->leave && MIN(tier, w->detail) >= ONE_EXTRAS_TIER && (!forecasts || tier > w->detail);
+}
+
+/* The next of the VM's extras and forecasts that goes out with that tier, from *place on, which is moved behind it;
+ * NULL: there is none. */
+static const char *next_extra(const OneWriter *w, guint i, guint tier, ExtraPlace *place, const char **ret_value)
+{
+    const VmSample *vm = g_ptr_array_index(w->now->vms, i);
+    for (;; *place = (ExtraPlace){.forecasts = true}) {
+        char **extras = extras_of(vm, place->forecasts);
+        for (; extras && has_list(w, place->forecasts, tier) && place->at < 2 * ONE_EXTRAS_MAX && extras[place->at];
+             place->at += 2) {
+            const char *key = extras[place->at];
+            bool again =
+                has_key(extras, place->at, key) || (place->forecasts && has_key(vm->extras, 2 * ONE_EXTRAS_MAX, key));
+            if (again || !is_key(key) || is_metrics_key(w, key))
+                continue;
+            *ret_value = extras[place->at + 1];
+            place->at += 2;
+            return key;
+        }
+        if (place->forecasts)
+            return NULL;
     }
-    return NULL;
 }
 
 static bool is_sent_extra(const OneWriter *w, guint i, guint tier, const char *key)
 {
     const char *value, *each;
-    for (guint at = 0; (each = next_extra(w, i, tier, &at, &value));)
+    for (ExtraPlace at = {0}; (each = next_extra(w, i, tier, &at, &value));)
         if (strcmp(each, key) == 0)
             return true;
     return false;
@@ -202,10 +235,17 @@ static bool is_sent_extra(const OneWriter *w, guint i, guint tier, const char *k
 static void append_extras(OneWriter *w, guint i, guint tier)
 {
     const char *value, *key;
-    for (guint at = 0; (key = next_extra(w, i, tier, &at, &value));) {
+    for (ExtraPlace at = {0}; (key = next_extra(w, i, tier, &at, &value));) {
         g_autofree char *escaped = one_value_escape(value);
         g_string_append_printf(w->lines, "%s=\"%s\"\n", key, escaped);
     }
+}
+
+/* Of a key that is no metric's. */
+static bool is_deleted_extra(const OneWriter *w, guint i, guint tier, const char *key)
+{
+    const bool stock = w->stock_tiers >= STOCK_FORECAST && forecast_key_horizon(key) != FORECAST_NONE;
+    return !stock && !is_sent_extra(w, i, tier, key);
 }
 
 static void append_deletion(GString *lines, const char *key)
@@ -233,7 +273,7 @@ static void write_lines(OneWriter *w, guint i, guint tier)
     append_extras(w, i, tier);
     for (guint k = 0; retired && k < retired->len; k++) {
         const char *key = g_array_index(retired, RetiredKey, k).key;
-        if (!is_sent_extra(w, i, tier, key))
+        if (is_deleted_extra(w, i, tier, key))
             append_deletion(w->lines, key);
     }
 }
@@ -278,11 +318,11 @@ char *one_writer_sent_keys(const OneWriter *w, guint i, guint tier)
             append_held(out, metric_info[m].one_key, held_after_deletion(w->holdings[i].metric[m]));
     }
     const char *extra, *value;
-    for (guint at = 0; (extra = next_extra(w, i, tier, &at, &value));)
+    for (ExtraPlace at = {0}; (extra = next_extra(w, i, tier, &at, &value));)
         append_held(out, extra, HELD_LIVE);
     for (guint k = 0; retired && k < retired->len; k++) {
         const RetiredKey *key = &g_array_index(retired, RetiredKey, k);
-        if (!is_sent_extra(w, i, tier, key->key))
+        if (is_deleted_extra(w, i, tier, key->key))
             append_held(out, key->key, held_after_deletion(key->held));
     }
     return g_string_free(out, out->len == 0);
@@ -293,6 +333,14 @@ char *one_writer_sent_keys_before(const OneWriter *w, guint i)
     return g_strdup(w->holdings[i].text);
 }
 
+guint one_writer_top_tier(const OneWriter *w)
+{
+    for (guint i = 0; i < w->now->vms->len; i++)
+        if (((const VmSample *)g_ptr_array_index(w->now->vms, i))->forecasts && has_list(w, true, w->detail + 1))
+            return w->detail + 1;
+    return w->detail;
+}
+
 guint one_writer_count_keys(const OneWriter *w, guint i, guint tier)
 {
     const MetricRow *row = ((const VmSample *)g_ptr_array_index(w->now->vms, i))->row;
@@ -300,7 +348,7 @@ guint one_writer_count_keys(const OneWriter *w, guint i, guint tier)
     for (guint k = 0; k < w->n_keys; k++)
         n += is_sent(w, row, w->keys[k], tier);
     const char *value;
-    for (guint at = 0; next_extra(w, i, tier, &at, &value);)
+    for (ExtraPlace at = {0}; next_extra(w, i, tier, &at, &value);)
         n++;
     return n;
 }
@@ -320,6 +368,7 @@ OneWriter *one_writer_new(const Sample *now, const Sample *previous, const OneOp
     OneWriter *w = g_new0(OneWriter, 1);
     w->now = now;
     w->stock_tiers = options->stock_tiers;
+    w->detail = MIN(options->detail, ONE_TIER_MAX);
     w->leave = options->leave;
     w->holdings = g_new0(Holdings, now->vms->len);
     w->lines = g_string_new(NULL);

@@ -37,7 +37,7 @@ typedef struct {
     gsize message_bytes; /* our records as OpenNebula compresses them; while they fit by far, what a quicker compression
                           * makes of them, which is 10 to 60 % more */
     gsize budget;        /* what they may have been */
-    guint tier;          /* highest tier sent */
+    guint tier;          /* highest tier sent, up to `detail` */
     guint dropped_keys;  /* keys wanted and known that did not fit, over all VMs */
     guint vms_left_out;  /* VMs of which nothing fits in this cycle */
     guint rejected;      /* records that our own check refused; logged by the caller with `reason` */
@@ -56,10 +56,12 @@ GString *one_records_write(Sample *now, const Sample *previous, const OneOptions
  * are passed over. They are held, and deleted when they are gone, as the others are. */
 #define ONE_EXTRAS_TIER 1
 #define ONE_EXTRAS_MAX 64 /* of a VM */
+/* VmSample.forecasts: likewise, where `detail` is at least ONE_EXTRAS_TIER; but they are the first that are dropped, as
+ * if they had a tier of their own above `detail`. Where poll.rb sends its forecast they are not ours to delete. */
 
 /* VmSample.sent_keys: KEY where OpenNebula holds a value from us, KEY-n where n messages have carried its deletion,
  * with spaces between. Keys that are no longer in metrics.def are deleted likewise, at most ONE_RETIRED_MAX of a VM. */
-#define ONE_RETIRED_MAX 64
+#define ONE_RETIRED_MAX 96
 
 /* One record as its reader sees it. */
 typedef struct {
@@ -80,7 +82,7 @@ typedef enum { ONE_RECORD_ERROR_SYNTAX } OneRecordErrorCode;
  * each line ended; ids unique, up to 2^31 - 1; DEPLOY_ID of letters, digits and -; base64 canonical; 1 to ONE_KEYS_MAX
  * keys, [A-Z0-9_]+, unique in their record; VALUE in double quotes with \" and \\ as the only escapes, no control
  * characters, valid UTF-8, at most ONE_VALUE_MAX bytes. Array of OneRecord, or NULL; the message begins "line N: ". */
-#define ONE_KEYS_MAX 256
+#define ONE_KEYS_MAX 320
 #define ONE_KEY_MAX 63 /* bytes */
 GPtrArray *one_records_read(const char *text, gsize length, GError **error);
 

@@ -11,6 +11,9 @@ OneWriter *one_writer_new(const Sample *now, const Sample *previous, const OneOp
 void one_writer_free(OneWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OneWriter, one_writer_free)
 
+/* The tier of a message with everything: `detail`, and one more where some VM has forecasts to be told. */
+guint one_writer_top_tier(const OneWriter *writer);
+
 /* Appends the record, with its newline, of VM number `i` of the sample: its keys up to that tier and the deletions that
  * are due. Nothing where there is nothing to say. */
 void one_writer_append(OneWriter *writer, guint i, guint tier, GString *out);

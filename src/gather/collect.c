@@ -60,43 +60,6 @@ typedef struct {
     bool over; /* answers are no longer wanted */
 } Collection;
 
-/* --- counts: owned by who made them and by each collection --- */
-
-struct CollectCount {
-    gint references, threads;
-};
-
-CollectCount *collect_count_new(void)
-{
-    CollectCount *count = g_new0(CollectCount, 1);
-    count->references = 1;
-    return count;
-}
-
-static CollectCount *count_ref(CollectCount *count)
-{
-    if (count)
-        g_atomic_int_inc(&count->references);
-    return count;
-}
-
-void collect_count_unref(CollectCount *count)
-{
-    if (count && g_atomic_int_dec_and_test(&count->references))
-        g_free(count);
-}
-
-guint collect_count_threads(CollectCount *count)
-{
-    return (guint)g_atomic_int_get(&count->threads);
-}
-
-static void count_add(CollectCount *count, gint threads)
-{
-    if (count)
-        g_atomic_int_add(&count->threads, threads);
-}
-
 /* --- what threads share --- */
 
 static void free_target(gpointer data)
@@ -148,7 +111,7 @@ static Collection *collection_new(const CollectOptions *options)
         .slow_ns = options->slow_ms * 1000000,
         .now_ns = host_boottime_ns(),
     };
-    collection->count = count_ref(options->count);
+    collection->count = options->count ? collect_count_ref(options->count) : NULL;
     collection->kept = options->kept ? kept_connection_ref(options->kept) : NULL;
     g_mutex_init(&collection->lock);
     g_cond_init(&collection->changed);
@@ -159,13 +122,6 @@ static Collection *collection_new(const CollectOptions *options)
 
 /* --- threads: each has a reference on the collection and gives it back --- */
 
-static gint threads_of_all; /* running now, of all collections of this process */
-
-guint collect_threads(void)
-{
-    return (guint)g_atomic_int_get(&threads_of_all);
-}
-
 static void start_thread(Collection *collection, const char *name, GThreadFunc function)
 {
     GThread *thread = g_thread_try_new(name, function, collection_ref(collection), NULL);
@@ -174,8 +130,7 @@ static void start_thread(Collection *collection, const char *name, GThreadFunc f
         return;
     }
     collection->threads++;
-    count_add(collection->count, 1);
-    g_atomic_int_inc(&threads_of_all);
+    collect_count_add(collection->count, 1);
     g_thread_unref(thread);
 }
 
@@ -198,13 +153,14 @@ static void note_error(Collection *collection, GError *error)
 
 static gpointer end_thread(Collection *collection)
 {
+    CollectCount *count = collection->count ? collect_count_ref(collection->count) : NULL;
     g_mutex_lock(&collection->lock);
     collection->threads--;
-    count_add(collection->count, -1);
     g_cond_broadcast(&collection->changed);
     g_mutex_unlock(&collection->lock);
     collection_unref(collection);
-    g_atomic_int_add(&threads_of_all, -1);
+    collect_count_add(count, -1);
+    collect_count_unref(count);
     return NULL;
 }
 

@@ -7,16 +7,10 @@
  * needs no QEMU. Calls still under way at the deadline are left behind; their threads end when libvirt lets them. */
 #pragma once
 
+#include "gather/collect_count.h"
 #include "gather/processes.h"
 #include "gather/hypervisor.h"
 #include "gather/kept_connection.h"
-
-/* Counts the threads of all collections that are given it, those left behind too: who collects again and again stops
- * while there are many. May be asked and given back while such threads run. */
-typedef struct CollectCount CollectCount;
-CollectCount *collect_count_new(void);
-void collect_count_unref(CollectCount *count);
-guint collect_count_threads(CollectCount *count);
 
 typedef struct {
     const HypervisorApi *api; /* &libvirt_api */
@@ -39,6 +33,3 @@ typedef enum { COLLECT_ERROR_LIBVIRT, COLLECT_ERROR_DEADLINE } CollectErrorCode;
  * list of domains, or not one call of many succeeded; never "no VMs" by mistake. *ret_abandoned (may be NULL): threads
  * are still blocked in libvirt, so the process should leave by _exit. */
 Sample *collect_sample(const CollectOptions *options, bool *ret_abandoned, GError **error);
-
-/* The same of all collections of this process. */
-guint collect_threads(void);

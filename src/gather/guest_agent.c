@@ -9,6 +9,10 @@
 
 #define LIBRARY "libvirt-qemu.so.0" /* brings libvirt.so.0 along */
 
+/* VIR_ERR_AGENT_COMMAND_TIMEOUT: the agent has answered guest-sync, but not the command. By its number, as the headers
+ * that we are built with may be older than the libvirt that we load. */
+#define AGENT_COMMAND_TIMEOUT 112
+
 G_DEFINE_QUARK(one_telemetry_guest_agent, guest_agent_error)
 
 struct GuestAgents {
@@ -20,6 +24,7 @@ static struct {
     __typeof__(virGetLastError) *get_last_error;
     __typeof__(virConnectOpen) *connect_open;
     __typeof__(virConnectClose) *connect_close;
+    __typeof__(virConnectIsAlive) *is_alive;
     __typeof__(virDomainLookupByName) *lookup;
     __typeof__(virDomainFree) *domain_free;
     __typeof__(virDomainQemuAgentCommand) *agent_command;
@@ -43,6 +48,7 @@ static char *load_libvirt(void)
         {"virGetLastError", (void **)&libvirt.get_last_error},
         {"virConnectOpen", (void **)&libvirt.connect_open},
         {"virConnectClose", (void **)&libvirt.connect_close},
+        {"virConnectIsAlive", (void **)&libvirt.is_alive},
         {"virDomainLookupByName", (void **)&libvirt.lookup},
         {"virDomainFree", (void **)&libvirt.domain_free},
         {"virDomainQemuAgentCommand", (void **)&libvirt.agent_command},
@@ -70,7 +76,7 @@ static bool ensure_libvirt(GError **error)
     return !hindrance;
 }
 
-static GuestAgentErrorCode code_of(int libvirts)
+GuestAgentErrorCode guest_agent_error_of(int libvirts)
 {
     switch (libvirts) {
     case VIR_ERR_NO_DOMAIN:
@@ -80,6 +86,7 @@ static GuestAgentErrorCode code_of(int libvirts)
         return GUEST_AGENT_ERROR_NO_AGENT;
     case VIR_ERR_AGENT_UNRESPONSIVE:
     case VIR_ERR_AGENT_UNSYNCED:
+    case AGENT_COMMAND_TIMEOUT:
     case VIR_ERR_OPERATION_TIMEOUT: /* another command is under way */
         return GUEST_AGENT_ERROR_SILENT;
     case VIR_ERR_RPC:
@@ -93,8 +100,22 @@ static GuestAgentErrorCode code_of(int libvirts)
 static void set_error(GError **error)
 {
     virErrorPtr last = libvirt.get_last_error();
-    g_set_error_literal(error, GUEST_AGENT_ERROR, (gint)code_of(last ? last->code : VIR_ERR_OK),
+    g_set_error_literal(error, GUEST_AGENT_ERROR, (gint)guest_agent_error_of(last ? last->code : VIR_ERR_OK),
                         last && last->message ? last->message : "unknown error");
+}
+
+/* libvirtd says by the code of a broken connection, too, that an agent's answer is longer than it takes (10 MiB) or
+ * than its message to us can be (4 MiB), and goes on: a guest's doing, for which the others are not to be given up. */
+static void set_error_of_command(const GuestAgents *agents, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    set_error(&reason);
+    if (g_error_matches(reason, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LIBVIRT) &&
+        libvirt.is_alive(agents->connection) == 1)
+        g_set_error(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST, "its answer does not get through libvirt: %s",
+                    reason->message);
+    else
+        g_propagate_error(error, g_steal_pointer(&reason));
 }
 
 static void libvirt_close(GuestAgents *agents)
@@ -131,7 +152,7 @@ static char *libvirt_command(GuestAgents *agents, const char *domain, const char
     }
     char *answer = libvirt.agent_command(handle, command, timeout_s, 0);
     if (!answer)
-        set_error(error);
+        set_error_of_command(agents, error);
     libvirt.domain_free(handle);
     char *copy = g_strdup(answer);
     free(answer);

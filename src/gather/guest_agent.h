@@ -14,7 +14,9 @@ typedef enum {
     GUEST_AGENT_ERROR_NO_DOMAIN, /* no domain of that name, or it does not run */
     GUEST_AGENT_ERROR_NO_AGENT,  /* the domain has no channel for one */
     GUEST_AGENT_ERROR_SILENT,    /* it is not connected, or did not answer in time */
-    GUEST_AGENT_ERROR_REFUSED,   /* everything else, above all an error that the agent itself answered */
+    GUEST_AGENT_ERROR_NOT_ASKED, /* there was no time left to ask it: nothing is known of it */
+    GUEST_AGENT_ERROR_LOST,    /* its answer does not get through libvirt, as it is too long; the connection is well */
+    GUEST_AGENT_ERROR_REFUSED, /* everything else, above all an error that the agent itself answered */
 } GuestAgentErrorCode;
 
 typedef struct GuestAgents GuestAgents; /* a connection */
@@ -29,6 +31,9 @@ typedef struct {
      * connection at a time. */
     char *(*command)(GuestAgents *agents, const char *domain, const char *command, int timeout_s, GError **error);
 } GuestAgentApi;
+
+/* What libvirt's error of that number says of an agent. */
+GuestAgentErrorCode guest_agent_error_of(int libvirts);
 
 /* libvirt's client library is loaded by the first open, not when the program starts: that takes 10 ms of CPU, which is
  * all that a program costs that mostly finds that it has no guest to ask. */

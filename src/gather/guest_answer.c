@@ -67,8 +67,8 @@ GuestOs guest_answer_os(const char *text, gsize length)
     g_autoptr(cJSON) json = parse(text, length);
     const cJSON *info = cJSON_GetObjectItemCaseSensitive(json, "return");
     const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(info, "id"));
-    if (!id)
-        return GUEST_OS_UNKNOWN;
+    if (!id) /* without an /etc/os-release there is none, but what uname says is there still */
+        return cJSON_HasObjectItem(info, "kernel-release") ? GUEST_OS_LINUX : GUEST_OS_UNKNOWN;
     return strcmp(id, "mswindows") == 0 ? GUEST_OS_WINDOWS : GUEST_OS_LINUX;
 }
 

@@ -10,7 +10,8 @@
  * as JSON. NULL: there is none, or it is null, and nothing is to be told. Owned by the caller. */
 char *guest_answer_value(const char *text, gsize length);
 
-/* Of guest-get-osinfo: {"return": {"id": "mswindows", …}} is Windows, every other id taken for Linux. */
+/* Of guest-get-osinfo: {"return": {"id": "mswindows", …}} is Windows, every other id, and a kernel without one, taken
+ * for Linux. */
 GuestOs guest_answer_os(const char *text, gsize length);
 
 /* Of guest-exec: {"return": {"pid": 123}}; -1: no such. */

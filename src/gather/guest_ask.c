@@ -14,7 +14,7 @@ typedef enum {
 typedef struct {
     ItemState state;
     char *domain, *command;
-    gint64 called_at; /* monotonic us */
+    gint64 until; /* monotonic us; when it is given up, of one that is called or asked */
     char *answer;
     GError *error;
 } Item;
@@ -25,8 +25,10 @@ typedef struct {
     gint references;
     const GuestAgentApi *api;
     char *uri;
-    gint64 deadline; /* monotonic us */
-    GMutex lock;     /* for all that follows */
+    gint64 deadline;               /* monotonic us */
+    gint64 patience_us, answer_us; /* how long a sign of life and an answer are waited for; */
+    gint64 reserve_us;             /* what has to be left for a command */
+    GMutex lock;                   /* for all that follows */
     GCond changed;
     GArray *items;
     guint next;    /* whose turn is next */
@@ -53,10 +55,16 @@ static void clear_item(gpointer data)
     g_clear_error(&item->error);
 }
 
-/* What is left until the deadline, as libvirt takes it. */
-static int seconds_left(const Asking *asking)
+/* When a wait that begins now is over, monotonic us. */
+static gint64 end_of_wait(const Asking *asking, gint64 wait_us)
 {
-    gint64 left = (asking->deadline - g_get_monotonic_time()) / G_USEC_PER_SEC;
+    return MIN(g_get_monotonic_time() + wait_us, asking->deadline);
+}
+
+/* What is left until then, as libvirt takes it. */
+static int seconds_until(gint64 until)
+{
+    gint64 left = (until - g_get_monotonic_time() + G_USEC_PER_SEC / 2) / G_USEC_PER_SEC;
     return (int)MAX(left, 1);
 }
 
@@ -67,6 +75,9 @@ static Asking *asking_new(const GuestAskOptions *options, const GuestQuestion *q
     asking->api = options->api;
     asking->uri = g_strdup(options->uri);
     asking->deadline = g_get_monotonic_time() + options->deadline_ms * 1000;
+    asking->patience_us = options->patience_ms * 1000;
+    asking->answer_us = (options->answer_ms ? options->answer_ms : options->deadline_ms) * 1000;
+    asking->reserve_us = MAX(options->answer_ms, GUEST_ASK_RESERVE_MS) * 1000;
     g_mutex_init(&asking->lock);
     g_cond_init(&asking->changed);
     asking->items = g_array_sized_new(FALSE, TRUE, sizeof(Item), count);
@@ -97,12 +108,19 @@ static Item *item_at(Asking *asking, guint i)
 
 /* --- a worker --- */
 
-/* With the lock held on entry and return. NULL: *ret_error, owned by the caller. */
-static char *call(Asking *asking, GuestAgents *agents, const Item *item, const char *command, GError **ret_error)
+/* With the lock held on entry and return; `state` is what the item is in meanwhile. NULL: *ret_error, owned by the
+ * caller. */
+static char *call(Asking *asking, GuestAgents *agents, Item *item, ItemState state, GError **ret_error)
 {
-    const char *domain = item->domain; /* never changes, and lives as long as the asking */
+    const bool sign = state == ITEM_CALLED;
+    const char *domain = item->domain; /* these never change, and live as long as the asking */
+    const char *command = sign ? SIGN_OF_LIFE : item->command;
+    const gint64 until = end_of_wait(asking, sign ? asking->patience_us : asking->answer_us);
+    item->state = state;
+    item->until = until;
+    g_cond_broadcast(&asking->changed); /* a wait has begun that has an end */
     g_mutex_unlock(&asking->lock);
-    char *answer = asking->api->command(agents, domain, command, seconds_left(asking), ret_error);
+    char *answer = asking->api->command(agents, domain, command, seconds_until(until), ret_error);
     g_mutex_lock(&asking->lock);
     return answer;
 }
@@ -121,22 +139,34 @@ static void settle(Asking *asking, Item *item, ItemState expected, char *answer,
     g_cond_broadcast(&asking->changed);
 }
 
+static GError *not_asked(void)
+{
+    return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NOT_ASKED, "there was no time left to ask its agent");
+}
+
+static bool is_left(const Asking *asking, gint64 wait_us)
+{
+    return asking->deadline - g_get_monotonic_time() >= wait_us;
+}
+
 /* With the lock held. */
 static void ask_item(Asking *asking, GuestAgents *agents, Item *item)
 {
     GError *error = NULL;
-    item->state = ITEM_CALLED;
-    item->called_at = g_get_monotonic_time();
-    g_cond_broadcast(&asking->changed); /* a turn begins, and with it a wait that has an end */
-    g_autofree char *sign = call(asking, agents, item, SIGN_OF_LIFE, &error);
+    if (!is_left(asking, asking->patience_us)) {
+        settle(asking, item, ITEM_WAITING, NULL, not_asked());
+        return;
+    }
+    g_autofree char *sign = call(asking, agents, item, ITEM_CALLED, &error);
     if (!sign || !item->command) {
         settle(asking, item, ITEM_CALLED, sign ? g_strdup("") : NULL, error);
         return;
     }
+    if (item->state == ITEM_CALLED && !is_left(asking, asking->reserve_us))
+        settle(asking, item, ITEM_CALLED, NULL, not_asked());
     if (item->state != ITEM_CALLED)
         return;
-    item->state = ITEM_ASKED;
-    char *answer = call(asking, agents, item, item->command, &error);
+    char *answer = call(asking, agents, item, ITEM_ASKED, &error);
     settle(asking, item, ITEM_ASKED, answer, error);
 }
 
@@ -182,43 +212,43 @@ static void start_workers(Asking *asking, guint wanted)
 
 /* --- waiting for them --- */
 
-/* With the lock held. */
-static void give_up(Asking *asking, Item *item, GError *error)
+/* With the lock held. The error of a question that nobody has answered. */
+static GError *reason(const Asking *asking, const Item *item)
 {
-    asking->stuck |= item->state == ITEM_CALLED || item->state == ITEM_ASKED;
-    settle(asking, item, item->state, NULL, error);
+    if (item->state == ITEM_CALLED)
+        return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT, "its agent does not answer");
+    if (item->state == ITEM_ASKED)
+        return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT, "its agent has not answered in time");
+    if (asking->error)
+        return g_error_copy(asking->error);
+    if (asking->next == 0)
+        return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LIBVIRT, "cannot connect: no answer in time");
+    return not_asked();
 }
 
-/* With the lock held. Gives up guests that have shown no sign of life for too long. Returns when the next of them will
- * have done so, monotonic us, or the deadline. *ret_open: questions that are still under way or to come. */
-static gint64 give_up_the_silent(Asking *asking, gint64 patience_us, guint *ret_open)
+/* With the lock held. */
+static void give_up(Asking *asking, Item *item)
+{
+    asking->stuck |= item->state == ITEM_CALLED || item->state == ITEM_ASKED;
+    settle(asking, item, item->state, NULL, reason(asking, item));
+}
+
+/* With the lock held. Gives up guests that have been waited for too long. Returns when that will be so of the next of
+ * them, monotonic us, or the deadline. *ret_open: questions that are still under way or to come. */
+static gint64 give_up_the_late(Asking *asking, guint *ret_open)
 {
     gint64 now = g_get_monotonic_time(), next = asking->deadline;
     *ret_open = 0;
     for (guint i = 0; i < asking->items->len; i++) {
         Item *item = item_at(asking, i);
-        gint64 end = item->called_at + patience_us;
-        if (item->state == ITEM_CALLED && now >= end)
-            give_up(asking, item,
-                    g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT, "its agent does not answer"));
-        else if (item->state == ITEM_CALLED)
-            next = MIN(next, end);
+        bool waits = item->state == ITEM_CALLED || item->state == ITEM_ASKED;
+        if (waits && now >= item->until)
+            give_up(asking, item);
+        else if (waits)
+            next = MIN(next, item->until);
         *ret_open += item->state != ITEM_DONE;
     }
     return next;
-}
-
-/* With the lock held. The error of a question that nobody answered by the end. */
-static GError *reason(const Asking *asking, const Item *item)
-{
-    if (item->state == ITEM_WAITING && asking->error)
-        return g_error_copy(asking->error);
-    if (item->state == ITEM_WAITING && asking->next == 0)
-        return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LIBVIRT, "cannot connect: no answer in time");
-    if (item->state == ITEM_WAITING)
-        return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT,
-                           "there was no time left to ask its agent, as others do not answer");
-    return g_error_new(GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT, "its agent has not answered in time");
 }
 
 /* With the lock held. */
@@ -227,7 +257,7 @@ static void hand_over(Asking *asking, GuestQuestion *questions)
     for (guint i = 0; i < asking->items->len; i++) {
         Item *item = item_at(asking, i);
         if (item->state != ITEM_DONE)
-            give_up(asking, item, reason(asking, item));
+            give_up(asking, item);
         questions[i].answer = g_steal_pointer(&item->answer);
         questions[i].error = g_steal_pointer(&item->error);
     }
@@ -240,7 +270,7 @@ bool guest_ask(const GuestAskOptions *options, GuestQuestion *questions, guint c
     start_workers(asking, options->workers);
     for (;;) {
         guint open;
-        gint64 until = give_up_the_silent(asking, options->patience_ms * 1000, &open);
+        gint64 until = give_up_the_late(asking, &open);
         if (!open || !asking->threads || g_get_monotonic_time() >= asking->deadline)
             break;
         g_cond_wait_until(&asking->changed, &asking->lock, until);

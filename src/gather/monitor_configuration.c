@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SYNC_MAX_S 1000000000
+#define DAY_S 86400
 #define QUOTED_BYTES 40
 
 /* false: *ret_reason. */
@@ -46,4 +47,15 @@ guint64 monitor_configuration_sync_s(const char *text, gsize length, char **ret_
         return sync_s;
     *ret_complaint = g_strdup_printf("%s; a full report is made every %d s", reason, STATUS_SYNC_S);
     return STATUS_SYNC_S;
+}
+
+guint64 monitor_configuration_vm_s(const char *text, gsize length)
+{
+    g_autoptr(XmlTree) tree = xml_tree_read(text, length, MONITOR_CONFIGURATION_MAX, NULL);
+    g_autofree char *value =
+        tree ? xml_text(xml_child(xml_child(xml_root(tree), "PROBES_PERIOD"), "MONITOR_VM")) : NULL;
+    guint64 seconds;
+    if (value && text_read_u64(g_strstrip(value), &seconds) && seconds >= 1 && seconds <= DAY_S)
+        return seconds;
+    return MONITOR_VM_S;
 }

@@ -2,11 +2,10 @@
 #include "gather/plan.h"
 #include "gather/xml.h"
 
+#include "model/rates.h"
+
 #include <string.h>
 
-#define NS_PER_S G_GINT64_CONSTANT(1000000000)
-/* A guest whose balloon driver has not reported for so long is not asked in every cycle. */
-#define REPORT_MAX_AGE_S 600
 /* In the XML of a domain whose balloon device has a stats period, without which no guest reports. */
 #define STATS_PERIOD "<stats period="
 #define REPORTS_MARK                                                                                                   \
@@ -41,8 +40,8 @@ static bool is_removable(const MetricRow *disk, const char *shape)
 
 static bool has_reported(const MetricRow *row, gint64 realtime_ns)
 {
-    const guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
-    return updated > 0 && updated <= G_MAXINT64 && realtime_ns / NS_PER_S - (gint64)updated <= REPORT_MAX_AGE_S;
+    gint64 age_s;
+    return rates_balloon_age(row, realtime_ns, &age_s) && ABS(age_s) <= RATES_BALLOON_OLD_S;
 }
 
 void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns)

@@ -283,24 +283,41 @@ static void derive_cpu(const Pair *pair)
         set_figure(row, METRIC_VM_CPU_USAGE_PERCENT, percent(cores, (double)vcpus));
 }
 
-static bool balloon_is_fresh(const MetricRow *row, gint64 realtime_ns)
+bool rates_balloon_age(const MetricRow *row, gint64 realtime_ns, gint64 *ret_age_s)
 {
-    guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
-    gint64 now = realtime_ns / G_GINT64_CONSTANT(1000000000);
-    return updated > 0 && updated <= G_MAXINT64 && ABS(now - (gint64)updated) <= RATES_BALLOON_FRESH_S;
+    const guint64 updated = row_u64(row, METRIC_VM_BALLOON_LAST_UPDATE);
+    if (updated == 0)
+        return false;
+    *ret_age_s = realtime_ns / G_GINT64_CONSTANT(1000000000) - (gint64)MIN(updated, (guint64)G_MAXINT64);
+    return true;
+}
+
+/* All that the guest itself has told, but when. */
+static void drop_report(MetricRow *row)
+{
+    for (guint i = 0; i < metric_count(SCOPE_VM); i++) {
+        const Metric m = metric_first(SCOPE_VM) + i;
+        if (metric_group(m) == GROUP_GUEST && m != METRIC_VM_BALLOON_LAST_UPDATE)
+            row_unset(row, m);
+    }
 }
 
 static void derive_memory(VmSample *vm, gint64 realtime_ns)
 {
     MetricRow *row = vm->row;
     guint64 current, maximum, rss, available, usable;
+    gint64 age_s = 0;
+    const bool has_reported = rates_balloon_age(row, realtime_ns, &age_s);
 
     if (row_get_u64(row, METRIC_VM_BALLOON_CURRENT, &current))
         row_set_u64(row, METRIC_VM_MEMORY_USED, current);
     if (row_get_u64(row, METRIC_VM_MEMORY_RSS, &rss))
         row_set_u64(row, METRIC_VM_MEMORY_HOST, rss + row_u64(row, METRIC_VM_MEMORY_SWAPPED));
 
-    if (balloon_is_fresh(row, realtime_ns) && row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
+    if (has_reported && age_s > RATES_BALLOON_OLD_S)
+        drop_report(row);
+    if (has_reported && ABS(age_s) <= RATES_BALLOON_FRESH_S &&
+        row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
         row_get_u64(row, METRIC_VM_MEMORY_USABLE, &usable) && available > 0 && usable <= available) {
         set_figure(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)(available - usable), (double)available));
         row_set_text(row, METRIC_VM_MEMORY_SOURCE, "guest");

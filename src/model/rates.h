@@ -10,6 +10,12 @@
 #define RATES_MAX_INTERVAL_NS (G_GINT64_CONSTANT(3600) * 1000 * 1000 * 1000)
 /* A guest's own memory figures older than this are not used for its memory percentage. */
 #define RATES_BALLOON_FRESH_S 120
+/* Such that are older are no figures of now, and go: a guest that is asked for none (no stats period) gives some all
+ * the same, once, when its driver starts. Nor is such a guest asked in every cycle. */
+#define RATES_BALLOON_OLD_S 600
+
+/* How long ago the guest has last told its memory, in seconds, below 0 where a clock jumped; false: it never has. */
+bool rates_balloon_age(const MetricRow *row, gint64 realtime_ns, gint64 *ret_age_s);
 
 /* Fills in all derived metrics of `now` (after sample_finish). `previous` may be NULL: then whatever needs two samples
  * stays absent. The rules:

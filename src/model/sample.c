@@ -185,6 +185,7 @@ void vm_sample_free(VmSample *vm)
     g_free(vm->xml_devices);
     g_free(vm->sent_keys);
     g_strfreev(vm->extras);
+    g_strfreev(vm->forecasts);
     g_free(vm->shape);
     g_free(vm->mark);
     g_free(vm->process);
@@ -211,6 +212,7 @@ VmSample *vm_sample_copy(const VmSample *vm)
     copy->xml_devices = g_strdup(vm->xml_devices);
     copy->sent_keys = g_strdup(vm->sent_keys);
     copy->extras = g_strdupv(vm->extras);
+    copy->forecasts = g_strdupv(vm->forecasts);
     copy->shape = g_strdup(vm->shape);
     copy->mark = g_strdup(vm->mark);
     copy->process = g_strdup(vm->process);

@@ -87,6 +87,7 @@ typedef struct {
     char *sent_keys;    /* OpenNebula keys sent so far, see encode/one_record.h; NULL: none */
     char **extras;      /* keys and values by turns that OpenNebula's record has besides the metrics', see
                            encode/one_record.h; NULL: none. Not part of the text form */
+    char **forecasts;   /* likewise, from OpenNebula's forecaster */
     char *shape;        /* of the domain's XML, see gather/plan.h; NULL unknown */
     char *mark;         /* of the file that libvirt keeps of the domain's live XML, likewise; NULL unknown */
     char *process;      /* its QEMU's in /proc, see gather/processes.h; NULL unknown */

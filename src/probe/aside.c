@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -44,4 +43,39 @@ void aside_report(int lock_fd, const char *subject, const char *trouble)
         log_info("%s: all is well again", subject);
     if (ftruncate(lock_fd, 0) < 0 || pwrite(lock_fd, now, MIN(strlen(now), TROUBLE_MAX), 0) < 0)
         log_debug("%s: %s", subject, g_strerror(errno)); /* it is said again then */
+}
+
+bool aside_has_told(int lock_fd)
+{
+    struct stat status;
+    return fstat(lock_fd, &status) == 0 && status.st_size > 0 && time(NULL) - status.st_mtime < REMIND_S;
+}
+
+/* Owned by the caller. */
+static char *book_name(const char *kind, const char *state_name)
+{
+    return g_strconcat(kind, "-", state_name, NULL);
+}
+
+VmBook *aside_load_book(const char *state_dir, const char *kind, const char *state_name)
+{
+    g_autofree char *name = book_name(kind, state_name), *text = NULL;
+    gsize length;
+    FILE_AUTO_CLOSE int dir = file_open_private_dir_at(AT_FDCWD, state_dir, NULL);
+    VmBook *book = NULL;
+    if (dir >= 0 && file_read_private(dir, name, VM_BOOK_FILE_MAX, &text, &length, NULL))
+        book = vm_book_read(text, length);
+    return book ? book : vm_book_new();
+}
+
+bool aside_save_book(const VmBook *book, const char *state_dir, const char *kind, const char *state_name,
+                     GError **error)
+{
+    g_autofree char *name = book_name(kind, state_name);
+    g_autoptr(GString) text = g_string_new(NULL);
+    FILE_AUTO_CLOSE int dir = file_open_private_dir(state_dir, error);
+    if (dir < 0)
+        return false;
+    vm_book_write(book, text);
+    return file_write_private(dir, name, text->str, text->len, error);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PATIENCE_MS 3000    /* for an agent's first sign of life */
+#define ANSWER_MS 3000      /* for its answer to a command */
 #define GPU_ROUNDS 10       /* looks at nvidia-smi's end … */
 #define GPU_PAUSE_US 250000 /* … and between them */
 #define OS_COMMAND "{\"execute\":\"guest-get-osinfo\"}"
@@ -19,16 +20,26 @@
 
 enum { STATE_RUNNING = 1, STATE_BLOCKED = 2 }; /* as libvirt numbers them */
 
+typedef enum {
+    AGENT_UNKNOWN, /* it was not asked, or nothing came of that which is its fault */
+    AGENT_ANSWERS,
+    AGENT_SILENT,  /* not at all, or it, or what stands behind a |, has taken too long */
+    AGENT_MISSING, /* the guest has none */
+} AgentState;
+
 typedef struct {
     const VmSample *vm;
-    GuestEntry *entry;
-    bool alive;
-    gint64 pid; /* nvidia-smi's in the guest; -1: none, or it has ended */
+    VmEntry *entry;
+    AgentState agent;
+    GError *error;   /* of its silence */
+    bool cut_short;  /* there was no time to ask it everything */
+    GPtrArray *keys; /* that came of it, of char*, and their values by turns */
+    gint64 pid;      /* nvidia-smi's in the guest; -1: none, or it has ended */
 } Guest;
 
 typedef struct {
     const GuestAskingOptions *options;
-    GArray *guests;
+    GArray *guests;      /* of Guest, those first that have waited longest */
     gint64 now_s, until; /* monotonic us */
     bool stuck;
     GError *error; /* libvirt can't be asked */
@@ -48,23 +59,91 @@ static bool is_asked(const VmSample *vm, const GuestCommands *commands)
     return wanted && (state == STATE_RUNNING || state == STATE_BLOCKED);
 }
 
-bool guest_asking_is_due(const Sample *sample, const GuestBook *book, const GuestCommands *commands, gint64 now_s)
+bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCommands *commands, gint64 now_s)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         const VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (is_asked(vm, commands) && guest_entry_is_due(guest_book_find(book, vm->vm_id, vm->domain_id), now_s))
+        if (is_asked(vm, commands) && vm_entry_is_due(vm_book_find(book, vm->vm_id, vm->domain_id), now_s))
             return true;
     }
     return false;
 }
 
-static bool is_wanted(const GuestEntry *entry, gconstpointer sample)
+/* --- what comes of asking --- */
+
+static gint64 ms_left(const Asking *asking)
 {
-    const GPtrArray *vms = ((const Sample *)sample)->vms;
-    for (guint i = 0; i < vms->len; i++)
-        if (((const VmSample *)g_ptr_array_index(vms, i))->vm_id == entry->vm_id)
+    return MAX((asking->until - g_get_monotonic_time()) / 1000, 0);
+}
+
+static void fall_silent(Guest *guest, const GError *error)
+{
+    guest->agent = AGENT_SILENT;
+    g_clear_error(&guest->error);
+    guest->error = g_error_copy(error);
+}
+
+/* What an error of a command, or NULL, says of the guest: a silent one is asked nothing more. */
+static void judge(Guest *guest, const GError *error)
+{
+    if (g_error_matches(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT))
+        fall_silent(guest, error);
+    else if (g_error_matches(error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NOT_ASKED))
+        guest->cut_short = true;
+}
+
+static bool was_asked(const GuestQuestion *question)
+{
+    return !g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NOT_ASKED);
+}
+
+static void add_key(Guest *guest, const char *key, const char *value)
+{
+    g_ptr_array_add(guest->keys, g_strdup(key));
+    g_ptr_array_add(guest->keys, g_strdup(value));
+}
+
+static bool has_key(const Guest *guest, const char *key)
+{
+    for (guint i = 0; i < guest->keys->len; i += 2)
+        if (strcmp(g_ptr_array_index(guest->keys, i), key) == 0)
             return true;
     return false;
+}
+
+static void add_error(Guest *guest, const char *key, const GError *error)
+{
+    g_autofree char *text = g_strconcat("error: ", error->message, NULL);
+    add_key(guest, key, text);
+}
+
+static bool is_for(const GuestCommand *command, const VmEntry *entry)
+{
+    return command->os == GUEST_OS_UNKNOWN || command->os == entry->note;
+}
+
+/* Into the book. One of which nothing is known stays as it was, and due; one that was cut short has the answers that
+ * came, and is due, too. */
+static void conclude(const Asking *asking, Guest *guest)
+{
+    const GuestCommands *commands = asking->options->commands;
+    const bool missing = guest->agent == AGENT_MISSING, failed = missing || guest->agent == AGENT_SILENT;
+    if (guest->agent == AGENT_UNKNOWN)
+        return;
+    for (guint i = 0; failed && commands && commands->enabled && i < commands->commands->len; i++) {
+        const GuestCommand *command = g_ptr_array_index(commands->commands, i);
+        if (is_for(command, guest->entry) && !has_key(guest, command->key))
+            add_error(guest, command->key, guest->error);
+    }
+    if (failed || !guest->cut_short)
+        vm_entry_clear(guest->entry, NULL);
+    for (guint i = 0; i < guest->keys->len; i += 2)
+        vm_entry_set(guest->entry, g_ptr_array_index(guest->keys, i), g_ptr_array_index(guest->keys, i + 1),
+                     VM_ANSWER_STAYS);
+    if (failed)
+        vm_entry_fail(guest->entry, asking->now_s, missing ? VM_BOOK_WAIT_MAX_S : 0, VM_BOOK_WAIT_MAX_S);
+    else if (!guest->cut_short)
+        vm_entry_succeed(guest->entry, asking->now_s, asking->options->interval_s);
 }
 
 /* --- a round: one question to each of some guests --- */
@@ -76,12 +155,11 @@ typedef void (*TakeAnswer)(Asking *asking, Guest *guest, const void *data, const
 
 static void ask_round(Asking *asking, QuestionOf question_of, TakeAnswer take, const void *data)
 {
-    const gint64 left_ms = (asking->until - g_get_monotonic_time()) / 1000;
     g_autofree GuestQuestion *questions = g_new0(GuestQuestion, asking->guests->len);
     g_autofree Guest **asked = g_new0(Guest *, asking->guests->len);
     g_autoptr(GPtrArray) commands = g_ptr_array_new_with_free_func(g_free);
     guint count = 0;
-    for (guint i = 0; i < asking->guests->len && !asking->error && left_ms > 0; i++) {
+    for (guint i = 0; i < asking->guests->len && !asking->error; i++) {
         Guest *guest = &g_array_index(asking->guests, Guest, i);
         bool skip = false;
         char *command = question_of(asking, guest, data, &skip);
@@ -95,8 +173,9 @@ static void ask_round(Asking *asking, QuestionOf question_of, TakeAnswer take, c
         return;
     const GuestAskOptions options = {.api = asking->options->api,
                                      .uri = asking->options->uri,
-                                     .deadline_ms = left_ms,
+                                     .deadline_ms = ms_left(asking),
                                      .patience_ms = PATIENCE_MS,
+                                     .answer_ms = ANSWER_MS,
                                      .workers = GUEST_ASK_WORKERS};
     asking->stuck |= !guest_ask(&options, questions, count);
     for (guint i = 0; i < count; i++) {
@@ -115,39 +194,22 @@ static char *first_question(const Asking *asking, const Guest *guest, const void
     (void)ret_skip;
     const GuestCommands *commands = asking->options->commands;
     bool os = commands && commands->enabled && guest_commands_need_os(commands);
-    return os && guest->entry->os == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
-}
-
-static bool is_for(const GuestCommand *command, const GuestEntry *entry)
-{
-    return command->os == GUEST_OS_UNKNOWN || command->os == entry->os;
-}
-
-static void set_error_text(GuestEntry *entry, const char *key, const GError *error)
-{
-    g_autofree char *text = g_strconcat("error: ", error->message, NULL);
-    guest_entry_set(entry, key, text);
+    return os && guest->entry->note == GUEST_OS_UNKNOWN ? g_strdup(OS_COMMAND) : NULL;
 }
 
 static void take_first(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
 {
+    (void)asking;
     (void)data;
-    const GuestCommands *commands = asking->options->commands;
-    const int code = question->error ? question->error->code : 0;
-    if (question->error && (code == GUEST_AGENT_ERROR_LIBVIRT || code == GUEST_AGENT_ERROR_NO_DOMAIN))
-        return; /* nothing is known of its agent */
-    guest->alive = !question->error || code == GUEST_AGENT_ERROR_REFUSED;
     if (question->answer && *question->answer)
-        guest->entry->os = guest_answer_os(question->answer, strlen(question->answer));
-    if (guest->alive) {
-        guest_entry_succeed(guest->entry, asking->now_s, asking->options->interval_s);
-        return;
-    }
-    guest_entry_fail(guest->entry, asking->now_s, code == GUEST_AGENT_ERROR_NO_AGENT);
-    for (guint i = 0; commands && commands->enabled && i < commands->commands->len; i++) {
-        const GuestCommand *command = g_ptr_array_index(commands->commands, i);
-        if (is_for(command, guest->entry))
-            set_error_text(guest->entry, command->key, question->error);
+        guest->entry->note = guest_answer_os(question->answer, strlen(question->answer));
+    if (!question->error || g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_REFUSED) ||
+        g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_LOST))
+        guest->agent = AGENT_ANSWERS;
+    judge(guest, question->error);
+    if (g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_NO_AGENT)) {
+        fall_silent(guest, question->error);
+        guest->agent = AGENT_MISSING;
     }
 }
 
@@ -157,31 +219,45 @@ static char *listed_question(const Asking *asking, const Guest *guest, const voi
 {
     (void)asking;
     const GuestCommand *command = data;
-    *ret_skip = !guest->alive || !is_for(command, guest->entry);
+    *ret_skip = guest->agent != AGENT_ANSWERS || !is_for(command, guest->entry);
     return *ret_skip ? NULL : guest_command_for(command->command, guest->vm->vm_id);
 }
 
-/* NULL: it says nothing, or *error. */
-static char *value_of(const GuestCommand *command, const Guest *guest, const char *answer, GError **error)
+/* What the shell makes of the answer; NULL: *error, and where it took too long the guest is as one that is silent. What
+ * it takes is lost for all guests, and depends on the answer. */
+static char *filtered(const GuestCommand *command, Guest *guest, const char *answer, GError **error)
 {
-    if (!command->filter)
-        return guest_answer_value(answer, strlen(answer));
+    g_autoptr(GError) reason = NULL;
     g_autofree char *filter = guest_command_for(command->filter, guest->vm->vm_id);
-    g_autofree char *made = guest_filter_run(filter, answer, error);
-    return made ? guest_answer_value(made, strlen(made)) : NULL;
+    char *made = guest_filter_run(filter, answer, GUEST_FILTER_MS, &reason);
+    if (g_error_matches(reason, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME))
+        fall_silent(guest, reason);
+    if (reason)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return made;
+}
+
+static void take_answer(const GuestCommand *command, Guest *guest, const char *answer)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *made = command->filter ? filtered(command, guest, answer, &error) : g_strdup(answer);
+    g_autofree char *value = made ? guest_answer_value(made, strlen(made)) : NULL;
+    if (value)
+        add_key(guest, command->key, value);
+    else if (error)
+        add_error(guest, command->key, error);
 }
 
 static void take_listed(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
 {
-    (void)asking;
     const GuestCommand *command = data;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *value = question->answer ? value_of(command, guest, question->answer, &error) : NULL;
-    if (value)
-        guest_entry_set(guest->entry, command->key, value);
-    else if (question->error || error)
-        set_error_text(guest->entry, command->key, error ? error : question->error);
-    guest->alive = !g_error_matches(question->error, GUEST_AGENT_ERROR, GUEST_AGENT_ERROR_SILENT);
+    judge(guest, question->error);
+    if (question->answer && command->filter && ms_left(asking) < GUEST_FILTER_MS)
+        guest->cut_short = true;
+    else if (question->answer)
+        take_answer(command, guest, question->answer);
+    else if (was_asked(question))
+        add_error(guest, command->key, question->error);
 }
 
 /* --- GPUs --- */
@@ -190,7 +266,7 @@ static char *gpu_question(const Asking *asking, const Guest *guest, const void *
 {
     (void)asking;
     (void)data;
-    *ret_skip = !guest->alive || !has_gpu(guest->vm);
+    *ret_skip = guest->agent != AGENT_ANSWERS || !has_gpu(guest->vm);
     return *ret_skip ? NULL : g_strdup(GPU_COMMAND);
 }
 
@@ -198,6 +274,7 @@ static void take_pid(Asking *asking, Guest *guest, const void *data, const Guest
 {
     (void)asking;
     (void)data;
+    judge(guest, question->error);
     if (question->answer)
         guest->pid = guest_answer_pid(question->answer, strlen(question->answer));
 }
@@ -210,21 +287,21 @@ static char *status_question(const Asking *asking, const Guest *guest, const voi
     return *ret_skip ? NULL : guest_exec_status_command(guest->pid);
 }
 
-static void set_figure(GuestEntry *entry, const char *key, double value)
+static void add_figure(Guest *guest, const char *key, double value)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     text_append_dec2(text, value);
-    guest_entry_set(entry, key, text->str);
+    add_key(guest, key, text->str);
 }
 
-static void set_figures(GuestEntry *entry, const GpuFigures *figures)
+static void add_figures(Guest *guest, const GpuFigures *figures)
 {
     g_autofree char *count = g_strdup_printf("%u", figures->count);
-    guest_entry_set(entry, "GPU_COUNT", count);
-    set_figure(entry, "GPU_UTILIZATION", figures->utilization);
-    set_figure(entry, "GPU_MEMORY_UTILIZATION", figures->memory_utilization);
-    set_figure(entry, "GPU_MEMORY_FREE", figures->memory_free);
-    set_figure(entry, "GPU_POWER_USAGE", figures->power_usage);
+    add_key(guest, "GPU_COUNT", count);
+    add_figure(guest, "GPU_UTILIZATION", figures->utilization);
+    add_figure(guest, "GPU_MEMORY_UTILIZATION", figures->memory_utilization);
+    add_figure(guest, "GPU_MEMORY_FREE", figures->memory_free);
+    add_figure(guest, "GPU_POWER_USAGE", figures->power_usage);
 }
 
 static void take_status(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)
@@ -232,6 +309,7 @@ static void take_status(Asking *asking, Guest *guest, const void *data, const Gu
     (void)asking;
     (void)data;
     Execution *ended = NULL;
+    judge(guest, question->error);
     bool good = question->answer && guest_exec_status_read(question->answer, strlen(question->answer), guest->vm->vm_id,
                                                            guest->pid, &ended, NULL);
     if (good && !ended)
@@ -241,7 +319,7 @@ static void take_status(Asking *asking, Guest *guest, const void *data, const Gu
     g_autofree guchar *text = ended ? g_base64_decode(ended->output, &length) : NULL;
     GpuFigures figures;
     if (text && gpu_figures_read((const char *)text, length, &figures))
-        set_figures(guest->entry, &figures);
+        add_figures(guest, &figures);
     execution_free(ended);
 }
 
@@ -264,24 +342,44 @@ static void ask_gpus(Asking *asking)
 
 /* --- all of it --- */
 
-static GArray *find_due(const Sample *sample, GuestBook *book, const GuestCommands *commands, gint64 now_s)
+static void clear_guest(gpointer data)
+{
+    Guest *guest = data;
+    g_clear_error(&guest->error);
+    g_ptr_array_unref(guest->keys);
+}
+
+static gint by_rank(gconstpointer a, gconstpointer b, gpointer now_s)
+{
+    gint64 one = vm_entry_rank(((const Guest *)a)->entry, *(const gint64 *)now_s);
+    gint64 other = vm_entry_rank(((const Guest *)b)->entry, *(const gint64 *)now_s);
+    return one < other ? -1 : one > other;
+}
+
+/* Those first that have waited longest: where there was no time for some the last time, it is their turn. */
+static GArray *find_due(const Sample *sample, VmBook *book, const GuestCommands *commands, gint64 now_s)
 {
     GArray *guests = g_array_new(FALSE, TRUE, sizeof(Guest));
+    g_array_set_clear_func(guests, clear_guest);
     for (guint i = 0; i < sample->vms->len; i++) {
         const VmSample *vm = g_ptr_array_index(sample->vms, i);
-        if (!is_asked(vm, commands) || !guest_entry_is_due(guest_book_find(book, vm->vm_id, vm->domain_id), now_s))
+        if (!is_asked(vm, commands) || !vm_entry_is_due(vm_book_find(book, vm->vm_id, vm->domain_id), now_s))
             continue;
-        Guest guest = {.vm = vm, .entry = guest_book_entry(book, vm->vm_id, vm->domain_id), .pid = -1};
+        Guest guest = {.vm = vm,
+                       .entry = vm_book_entry(book, vm->vm_id, vm->domain_id),
+                       .keys = g_ptr_array_new_with_free_func(g_free),
+                       .pid = -1};
         g_array_append_val(guests, guest);
     }
+    g_array_sort_with_data(guests, by_rank, &now_s);
     return guests;
 }
 
-bool guest_asking_run(const Sample *sample, GuestBook *book, const GuestAskingOptions *options, gint64 now_s,
+bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptions *options, gint64 now_s,
                       bool *ret_stuck, GError **error)
 {
     const GuestCommands *commands = options->commands;
-    guest_book_prune(book, is_wanted, sample);
+    vm_book_prune(book, sample);
     g_autoptr(GArray) guests = find_due(sample, book, commands, now_s);
     Asking asking = {.options = options,
                      .guests = guests,
@@ -291,24 +389,19 @@ bool guest_asking_run(const Sample *sample, GuestBook *book, const GuestAskingOp
     for (guint i = 0; commands && commands->enabled && i < commands->commands->len; i++)
         ask_round(&asking, listed_question, take_listed, g_ptr_array_index(commands->commands, i));
     ask_gpus(&asking);
+    for (guint i = 0; i < guests->len && !asking.error; i++)
+        conclude(&asking, &g_array_index(guests, Guest, i));
     *ret_stuck = asking.stuck;
     if (asking.error)
         g_propagate_error(error, asking.error);
     return !asking.error;
 }
 
-void guest_asking_attach(Sample *sample, const GuestBook *book)
+void guest_asking_attach(Sample *sample, const VmBook *book)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
-        const GuestEntry *entry = guest_book_find(book, vm->vm_id, vm->domain_id);
-        if (!entry || entry->keys->len == 0)
-            continue;
-        g_autoptr(GPtrArray) copy = g_ptr_array_new();
-        for (guint k = 0; k < entry->keys->len; k++)
-            g_ptr_array_add(copy, g_strdup(g_ptr_array_index(entry->keys, k)));
-        g_ptr_array_add(copy, NULL);
         g_strfreev(vm->extras);
-        vm->extras = (char **)g_ptr_array_free(g_steal_pointer(&copy), FALSE);
+        vm->extras = vm_entry_answers(vm_book_find(book, vm->vm_id, vm->domain_id), 0, 0);
     }
 }

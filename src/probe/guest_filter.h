@@ -11,7 +11,7 @@
 GQuark guest_filter_error_quark(void);
 typedef enum { GUEST_FILTER_ERROR_START, GUEST_FILTER_ERROR_TIME, GUEST_FILTER_ERROR_FAILED } GuestFilterErrorCode;
 
-/* Standard output of "/bin/sh -c `filter`" that has `answer` on its standard input. A shell that takes longer, says
- * more or does not end with 0 is an error, and is killed with what it has started. The process ignores SIGPIPE. Owned
- * by the caller. */
-char *guest_filter_run(const char *filter, const char *answer, GError **error);
+/* Standard output of "/bin/sh -c `filter`" that has `answer` on its standard input. A shell that has not ended after
+ * `limit_ms` or says more is GUEST_FILTER_ERROR_TIME, and is killed with what it has started; one that does not end
+ * with 0 is an error, too. The process ignores SIGPIPE. Owned by the caller. */
+char *guest_filter_run(const char *filter, const char *answer, gint64 limit_ms, GError **error);

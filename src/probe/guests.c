@@ -6,49 +6,22 @@
 #include "probe/aside.h"
 #include "probe/guest_asking.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #define LOCK_FILE "guests.lock"
+#define BOOK "guests"
 
 G_DEFINE_QUARK(one_telemetry_guests, guests_error)
-
-/* Beside the state file. Owned by the caller. */
-static char *book_name(const char *state_name)
-{
-    return g_strconcat("guests-", state_name, NULL);
-}
-
-/* An empty one where there is none, or it is damaged: all guests are asked anew then. */
-static GuestBook *load_book(const GuestsPlace *place)
-{
-    g_autofree char *name = book_name(place->state_name), *text = NULL;
-    gsize length;
-    FILE_AUTO_CLOSE int dir = file_open_private_dir_at(AT_FDCWD, place->state_dir, NULL);
-    GuestBook *book = NULL;
-    if (dir >= 0 && file_read_private(dir, name, GUEST_BOOK_FILE_MAX, &text, &length, NULL))
-        book = guest_book_read(text, length);
-    return book ? book : guest_book_new();
-}
-
-static bool save_book(const GuestBook *book, const GuestsPlace *place, GError **error)
-{
-    g_autofree char *name = book_name(place->state_name);
-    g_autoptr(GString) text = g_string_new(NULL);
-    FILE_AUTO_CLOSE int dir = file_open_private_dir(place->state_dir, error);
-    if (dir < 0)
-        return false;
-    guest_book_write(book, text);
-    return file_write_private(dir, name, text->str, text->len, error);
-}
 
 Guests *guests_load(const GuestsPlace *place)
 {
     if (!config_integer(place->config, CONFIG_guests_ask))
         return NULL;
+    g_autoptr(GError) error = NULL;
     Guests *guests = g_new0(Guests, 1);
-    guests->commands = guest_commands_read(place->program, NULL); /* who asks tells the log of it */
-    guests->book = load_book(place);
+    guests->commands = guest_commands_read(place->program, &error);
+    guests->unreadable = error ? g_strdup(error->message) : NULL; /* who asks tells the log of it */
+    guests->book = aside_load_book(place->state_dir, BOOK, place->state_name);
     return guests;
 }
 
@@ -57,7 +30,8 @@ void guests_free(Guests *guests)
     if (!guests)
         return;
     guest_commands_free(guests->commands);
-    guest_book_free(guests->book);
+    g_free(guests->unreadable);
+    vm_book_free(guests->book);
     g_free(guests);
 }
 
@@ -74,22 +48,19 @@ bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const S
                                  place->config_file ? "--config" : NULL,
                                  place->config_file,
                                  NULL};
-    if (!place->program ||
-        !guest_asking_is_due(sample, guests->book, guests->commands, g_get_real_time() / G_USEC_PER_SEC))
+    const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+    bool wanted = guests->unreadable || guest_asking_is_due(sample, guests->book, guests->commands, now_s);
+    if (!place->program || !wanted)
         return true;
     return start_detached(place->program, words, error);
 }
 
 /* What is wrong with guestagent.conf; NULL: nothing. Owned by the caller. */
-static char *trouble_of(const Guests *guests, const char *program)
+static char *trouble_of(const Guests *guests)
 {
-    g_autoptr(GError) error = NULL;
     if (guests->commands && guests->commands->problems->len > 0)
         return g_strconcat("guestagent.conf: ", g_ptr_array_index(guests->commands->problems, 0), NULL);
-    if (guests->commands)
-        return NULL;
-    guest_commands_free(guest_commands_read(program, &error));
-    return error ? g_strdup(error->message) : NULL;
+    return g_strdup(guests->unreadable);
 }
 
 bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, bool *ret_stuck, GError **error)
@@ -101,17 +72,15 @@ bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, 
                     place->state_dir);
         return false;
     }
-    /* A tenth less, so that a cycle that comes a little early finds them due. */
-    const gint64 interval_s = config_integer(place->config, CONFIG_guests_interval);
     const GuestAskingOptions options = {.api = &guest_agent_api,
                                         .uri = place->uri,
                                         .commands = guests->commands,
-                                        .interval_s = interval_s - MAX(interval_s / 10, 1),
+                                        .interval_s = config_integer(place->config, CONFIG_guests_interval),
                                         .limit_ms = GUESTS_LIMIT_MS};
     const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
     bool asked = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason);
-    bool done = asked && save_book(guests->book, place, &reason);
-    g_autofree char *trouble = done ? trouble_of(guests, place->program) : g_strdup(reason->message);
+    bool done = asked && aside_save_book(guests->book, place->state_dir, BOOK, place->state_name, &reason);
+    g_autofree char *trouble = done ? trouble_of(guests) : g_strdup(reason->message);
     aside_report(lock, "guests' agents", trouble);
     if (!done)
         g_set_error_literal(error, GUESTS_ERROR, asked ? GUESTS_ERROR_STATE : GUESTS_ERROR_LIBVIRT, reason->message);

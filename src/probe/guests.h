@@ -4,7 +4,8 @@
 #pragma once
 
 #include "base/config.h"
-#include "gather/guest_book.h"
+#include "gather/guest_commands.h"
+#include "gather/vm_book.h"
 #include "model/sample.h"
 
 #define GUESTS_ERROR guests_error_quark()
@@ -26,8 +27,9 @@ typedef struct {
 } GuestsPlace;
 
 typedef struct {
-    GuestCommands *commands; /* NULL: there is no guestagent.conf, or it can't be read */
-    GuestBook *book;
+    GuestCommands *commands; /* NULL: there is no guestagent.conf, or it can't be read … */
+    char *unreadable;        /* … for this reason */
+    VmBook *book;
 } Guests;
 
 /* NULL: nobody is to be asked ([guests] ask). */
@@ -35,7 +37,8 @@ Guests *guests_load(const GuestsPlace *place);
 void guests_free(Guests *guests);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guests, guests_free)
 
-/* Starts the other process where some of the sample's guests are to be asked now. false: it can't be started. */
+/* Starts the other process where some of the sample's guests are to be asked now, or guestagent.conf can't be read,
+ * which it tells the log. false: it can't be started. */
 bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const Sample *sample, GError **error);
 
 /* The other process's work: asks those that are due of the sample, keeps what came of it, and tells the log of trouble,

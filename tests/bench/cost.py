@@ -25,7 +25,7 @@ import promises  # noqa: E402
 from clocks import Cost  # noqa: E402
 from databases import DatabaseError  # noqa: E402
 from opennebula import CONFIGURATION, Tree, message_size  # noqa: E402
-from own_part import ENDPOINT, MODES, SIZES, OwnPart  # noqa: E402
+from own_part import ENDPOINT, MODES, SIZES, STATE, OwnPart  # noqa: E402
 from rig import Rig, RigError  # noqa: E402
 from telemetryd import Telemetryd  # noqa: E402
 
@@ -42,6 +42,7 @@ MIXED, FAST, FULL = COLLECTORS
 WINDOW_S = 10  # whole monitor_intervals and intervals of collectd
 GUEST_MB = 60
 PROMISED_AT = 50
+BULK_MS = 5.5  # CPU for each VM of the bulk call, when the promises were made
 DAY_S = 86400
 PERIODS_S = {"probe": 30, "state probe": 5, "execution probe": 5}  # OpenNebula's
 SLOW_S = 300  # slow_interval: as often a guest costs what it costs in the bulk call
@@ -208,9 +209,9 @@ class Table:
         rows, cpu, whole = self.rows, self.cpu, self.cpu["the bulk call"]
         probe, virsh, stats, sink = (rows[name] for name in
                                      ("probe", "virsh domstats", "the bulk call", "probe with a sink"))
-        yield "full sample, the probe: all CPU / the bulk call, both programs", 2.0 / 5.5, cpu["probe"] / whole
-        yield "full sample, the collector: all CPU / the bulk call", 2.0 / 5.5, cpu[FULL] / self.bulk_ms
-        yield "fast sample, the collector: all CPU / the bulk call", 0.2 / 5.5, cpu[FAST] / self.bulk_ms
+        yield "full sample, the probe: all CPU / the bulk call, both programs", 2.0 / BULK_MS, cpu["probe"] / whole
+        yield "full sample, the collector: all CPU / the bulk call", 2.0 / BULK_MS, cpu[FULL] / self.bulk_ms
+        yield "fast sample, the collector: all CPU / the bulk call", 0.2 / BULK_MS, cpu[FAST] / self.bulk_ms
         yield "wall of the probe / of the bulk call", 0.5, probe.wall / stats.wall
         if "state probe" in cpu:
             yield "state probe: all CPU / connect alone", 40 / 19, cpu["state probe"] / cpu["connect"]
@@ -228,6 +229,11 @@ class Table:
         print(f"{'full sample, the probe, with its share of slow readings':62}{probe / self.cpu['the bulk call']:8.2f}")
         print(f"{'full sample, the collector, with its share of slow readings':62}{collector / self.bulk_ms:8.2f}")
         print(f"{'message of all records, bytes':62}{self.message:8d}")
+        print(f"\nms of CPU for each VM, in all{'here':>41}{f'if the bulk call took {BULK_MS}':>32}\n")
+        for what, ms in (("the probe's sample", self.cpu["probe"]), ("with its share of slow readings", probe),
+                         ("the collector's full sample", self.cpu[FULL]), ("with its share of slow readings", collector),
+                         ("the collector's fast sample", self.cpu[FAST])):
+            print(f"{what:62}{ms / self.count:8.2f}{ms / self.bulk_ms * BULK_MS:32.2f}")
 
     def print_day(self):
         """CPU seconds a day for each VM."""
@@ -252,7 +258,7 @@ class Table:
 
 def own_promises(own):
     most = SIZES[-1]
-    for mode in MODES:
+    for mode in (*MODES, STATE):
         yield f"own part of {most} domains, {mode}: ms of CPU", 30.0, own.cpu_ms[mode, most]
     for what in (*MODES, ENDPOINT):
         yield f"instructions for a domain, {most} / {SIZES[0]}, {what}", 1.2, own.growth(what)

@@ -89,7 +89,9 @@ def endpoint_instructions(directory, program, text):
 MODES = {"beside poll.rb": "", "instead of poll.rb": "[probe]\nmode = replace\n"}
 SAMPLES = 2
 ENDPOINT = "telemetryd, a sample fed to it"
-LINES = "instead of poll.rb, and line protocol"
+MORE = {  # row: --format; the records are made as well
+    "instead of poll.rb, and the state's text": "domstats", "instead of poll.rb, and line protocol": "line"}
+STATE = next(iter(MORE))
 
 
 class OwnPart:
@@ -107,7 +109,8 @@ class OwnPart:
         base = instructions(start)
         self.instructions = {row: instructions(command) - base for row, command in commands.items()}
         self._count_endpoint(build, scratch, commands)
-        commands[LINES, SIZES[-1]] = [*commands[mode, SIZES[-1]], "--format", "line"]
+        for row, form in MORE.items():
+            commands[row, SIZES[-1]] = [*commands[mode, SIZES[-1]], "--format", form]
         cpu = {row: [] for row in (None, *commands)}
         for _ in range(RUNS):
             for row, command in ((None, start), *commands.items()):

@@ -2,7 +2,7 @@
  * Any bytes as guestagent.conf, as an agent's answer, as nvidia-smi's output and as the book of guests. Keys are words
  * that OpenNebula takes, figures are finite, a book that was read is the same when it is written and read again. */
 #include "gather/guest_answer.h"
-#include "gather/guest_book.h"
+#include "gather/vm_book.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -41,14 +41,14 @@ static void check_answers(const char *text, gsize size)
 
 static void check_book(const char *text, gsize size)
 {
-    g_autoptr(GuestBook) book = guest_book_read(text, size);
+    g_autoptr(VmBook) book = vm_book_read(text, size);
     if (!book)
         return;
     g_autoptr(GString) written = g_string_new(NULL), again = g_string_new(NULL);
-    guest_book_write(book, written);
-    g_autoptr(GuestBook) copy = guest_book_read(written->str, written->len);
+    vm_book_write(book, written);
+    g_autoptr(VmBook) copy = vm_book_read(written->str, written->len);
     g_assert_nonnull(copy);
-    guest_book_write(copy, again);
+    vm_book_write(copy, again);
     g_assert_cmpstr(again->str, ==, written->str);
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands in for the QEMU agent in a guest: libvirt connects to its socket, as to the host's end of the guest's channel
-(rig/domain.py). What it answers is what QEMU's own agent does of guest-sync, guest-ping and guest-exec-status, unless it
-is told to behave badly."""
+(rig/domain.py). What it answers is what QEMU's own agent does of guest-sync, guest-ping and guest-exec-status, and what
+it is told to, unless it is told to behave badly."""
 import base64
 import contextlib
 import json
@@ -36,6 +36,8 @@ class Agent:
         """Behaves well, and knows of no process."""
         with self.lock:
             self.processes, self.asked = {}, []
+            self.answers = {}      # to other commands: {name: what stands under "return"}
+            self.hangs = set()     # on commands of these names: comes to nothing else, as long as they are here
             self.silent = False    # says nothing at all
             self.answer = None     # bytes in the place of a status
             self.delay = 0         # seconds before a status
@@ -88,10 +90,15 @@ class Agent:
         with self.lock:
             if self.silent:
                 return None
-            if name in ("guest-sync", "guest-ping"):
-                return json.dumps({"return": arguments.get("id", {})}).encode()
+            if name == "guest-sync":
+                return json.dumps({"return": arguments["id"]}).encode()
             self.asked.append(name)
             delay, meanwhile = self.delay, self.meanwhile
+        while name in self.hangs and not self.stop:
+            time.sleep(0.05)
+        with self.lock:
+            if name in self.answers or name == "guest-ping":
+                return json.dumps({"return": self.answers.get(name, {})}).encode()
         if name != "guest-exec-status":
             return _error("CommandNotFound", f"The command {name} has not been found")
         if meanwhile:

@@ -106,6 +106,16 @@ COUNTERS = ("MEMORY", "NETRX", "NETTX", "DISKRDBYTES", "DISKWRBYTES", "DISKRDIOP
 RATES = ("CPU", "NETRX_BW", "NETTX_BW", "DISKRDBYTES_BW", "DISKWRBYTES_BW", "DISKRDIOPS_BW", "DISKWRIOPS_BW")
 
 
+def file_rig(fleet):
+    """A rig with these guests that is taken down when the file is done."""
+    directory = tempfile.mkdtemp(prefix="one-it-")
+    _at_end.callback(shutil.rmtree, directory, ignore_errors=True)
+    rig = Rig(pathlib.Path(directory) / "rig")
+    _at_end.callback(rig.down)
+    rig.up(fleet)
+    return rig
+
+
 class RigCase(Case):
     """Tests that share one rig. fleet: as Rig.up takes it."""
     fleet = None

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""In poll.rb's place: the files that OpenNebula's forecaster reads, of real guests."""
+"""In poll.rb's place: OpenNebula's forecaster, its files and its runs, and what guests' agents answer; of real guests."""
 import os
 import pathlib
 import re
+import shutil
+import signal
 import sqlite3
+import subprocess
 import time
 
+from agent import Agent
 from harness import ROOT, Case, RigCase, main
 
 TABLES = ("cpu", "memory", "netrx", "nettx", "diskrdbytes", "diskwrbytes", "diskrdiops", "diskwriops")
@@ -166,9 +170,170 @@ class Forecaster(RigCase):
         self.assertEqual(host.db.exists(), can_forecast(), host.db)
 
 
-class Agents(RigCase):
-    """Guests without an agent, on a real libvirt; test_guests.c has agents that answer."""
+class Forecasts(RigCase):
+    """Runs of the forecaster, whose place forecaster.py takes."""
     fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
+
+    def replacing(self, more="", mode="replace", files="yes", conf=True):
+        host = self.host()
+        host.db, host.said = host.dir / "one_db", []
+        host.place = host.tree.root / "im" / "lib" / "python"
+        host.place.mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "integration" / "forecaster.py", host.place / "prediction.sh")
+        (host.place / "prediction.sh").chmod(0o755)
+        if conf:
+            (host.tree.conf.parent / "forecast.conf").write_text(FORECAST_CONF)
+        self.configure(host, more, mode, files)
+        return host
+
+    def configure(self, host, more="", mode="replace", files="yes"):
+        host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}\n{more}")
+
+    def settled(self, host):
+        self.wait_for(lambda: not host.processes(), 60, "the forecaster is not done")
+        complaints = host.place / "complaints"
+        self.assertFalse(complaints.exists() and complaints.read_text())
+
+    def cycle(self, host):
+        """A cycle's records, and all that it begins, up to a moment of its own. What it tells the log goes to host.said."""
+        run = host.cycle()
+        self.settled(host)
+        host.said += run.log + host.syslog.take()
+        time.sleep(1.1)
+        return self.assert_complete(run, vms=[83, 84])
+
+    def warnings(self, host):
+        return [text for level, text in host.said if level <= 4]
+
+    def calls(self, host):
+        """VMs that it was run for, and pids."""
+        path = host.place / "calls"
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [(int(vm), int(pid)) for vm, _, pid in lines]
+
+    def forecasts(self, record):
+        return {key: value for key, value in record.items() if "_FORECAST" in key}
+
+    def again(self, host):
+        """As if five minutes had passed."""
+        (host.state / "forecasts-state-0.domstats").unlink()
+
+    def test_records(self):
+        """the next cycle's records have what was forecast of each VM from the files; it is not run in each cycle"""
+        host = self.replacing()
+        first = self.cycle(host)
+        self.assertEqual([self.forecasts(first[vm]) for vm in (83, 84)], [{}, {}])
+        self.assertEqual([vm for vm, _ in self.calls(host)], [83, 84])
+        second = self.cycle(host)
+        for vm in (83, 84):
+            self.assertEqual({key: float(value) for key, value in self.forecasts(second[vm]).items()},
+                             {"MEMORY_FORECAST": float(first[vm]["MEMORY"])}, "one row tells of no rate")
+        self.assertEqual(self.calls(host), [], "it is not due")
+        self.again(host)
+        self.cycle(host)
+        self.assertEqual(len(self.calls(host)), 2)
+        said = self.cycle(host)
+        for vm in (83, 84):
+            told = self.forecasts(said[vm])
+            self.assertEqual(sorted(told), sorted(key for key in STOCK if key.endswith("_FORECAST")), vm)
+            self.assertTrue(all(re.fullmatch(r"\d+\.\d+", value) for value in told.values()), told)
+        self.assertGreater(float(said[83]["DISKWRBYTES_BW_FORECAST"]), 0)
+        host.by_hand()
+        self.assertIn("CPU_FORECAST", host.cycle("--dry-run").records()[83])
+
+    def test_switched_off(self):
+        """beside poll.rb, with files or run = no, off in forecast.conf, without that file or a forecaster: never run"""
+        off = FORECAST_CONF.replace("enabled: true", "enabled: false")
+        for options, conf in (({"mode": "beside"}, FORECAST_CONF), ({"files": "no"}, FORECAST_CONF),
+                              ({"more": "run = no"}, FORECAST_CONF), ({}, off), ({"conf": False}, None)):
+            host = self.replacing(**options)
+            if conf:
+                (host.tree.conf.parent / "forecast.conf").write_text(conf)
+            for _ in range(2):
+                self.assertEqual(self.forecasts(self.cycle(host)[83]), {})
+            self.assertEqual(self.calls(host), [], (options, conf))
+        host = self.replacing()
+        (host.place / "prediction.sh").unlink()
+        self.cycle(host)
+        self.assertTrue((host.db / "83.db").exists())
+        self.assertEqual(self.warnings(host), [])
+
+    def test_switched_off_later(self):
+        """what OpenNebula has been told is deleted"""
+        host = self.replacing()
+        self.cycle(host)
+        self.assertIn("MEMORY_FORECAST", self.cycle(host)[83])
+        self.configure(host, "run = no")
+        self.assertIsNone(self.cycle(host)[83]["MEMORY_FORECAST"])
+
+    def test_hangs(self):
+        """one that hangs holds up neither records nor files, and is ended; the next one has its turn"""
+        host = self.replacing()
+        (host.place / "hangs").touch()
+        for count in (1, 2, 3):
+            self.assert_complete(host.cycle(), vms=[83, 84])
+            self.wait_for(lambda want=count: self.count(host, 84) == want, 30, "the files are not kept meanwhile")
+            time.sleep(1.1)
+        (vm, pid), = self.calls(host)  # one at a time, cycle after cycle
+        self.assertEqual(vm, 83)
+        (host.place / "hangs").unlink()
+        os.kill(pid, signal.SIGKILL)
+        self.settled(host)
+        self.assertEqual([vm for vm, _ in self.calls(host)], [84])
+        said = [text for level, text in host.syslog.take() if level <= 4]
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], "forecaster fails: VM 83: ended by signal 9")
+        record = self.cycle(host)
+        self.assertEqual((self.forecasts(record[83]), "MEMORY_FORECAST" in record[84]), ({}, True))
+
+    def count(self, host, vm):
+        try:
+            db = sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)
+            return db.execute(f"SELECT COUNT(*) FROM virtualmachine_{vm}_memory_monitoring").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+    def test_nonsense(self):
+        """whatever it prints: the records are sound, and the log has one line"""
+        host = self.replacing()
+        self.cycle(host)
+        self.calls(host)
+        for nonsense in ('STATE="3"\nCPU_FORECAST="1\n', 'VM = [ ID="83" ]\n', "x" * 100000,
+                         'CPU_FORECAST="1"\nCPU_FORECAST="2"\n', '\N{SNOWMAN}\0'):
+            (host.place / "says").write_text(nonsense)
+            self.again(host)
+            self.cycle(host)
+            self.assertEqual(len(self.calls(host)), 2)
+            self.assertIsNone(self.forecasts(self.cycle(host)[83]).get("CPU_FORECAST"))
+        said = self.warnings(host)
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], r'forecaster fails: VM 83: line 2 is "CPU_FORECAST=.*expected KEY="NUMBER"')
+        (host.place / "says").write_text('CPU_FORECAST="1.5"\nDEPLOY_ID="7"\nSTATE="3"\nVM_QEMU_PING="1"\n')
+        self.again(host)
+        self.cycle(host)
+        record = self.cycle(host)[83]
+        self.assertEqual(self.forecasts(record)["CPU_FORECAST"], "1.5")
+        self.assertEqual(("VM_QEMU_PING" in record, record["DEPLOY_ID"] == "7"), (False, False))
+        self.assertRegex(str(host.said), "forecaster fails: all is well again")
+        self.assertEqual(self.warnings(host), said)
+
+
+FORECAST_CONF = """host:
+  db_retention: 4 # Number of weeks
+virtualmachine:
+  db_retention: 2 # Number of weeks
+  forecast:
+    enabled: true
+    period: 5 # Number of minutes
+  forecast_far:
+    enabled: false
+    period: 2880 # Number of minutes
+"""
+
+
+class AgentsCase(RigCase):
+    """A host where guests' agents are asked."""
 
     def replacing(self, conf, more=""):
         host = self.host(self.rig.uri(rw=True))  # agents are not for read-only connections
@@ -179,8 +344,13 @@ class Agents(RigCase):
     def cycle(self, host):
         """One cycle, and the questions that it begins."""
         run = host.cycle()
-        self.wait_for(lambda: not host.processes(), 60, "the guests are still asked")
-        return self.assert_complete(run, vms=[83, 84])
+        self.wait_for(lambda: not host.processes(), LIMIT + 15, "the guests are still asked")
+        return self.assert_complete(run, vms=[int(name.split("-")[1]) for _, name, _ in self.fleet])
+
+
+class Agents(AgentsCase):
+    """Guests without an agent, on a real libvirt."""
+    fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
 
     def test_no_agent(self):
         """guests without agent: the error is their key's value from the next cycle on, and they are asked once"""
@@ -219,6 +389,16 @@ class Agents(RigCase):
         self.assertEqual(len(said), 1, said)
         self.assertRegex(said[0], "guests' agents: guestagent.conf: line 4: bad: it does not begin with one-")
 
+    def test_unreadable_file(self):
+        """a file that can't be read at all is told the log once, with its line, and nothing is sent"""
+        host = self.replacing(CONF.format("true") + "  :bad: [1]\n")
+        said = []
+        for _ in range(3):
+            self.assertNotIn("VM_QEMU_PING", self.cycle(host)[83])
+            said += [text for level, text in host.syslog.take() if level <= 4]
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], "guests' agents: .*/guestagent.conf: line 4: lists")
+
     def test_by_hand(self):
         """--ask-guests: without a sample, and beside other options, it says what is missing"""
         host = self.replacing(CONF.format("true"))
@@ -227,6 +407,103 @@ class Agents(RigCase):
         self.assertRegex(run.err, "no guest is asked: .*no previous sample")
         self.assertEqual(host.by_hand("--ask-guests", "--format", "json").status, 2)
 
+
+class AnsweringAgents(AgentsCase):
+    """Guests whose agents are stand-ins, under a real libvirt."""
+    numbers = (79, 80, 82, 83)
+
+    @classmethod
+    def setUpClass(cls):
+        super(RigCase, cls).setUpClass()
+        cls.agents = {}
+        for vm in cls.numbers:
+            cls.agents[vm] = Agent(cls.scratch / f"agent-{vm}.sock")
+            cls.cleanup(cls.agents[vm].close)
+        cls.fleet = [("agent", f"one-{vm}", {"agent": str(agent.path)}) for vm, agent in cls.agents.items()]
+        cls.rig = cls.new_rig("rig", cls.fleet)
+
+    def setUp(self):
+        for vm, agent in self.agents.items():
+            agent.reset()
+            self.wait_for(lambda vm=vm: self.answers(vm), 60, f"libvirt does not reach the agent of one-{vm}")
+            agent.reset()
+            agent.answers = {"guest-network-get-interfaces": INTERFACES, "guest-get-host-name": {"host-name": f"h{vm}"},
+                             "guest-get-timezone": {"zone": "CET", "offset": 3600}}
+
+    def answers(self, vm):
+        run = subprocess.run(["virsh", "-c", self.rig.uri(True), "qemu-agent-command", f"one-{vm}",
+                              '{"execute":"guest-ping"}'], capture_output=True, timeout=60, check=False)
+        return run.returncode == 0
+
+    def entries(self, host):
+        """{VM: (failures in a row, when it is asked again)} as the probe keeps it."""
+        text = (host.state / "guests-state-0.domstats").read_text()
+        return {int(vm): (int(failures), int(due))
+                for vm, failures, due in re.findall(r"^vm (\d+) \d+ (\d+) (\d+) ", text, re.M)}
+
+    def test_hangs_on_a_command(self):
+        """agents that answer but hang on a command: they have that error and are left alone, the others all answers"""
+        host = self.replacing(CONF.format("true") + COMMANDS)
+        self.agents[82].hangs.add("guest-network-get-interfaces")
+        self.agents[80].hangs.add("guest-get-host-name")
+        self.cycle(host)  # over within its limit, or it fails
+        entries, said = self.entries(host), self.cycle(host)
+        for vm in (79, 83):
+            self.assertEqual([said[vm].get(key) for key in ("VM_QEMU_PING", "INTERFACES", "HOST", "TIME")],
+                             ["{}", "lo, eth0", f"h{vm}", "CET"], said[vm])
+        self.assertEqual((said[82]["VM_QEMU_PING"], said[80]["INTERFACES"]), ("{}", "lo, eth0"))
+        for vm, key in ((82, "INTERFACES"), (82, "HOST"), (82, "TIME"), (80, "HOST"), (80, "TIME")):
+            self.assertRegex(said[vm][key], "^error: ")
+        self.assertEqual(self.agents[82].asked, ["guest-ping", "guest-network-get-interfaces"])
+        self.assertEqual([entries[vm][0] for vm in self.numbers], [0, 1, 1, 0])
+        self.assertGreater(entries[82][1], entries[83][1] + 15)
+
+    def test_addresses(self):
+        """the commands for addresses of newer guestagent.conf, with jq: their keys; without jq: the error says so"""
+        host = self.replacing(CONF.format("true") + ADDRESSES)
+        self.cycle(host)
+        said = self.cycle(host)[83]
+        self.assertEqual((said["VM_IP_ADDRESS"], said["VM_IP_ADDRESS_LIST"]),
+                         ("192.168.150.83", "127.0.0.1, ::1, 192.168.150.83, fe80::ff:fe96:53"), said)
+        host = self.replacing(CONF.format("true") + ADDRESSES.replace("jq ", "jq-is-missing "))
+        self.cycle(host)
+        said = self.cycle(host)[83]
+        self.assertEqual(said["VM_QEMU_PING"], "{}")
+        for key in ("VM_IP_ADDRESS", "VM_IP_ADDRESS_LIST"):
+            self.assertRegex(said[key], r"^error: .* behind the \| has failed: exit status 127; .*jq-is-missing: not found")
+
+
+LIMIT = 25  # seconds, of asking all guests
+
+COMMANDS = """  :interfaces: one-$vm_id '{"execute":"guest-network-get-interfaces"}' | jq '{return:[.return[].name]}'
+  :host: one-$vm_id '{"execute":"guest-get-host-name"}' --timeout 5 | jq '{return:.return."host-name"}'
+  :time: one-$vm_id '{"execute":"guest-get-timezone"}' --timeout 5 | jq '{return:.return.zone}'
+"""
+
+# The form that OpenNebula's file has them in: folded, with the shell's part on a line of its own.
+ADDRESSES = """  # one that others reach it at
+  :vm_ip_address:       >
+                        one-$vm_id '{"execute":"guest-network-get-interfaces"}' --timeout 5 |
+                        jq '{"return": [.return[]."ip-addresses"[] | select(."ip-address-type" == "ipv4" and
+                        (."ip-address" | startswith("127.") | not))."ip-address"][0]}'
+  # all
+  :vm_ip_address_list:  >
+                        one-$vm_id '{"execute":"guest-network-get-interfaces"}' --timeout 5 |
+                        jq '{"return": [.return[]."ip-addresses"[]."ip-address"]}'
+"""
+
+# As QEMU's agent answers in Linux, shortened.
+INTERFACES = [
+    {"name": "lo", "hardware-address": "00:00:00:00:00:00",
+     "ip-addresses": [{"ip-address-type": "ipv4", "ip-address": "127.0.0.1", "prefix": 8},
+                      {"ip-address-type": "ipv6", "ip-address": "::1", "prefix": 128}],
+     "statistics": {"rx-bytes": 6664, "rx-packets": 84, "rx-errs": 0, "rx-dropped": 0,
+                    "tx-bytes": 6664, "tx-packets": 84, "tx-errs": 0, "tx-dropped": 0}},
+    {"name": "eth0", "hardware-address": "02:00:00:96:00:53",
+     "ip-addresses": [{"ip-address-type": "ipv4", "ip-address": "192.168.150.83", "prefix": 24},
+                      {"ip-address-type": "ipv6", "ip-address": "fe80::ff:fe96:53", "prefix": 64}],
+     "statistics": {"rx-bytes": 91250, "rx-packets": 873, "rx-errs": 0, "rx-dropped": 0,
+                    "tx-bytes": 70022, "tx-packets": 612, "tx-errs": 0, "tx-dropped": 0}}]
 
 CONF = """:enabled: {}
 :commands:

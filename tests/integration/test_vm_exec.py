@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """vm_exec as OpenNebula calls it: commands in real guests under a real libvirt, with stand-ins for the agents in them."""
-import base64
 import contextlib
 import fcntl
 import os
@@ -12,67 +11,12 @@ import subprocess
 import threading
 
 from agent import Agent
-from harness import Case, RigCase, args, main
-from host import Host
+from exec_case import DEADLINE, ExecCase, record
+from harness import Case, RigCase, main
 from opennebula import message_size
 
-DEADLINE = 10
-LATE = DEADLINE + 5 + 5  # seconds; when the probe's guard ends it
 GUESTS = (79, 82, 83)
 RELOCATIONS = 1500  # symbols that the loader may look up; libvirt has 18,000
-
-
-def record(vm, pid, code="", out=b"", err=b""):
-    """What OpenNebula's own probe prints."""
-    out, err = (base64.b64encode(text).decode() for text in (out, err))
-    return f'VM = [ ID="{vm}", PID="{pid}", STATUS="DONE", RETURN_CODE="{code}", STDOUT="{out}", STDERR="{err}" ]'
-
-
-class ExecCase(Case):
-    """A host with the probe where exec.rb would be, and a directory as /var/run/one."""
-
-    @classmethod
-    def probe(cls):
-        return (args.asan if cls.sanitized else args.build) / "probes" / "vm_exec"
-
-    def setUp(self):
-        type(self).hosts += 1
-        self.directory = self.scratch / f"run-{self.hosts}"
-        self.directory.mkdir()
-        self.reports = self.scratch / f"reports-{self.hosts}"
-        self.reports.mkdir()
-        env = {"ASAN_OPTIONS": f"detect_leaks=1:exitcode=99:log_path={self.reports}/report",
-               "LSAN_OPTIONS": f"suppressions={self.suppressions()}:print_suppressions=0",
-               "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={self.reports}/report"}
-        self.kvm = Host(self.scratch / f"host-{self.hosts}", self.probe(), self.uri(), env=env if self.sanitized else None,
-                        period="execution", programs="vm_exec")
-        self.addCleanup(self.kvm.close)
-
-    def suppressions(self):
-        """libvirt's SSH transport brings in OpenSSL, which keeps a block per thread and lets go of it late."""
-        path = self.scratch / "suppressions"
-        path.write_text("leak:libcrypto.so\n")
-        return path
-
-    def cycle(self, *options, **start):
-        run = self.kvm.cycle("--dir", str(self.directory), "--deadline", str(DEADLINE), *options, **start)
-        self.assertEqual("".join(path.read_text(errors="replace") for path in self.reports.iterdir()), "", run)
-        self.assertLess(run.seconds, LATE, run)
-        return run
-
-    def begin(self, vm, content):
-        """As OpenNebula's driver notes a command that it has begun."""
-        path = self.directory / f"one-{vm}"
-        path.write_text(str(content))
-        return path
-
-    def assert_said(self, run, out, *patterns, status=0):
-        self.assertEqual((run.status, run.out), (status, out + "\n"), run)
-        self.assertEqual(run.err, "", run)
-        self.assert_logged(run, *patterns)
-
-    def left(self):
-        return sorted(path.name for path in self.directory.iterdir() if path.name.startswith("one-"))
 
 
 class NothingPending(ExecCase):
@@ -150,7 +94,7 @@ class NothingPending(ExecCase):
     def test_wrong_usage(self):
         """by hand only a dry run; wrong arguments are named"""
         for words, said in (((), "by\n? ?hand use --dry-run"), (("kvm",), "expected HOST_ID and HOST_NAME"),
-                            (("--deadline", "0", "-n"), "--deadline: expected"), (("--nonsense",), "nonsense")):
+                            (("--deadline", "2.9", "-n"), "--deadline: expected"), (("--nonsense",), "nonsense")):
             run = self.kvm.by_hand(*words)
             self.assertEqual((run.status, run.out), (2, ""), run)
             self.assertRegex(run.err, rf"\Avm_exec: [^\n]*{said}[^\n]*\n\Z", run)
@@ -237,6 +181,22 @@ class Guests(ExecCase, RigCase):
         self.agents[83].end(7, code=0, out=b"at last")
         self.agents[83].delay = DEADLINE / 5 + 1
         self.begin(83, 7)
+        self.assert_said(self.cycle(), record(83, 7, 0, b"at last"))
+        self.assertEqual(self.left(), [])
+
+    def test_near_the_deadline(self):
+        """an agent that is reached when no time is left to wait for it is not asked: its only answer would be lost"""
+        self.agents[83].end(7, code=0, out=b"at last")
+        self.agents[83].delay = 3
+        self.begin(83, 7)
+        self.addCleanup(self.rig.libvirtd, "thaw")
+        self.rig.libvirtd("freeze")
+        timer = threading.Timer(2.5, self.rig.libvirtd, ("thaw",))
+        timer.start()
+        self.assert_said(self.cycle("--deadline", "4"), "", "one-83: .*: there was no time left to ask its agent")
+        timer.join()
+        self.assertEqual((self.agents[83].statuses(), self.left()), (0, ["one-83"]))
+        self.agents[83].delay = 0
         self.assert_said(self.cycle(), record(83, 7, 0, b"at last"))
         self.assertEqual(self.left(), [])
 

@@ -222,30 +222,33 @@ static void test_balloon(void **state)
     row_set_u64(add_vm(sample, "one-6", "u6", 6)->row, METRIC_VM_LOCKED, 1);
     add_vm(sample, "one-7", "u7", 7);
     add_vm(sample, "one-8", "u8", 8);
+    put_figures(add_vm(sample, "one-9", "u9", 9), "balloon.last-update=1699999000");
     set_period(periods, 2, 0);
     set_period(periods, 3, BALLOON_UNKNOWN);
     set_period(periods, 7, BALLOON_NO_DEVICE);
     set_period(periods, 8, 10);
+    set_period(periods, 4, 10);
+    set_period(periods, 9, 0); /* has told once, when it started */
     g_autoptr(GPtrArray) some = judge_balloon("qemu:///system", sample, periods);
     CHECK(some->len == 5, "%u", some->len);
-    check_one(
-        some, 0, VERDICT_WARNING,
-        "2 of 8 guests have no period for balloon statistics, so nothing is known of their own memory: one-2, one-3",
-        "virsh -c qemu:///system dommemstat one-2 --period 10 --live\n");
+    check_one(some, 0, VERDICT_WARNING,
+              "3 of 9 guests have no period for balloon statistics, so nothing is known of their own memory: one-2, "
+              "one-3, one-9",
+              "virsh -c qemu:///system dommemstat one-2 --period 10 --live\n");
     check_one(some, 1, VERDICT_WARNING,
-              "1 of 8 guests have no memory balloon, so nothing is known of their own memory: one-7", "RAW = [");
-    check_one(some, 2, VERDICT_WARNING, "1 of 8 guests have never told their memory, though they are asked to: one-8",
+              "1 of 9 guests have no memory balloon, so nothing is known of their own memory: one-7", "RAW = [");
+    check_one(some, 2, VERDICT_WARNING, "1 of 9 guests have never told their memory, though they are asked to: one-8",
               "driver");
-    check_one(some, 3, VERDICT_WARNING, "2 of 8 guests have not told their memory for more than 120 s: one-4, one-5",
+    check_one(some, 3, VERDICT_WARNING, "2 of 9 guests have not told their memory for more than 120 s: one-4, one-5",
               "driver");
-    check_one(some, 4, VERDICT_WARNING, "1 of 8 guests are held by a job, or their QEMU does not answer: one-6",
+    check_one(some, 4, VERDICT_WARNING, "1 of 9 guests are held by a job, or their QEMU does not answer: one-6",
               "domjobinfo");
     for (guint i = 10; i < 20; i++) {
         g_autofree char *name = g_strdup_printf("one-%u", i);
         add_vm(sample, name, name, i);
     }
     g_autoptr(GPtrArray) many = judge_balloon("qemu:///system", sample, periods);
-    check_one(many, 0, VERDICT_WARNING, "one-2, one-3, one-10, one-11, one-12 and 7 more", "for vm in $(virsh");
+    check_one(many, 0, VERDICT_WARNING, "one-2, one-3, one-9, one-10, one-11 and 8 more", "for vm in $(virsh");
 }
 
 static void test_balloon_period(void **state)

@@ -4,13 +4,15 @@
 #include "gather_helpers.h"
 
 #include "encode/one_record.h"
+#include "encode/one_size.h"
 #include "gather/guest_answer.h"
-#include "gather/guest_book.h"
+#include "gather/vm_book.h"
 #include "probe/guest_asking.h"
 #include "probe/guest_filter.h"
 
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* --- guestagent.conf --- */
 
@@ -108,6 +110,7 @@ static void test_answers(void **state)
 #define OS(text) guest_answer_os(text, strlen(text))
     assert_int_equal(OS("{\"return\":{\"id\":\"mswindows\"}}"), GUEST_OS_WINDOWS);
     assert_int_equal(OS("{\"return\":{\"id\":\"debian\"}}"), GUEST_OS_LINUX);
+    assert_int_equal(OS("{\"return\":{\"kernel-release\":\"6.1\",\"machine\":\"x86_64\"}}"), GUEST_OS_LINUX);
     assert_int_equal(OS("{\"return\":{}}"), GUEST_OS_UNKNOWN);
 #define PID(text) guest_answer_pid(text, strlen(text))
     assert_int_equal(PID("{\"return\":{\"pid\":123}}"), 123);
@@ -136,63 +139,128 @@ static void test_gpus(void **state)
 
 /* --- the book --- */
 
+/* "KEY=value;" of the answers that count at that time, of which none may count longer than 1100 s. */
+static void check_answers(const VmEntry *entry, gint64 now_s, const char *want)
+{
+    g_auto(GStrv) words = vm_entry_answers(entry, now_s, 1100);
+    g_autoptr(GString) got = g_string_new(NULL);
+    for (guint i = 0; words && words[i]; i += 2)
+        g_string_append_printf(got, "%s=%s;", words[i], words[i + 1]);
+    assert_string_equal(got->str, want);
+}
+
 static void test_book(void **state)
 {
     (void)state;
-    g_autoptr(GuestBook) book = guest_book_new();
-    GuestEntry *entry = guest_book_entry(book, 83, 7);
-    guest_entry_succeed(entry, 1000, 27);
-    guest_entry_set(entry, "A", "a \"b\" \\ \n c\303\251");
-    guest_entry_set(entry, "B", "");
-    guest_entry_fail(guest_book_entry(book, 5, -1), 1000, true);
+    g_autoptr(VmBook) book = vm_book_new();
+    VmEntry *entry = vm_book_entry(book, 83, 7);
+    vm_entry_succeed(entry, 1000, 30);
+    vm_entry_set(entry, "A", "old", VM_ANSWER_STAYS);
+    vm_entry_set(entry, "B", "", 1234);
+    vm_entry_set(entry, "A", "a \"b\" \\ \n c\303\251", VM_ANSWER_STAYS);
+    vm_entry_fail(vm_book_entry(book, 5, -1), 1000, 3600, 3600);
     g_autoptr(GString) text = g_string_new(NULL), again = g_string_new(NULL);
-    guest_book_write(book, text);
-    g_autoptr(GuestBook) copy = guest_book_read(text->str, text->len);
+    vm_book_write(book, text);
+    g_autoptr(VmBook) copy = vm_book_read(text->str, text->len);
     assert_non_null(copy);
-    guest_book_write(copy, again);
+    vm_book_write(copy, again);
     assert_string_equal(again->str, text->str);
-    const GuestEntry *found = guest_book_find(copy, 83, 7);
-    assert_string_equal(g_ptr_array_index(found->keys, 1), "a \"b\" \\ \n c\303\251");
-    assert_null(guest_book_find(copy, 83, 8)); /* started anew */
-    assert_int_equal(guest_book_entry(copy, 83, 8)->keys->len, 0);
+    check_answers(vm_book_find(copy, 83, 7), 1000, "A=a \"b\" \\ \n c\303\251;B=;");
+    check_answers(vm_book_find(copy, 83, 7), 1234, "A=a \"b\" \\ \n c\303\251;"); /* B's time is over … */
+    check_answers(vm_book_find(copy, 83, 7), 133, "A=a \"b\" \\ \n c\303\251;");  /* … or the clock was wrong */
+    check_answers(vm_book_find(copy, 83, 7), 134, "A=a \"b\" \\ \n c\303\251;B=;");
+    assert_null(vm_book_find(copy, 83, 8)); /* started anew */
+    assert_int_equal(vm_book_entry(copy, 83, 8)->answers->len, 0);
+#define HEAD "one-telemetry VMs 1\n"
     static const char *const damaged[] = {"",
-                                          "one-telemetry guests 2\n",
-                                          "one-telemetry guests 1\nkey A b\n",
-                                          "one-telemetry guests 1\nvm 1 2 3\n",
-                                          "one-telemetry guests 1\nvm 1 2 3 4 unknown\nkey A b\\\n",
-                                          "one-telemetry guests 1\nvm 1 2 3 4 unknown\nvm 1 2 3 4 unknown\n"};
+                                          "one-telemetry VMs 2\n",
+                                          HEAD "key 1 A b\n",
+                                          HEAD "vm 1 2 3\n",
+                                          HEAD "vm 1 2 3 4 1001\n",
+                                          HEAD "vm 1 2 3 4 0\nkey A b\n",
+                                          HEAD "vm 1 2 3 4 0\nkey x A b\n",
+                                          HEAD "vm 1 2 3 4 0\nkey 1 A b\\\n",
+                                          HEAD "vm 1 2 3 4 0\nvm 1 2 3 4 0\n"};
     for (guint i = 0; i < G_N_ELEMENTS(damaged); i++)
-        CHECK(!guest_book_read(damaged[i], strlen(damaged[i])), "%s", damaged[i]);
+        CHECK(!vm_book_read(damaged[i], strlen(damaged[i])), "%s", damaged[i]);
 }
 
 static void test_breaker(void **state)
 {
     (void)state;
-    g_autoptr(GuestBook) book = guest_book_new();
-    GuestEntry *entry = guest_book_entry(book, 83, 7);
+    g_autoptr(VmBook) book = vm_book_new();
+    VmEntry *entry = vm_book_entry(book, 83, 7);
     static const gint64 waits[] = {30, 60, 120, 240, 480, 960, 1920, 3600, 3600};
     gint64 now = 100000;
-    assert_true(guest_entry_is_due(NULL, now) && guest_entry_is_due(entry, now));
+    assert_true(vm_entry_is_due(NULL, now) && vm_entry_is_due(entry, now));
     for (guint i = 0; i < G_N_ELEMENTS(waits); i++) {
-        guest_entry_fail(entry, now, false);
-        assert_false(guest_entry_is_due(entry, now + waits[i] - 1));
-        assert_true(guest_entry_is_due(entry, now + waits[i]));
+        vm_entry_fail(entry, now, 0, 3600);
+        assert_false(vm_entry_is_due(entry, now + waits[i] - 1));
+        assert_true(vm_entry_is_due(entry, now + waits[i]));
         now += waits[i];
     }
-    assert_true(guest_entry_is_due(entry, now - 100000)); /* the clock was set back */
-    guest_entry_succeed(entry, now, 27);
-    guest_entry_fail(entry, now, false);
-    assert_true(guest_entry_is_due(entry, now + 30));
-    guest_entry_succeed(entry, now, 27);
-    guest_entry_fail(entry, now, true);
-    assert_false(guest_entry_is_due(entry, now + 3599));
+    assert_true(vm_entry_is_due(entry, now - 100000)); /* the clock was set back */
+    vm_entry_succeed(entry, now, 30);
+    assert_false(vm_entry_is_due(entry, now + 26));
+    assert_true(vm_entry_is_due(entry, now + 27));
+    vm_entry_fail(entry, now, 0, 3600);
+    assert_true(vm_entry_is_due(entry, now + 30));
+    vm_entry_fail(entry, now, 0, 50);
+    assert_true(vm_entry_is_due(entry, now + 50));
+    vm_entry_succeed(entry, now, 30);
+    vm_entry_fail(entry, now, 3600, 3600);
+    assert_false(vm_entry_is_due(entry, now + 3599));
+}
+
+/* Those that wait longest are least. */
+static void test_rank(void **state)
+{
+    (void)state;
+    g_autoptr(VmBook) book = vm_book_new();
+    VmEntry *one = vm_book_entry(book, 1, 1), *other = vm_book_entry(book, 2, 2);
+    vm_entry_succeed(one, 1000, 30);
+    vm_entry_succeed(other, 1001, 30);
+    assert_true(vm_entry_rank(one, 1100) < vm_entry_rank(other, 1100));
+    assert_true(vm_entry_rank(NULL, 1100) < vm_entry_rank(one, 1100));
+    vm_entry_succeed(one, 100000, 30); /* then the clock was set back */
+    assert_true(vm_entry_rank(one, 1100) < vm_entry_rank(other, 1100));
 }
 
 /* --- asking --- */
 
-/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses. */
+/* By the guest's number: 1 Linux, 2 Windows, 3 silent, 4 without an agent, 5 with GPUs, 6 refuses, 7 answers too much
+ * for libvirt, 8 hangs on commands that have `hangs_on` in them. */
 static GMutex calls_lock;
+static GCond calls_changed;
 static GString *calls;
+static const char *hangs_on; /* NULL: on none */
+static guint hanging;        /* calls */
+static bool released;
+
+/* With the lock held. */
+static void hang(void)
+{
+    const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    hanging++;
+    while (!released && g_cond_wait_until(&calls_changed, &calls_lock, end))
+        ;
+    hanging--;
+    g_cond_broadcast(&calls_changed);
+}
+
+/* Ends calls that hang, and waits for the threads that are in them. */
+static void release(void)
+{
+    g_mutex_lock(&calls_lock);
+    released = true;
+    g_cond_broadcast(&calls_changed);
+    const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (hanging)
+        assert_true(g_cond_wait_until(&calls_changed, &calls_lock, end));
+    released = false;
+    g_mutex_unlock(&calls_lock);
+    g_usleep(20000); /* and they are gone */
+}
 
 static GuestAgents *fake_open(const char *uri, GError **error)
 {
@@ -220,6 +288,8 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
     const char guest = domain[strlen("one-")];
     g_mutex_lock(&calls_lock);
     g_string_append_printf(calls, "%c", guest);
+    if (guest == '8' && hangs_on && strstr(command, hangs_on))
+        hang();
     g_mutex_unlock(&calls_lock);
     if (guest == '3')
         return fail_with(error, GUEST_AGENT_ERROR_SILENT, "not connected");
@@ -229,6 +299,8 @@ static char *fake_command(GuestAgents *agents, const char *domain, const char *c
         return g_strdup("{\"return\":83}");
     if (guest == '6')
         return fail_with(error, GUEST_AGENT_ERROR_REFUSED, "has been disabled");
+    if (guest == '7')
+        return fail_with(error, GUEST_AGENT_ERROR_LOST, "too long");
     if (strstr(command, "osinfo"))
         return g_strdup(guest == '2' ? "{\"return\":{\"id\":\"mswindows\"}}" : "{\"return\":{\"id\":\"debian\"}}");
     if (strstr(command, "guest-exec-status"))
@@ -259,42 +331,38 @@ static Sample *make_guests(guint n)
     return sample;
 }
 
-/* "KEY=value;" of all its keys, in their order. Owned by the caller. */
-static char *keys_of(const GuestBook *book, guint64 vm_id)
-{
-    const GuestEntry *entry = guest_book_find(book, vm_id, (gint64)vm_id);
-    GString *out = g_string_new(NULL);
-    for (guint i = 0; entry && i + 1 < entry->keys->len; i += 2)
-        g_string_append_printf(out, "%s=%s;", (char *)g_ptr_array_index(entry->keys, i),
-                               (char *)g_ptr_array_index(entry->keys, i + 1));
-    return g_string_free(out, FALSE);
-}
+#define LIMIT_MS 60000
 
-static bool ask(const Sample *sample, GuestBook *book, const char *conf, const char *uri, gint64 now_s)
+static bool ask_within(const Sample *sample, VmBook *book, const char *conf, const char *uri, gint64 now_s,
+                       gint64 limit_ms, bool *ret_stuck)
 {
     g_autoptr(GuestCommands) commands = parse(conf);
     const GuestAskingOptions options = {
-        .api = &fake, .uri = uri, .commands = commands, .interval_s = 27, .limit_ms = 60000};
-    bool stuck;
+        .api = &fake, .uri = uri, .commands = commands, .interval_s = 30, .limit_ms = limit_ms};
     if (calls)
         g_string_free(calls, TRUE);
     calls = g_string_new(NULL);
-    bool done = guest_asking_run(sample, book, &options, now_s, &stuck, NULL);
+    return guest_asking_run(sample, book, &options, now_s, ret_stuck, NULL);
+}
+
+static bool ask(const Sample *sample, VmBook *book, const char *conf, const char *uri, gint64 now_s)
+{
+    bool stuck;
+    bool done = ask_within(sample, book, conf, uri, now_s, LIMIT_MS, &stuck);
     assert_false(stuck);
     return done;
 }
 
-static void check_keys(const GuestBook *book, guint64 vm_id, const char *want)
+static void check_keys(const VmBook *book, guint64 vm_id, const char *want)
 {
-    g_autofree char *got = keys_of(book, vm_id);
-    assert_string_equal(got, want);
+    check_answers(vm_book_find(book, vm_id, (gint64)vm_id), 0, want);
 }
 
 static void test_asking(void **state)
 {
     (void)state;
-    g_autoptr(Sample) sample = make_guests(6);
-    g_autoptr(GuestBook) book = guest_book_new();
+    g_autoptr(Sample) sample = make_guests(7);
+    g_autoptr(VmBook) book = vm_book_new();
     assert_true(ask(sample, book, LISTED, "up", 1000));
     check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
     check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
@@ -304,6 +372,7 @@ static void test_asking(void **state)
                "PING={};LIST=1, 2;PIPED=500, 2;GPU_COUNT=1;GPU_UTILIZATION=10.00;GPU_MEMORY_UTILIZATION=20.00;"
                "GPU_MEMORY_FREE=40.00;GPU_POWER_USAGE=30.50;");
     check_keys(book, 6, "PING=error: has been disabled;PIPED=error: has been disabled;");
+    check_keys(book, 7, "PING=error: too long;PIPED=error: too long;");
 
     /* 30 s later: those without agent cost nothing; at 60 s the silent one has its second chance */
     assert_true(ask(sample, book, LISTED, "up", 1029));
@@ -318,7 +387,7 @@ static void test_asking(void **state)
     ((VmSample *)g_ptr_array_index(sample->vms, 2))->domain_id = 44;
     assert_true(ask(sample, book, LISTED, "up", 1031));
     assert_string_equal(calls->str, "4");
-    assert_null(guest_book_find(book, 1, 1));
+    assert_null(vm_book_find(book, 1, 1));
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
@@ -326,7 +395,7 @@ static void test_who_is_asked(void **state)
 {
     (void)state;
     g_autoptr(Sample) sample = make_guests(5);
-    g_autoptr(GuestBook) book = guest_book_new();
+    g_autoptr(VmBook) book = vm_book_new();
     row_set_u64(((VmSample *)g_ptr_array_index(sample->vms, 0))->row, METRIC_VM_STATE, 3);
     assert_true(ask(sample, book, ":enabled: false\n:commands:\n  :ping: one-$vm_id '{}'\n", "up", 1000));
     assert_null(strpbrk(calls->str, "1234")); /* a GPU is asked about all the same */
@@ -337,7 +406,7 @@ static void test_who_is_asked(void **state)
     assert_null(strchr(calls->str, '1')); /* paused */
 
     g_autoptr(GuestCommands) listed = parse(LISTED), off = parse(":enabled: false\n");
-    g_autoptr(GuestBook) fresh = guest_book_new();
+    g_autoptr(VmBook) fresh = vm_book_new();
     assert_true(guest_asking_is_due(sample, fresh, listed, 2000));
     assert_true(guest_asking_is_due(sample, fresh, off, 2000));
     g_ptr_array_remove_index(sample->vms, 4);
@@ -349,18 +418,151 @@ static void test_who_is_asked(void **state)
     g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
+/* A guest whose agent hangs on one command has that error, is asked nothing more, and is asked again ever more seldom;
+ * the others have all their answers. */
+static void test_hangs_on_a_command(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(8);
+    g_autoptr(VmBook) book = vm_book_new();
+    const gint64 begin = g_get_monotonic_time();
+    bool stuck;
+    hangs_on = "list";
+    assert_true(ask_within(sample, book, LISTED, "up", 1000, LIMIT_MS, &stuck));
+    assert_true(stuck && g_get_monotonic_time() - begin < LIMIT_MS / 2 * 1000);
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
+    check_keys(book, 2, "PING={};WIN={};PIPED=200, 2;");
+    check_keys(
+        book, 8,
+        "PING={};LIST=error: its agent has not answered in time;PIPED=error: its agent has not answered in time;");
+    release();
+    assert_true(ask_within(sample, book, LISTED, "up", 1029, LIMIT_MS, &stuck));
+    assert_null(strchr(calls->str, '8'));
+    assert_true(ask_within(sample, book, LISTED, "up", 1030, LIMIT_MS, &stuck));
+    assert_non_null(strchr(calls->str, '8'));
+    release();
+    assert_false(vm_entry_is_due(vm_book_find(book, 8, 8), 1089)); /* a minute */
+    hangs_on = NULL;
+    assert_true(ask(sample, book, LISTED, "up", 1090));
+    check_keys(book, 8, "PING={};LIST=1, 2;PIPED=800, 2;");
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+/* Where one has used up the time, the others keep what they had under the keys that they were not asked for, and are
+ * due at once; those that were not asked at all are as they were. */
+static void test_no_time_left(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(8);
+    g_autoptr(VmBook) book = vm_book_new();
+    bool stuck;
+    assert_true(ask(sample, book, LISTED, "up", 1000));
+    vm_entry_set(vm_book_find(book, 1, 1), "STAYS", "so", VM_ANSWER_STAYS);
+    hangs_on = "ping";
+    assert_true(ask_within(sample, book, LISTED, "up", 1027, 5500, &stuck)); /* 3 s of it, and 2.5 s is no time */
+    assert_true(stuck);
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
+    check_keys(book, 8,
+               "PING=error: its agent has not answered in time;LIST=error: its agent has not answered in time;"
+               "PIPED=error: its agent has not answered in time;");
+    assert_true(vm_entry_is_due(vm_book_find(book, 1, 1), 1027));
+    release();
+    assert_true(ask_within(sample, book, LISTED, "up", 1100, 100, &stuck)); /* less than one of them may take */
+    assert_string_equal(calls->str, "");
+    for (guint i = 1; i <= 8; i++)
+        assert_true(vm_entry_is_due(vm_book_find(book, i, (gint64)i), 1100) == (i != 4));
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;STAYS=so;");
+    hangs_on = NULL;
+    assert_true(ask(sample, book, LISTED, "up", 1100));
+    check_keys(book, 1, "PING={};LIST=1, 2;PIPED=100, 2;");
+    g_string_free(g_steal_pointer(&calls), TRUE);
+}
+
+/* Domains that were called, and hang. */
+static GPtrArray *held;
+
+static char *held_command(GuestAgents *agents, const char *domain, const char *command, int timeout_s, GError **error)
+{
+    (void)agents;
+    (void)command;
+    (void)timeout_s;
+    g_mutex_lock(&calls_lock);
+    g_ptr_array_add(held, g_strdup(domain));
+    hang();
+    g_mutex_unlock(&calls_lock);
+    return fail_with(error, GUEST_AGENT_ERROR_SILENT, "not connected");
+}
+
+static bool was_called(guint vm_id)
+{
+    g_autofree char *domain = g_strdup_printf("one-%u", vm_id);
+    return g_ptr_array_find_with_equal_func(held, domain, g_str_equal, NULL);
+}
+
+/* More silent guests than can be asked at once: the others stay as they were, and come first the next time. */
+static void test_whose_turn(void **state)
+{
+    (void)state;
+    static const GuestAgentApi api = {.open = fake_open, .close = fake_close, .command = held_command};
+    g_autoptr(GuestCommands) commands = parse(LISTED);
+    const GuestAskingOptions options = {
+        .api = &api, .uri = "up", .commands = commands, .interval_s = 30, .limit_ms = 5000};
+    g_autoptr(Sample) sample = make_guests(12);
+    g_autoptr(VmBook) book = vm_book_new();
+    bool stuck;
+    vm_entry_set(vm_book_entry(book, 12, 12), "PING", "{}", VM_ANSWER_STAYS);
+    for (guint round = 0; round < 2; round++) {
+        held = g_ptr_array_new_with_free_func(g_free);
+        assert_true(guest_asking_run(sample, book, &options, 1000 + 30 * round, &stuck, NULL));
+        for (guint i = 1; i <= 12; i++)
+            CHECK(was_called(i) == (round == 0 ? i <= 8 : i <= 4 || i > 8), "round %u: one-%u", round, i);
+        if (round == 0)
+            check_keys(book, 12, "PING={};");
+        release();
+        g_ptr_array_unref(held);
+    }
+    check_keys(book, 12, "PING=error: its agent does not answer;PIPED=error: its agent does not answer;");
+}
+
 static void test_filter(void **state)
 {
     (void)state;
-    g_autoptr(GError) failed = NULL, large = NULL;
-    g_autofree char *made = guest_filter_run("tr a-z A-Z; echo", "abc", NULL);
+    g_autoptr(GError) failed = NULL, large = NULL, stays = NULL, missing = NULL;
+    g_autofree char *made = guest_filter_run("tr a-z A-Z; echo", "abc", GUEST_FILTER_MS, NULL);
     assert_string_equal(made, "ABC\n");
-    g_autofree char *unread = guest_filter_run("echo x", "abc", NULL);
+    g_autofree char *unread = guest_filter_run("echo x", "abc", GUEST_FILTER_MS, NULL);
     assert_string_equal(unread, "x\n");
-    assert_null(guest_filter_run("exit 3", "abc", &failed));
+    g_autofree char *lingers = guest_filter_run("echo x; exec >&-; sleep 0.1", "abc", LIMIT_MS, NULL);
+    assert_string_equal(lingers, "x\n");
+    assert_null(guest_filter_run("exit 3", "abc", GUEST_FILTER_MS, &failed));
     assert_true(g_error_matches(failed, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_FAILED));
-    assert_null(guest_filter_run("yes | head -c 100000; sleep 1000", "", &large));
+    assert_string_equal(failed->message, "what stands behind the | has failed: exit status 3");
+    assert_null(guest_filter_run("no-such-program", "abc", GUEST_FILTER_MS, &missing));
+    assert_true(g_str_has_prefix(missing->message, "what stands behind the | has failed: exit status 127; it said \""));
+    assert_non_null(strstr(missing->message, "not found\""));
+    assert_null(guest_filter_run("yes | head -c 100000; sleep 1000", "", LIMIT_MS, &large));
     assert_true(g_error_matches(large, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME));
+    assert_null(guest_filter_run("echo x; exec >&-; sleep 20 & wait", "", 200, &stays)); /* nothing more to be read */
+    assert_true(g_error_matches(stays, GUEST_FILTER_ERROR, GUEST_FILTER_ERROR_TIME));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
+/* A guest whose answer the shell can't do with in time costs that once, not for each of its commands. */
+static void test_filter_takes_too_long(void **state)
+{
+    (void)state;
+    static const char conf[] =
+        COMMANDS "  :a: one-$vm_id '{\"execute\":\"list\"}' | [ $vm_id = 2 ] && sleep 20 || cat\n"
+                 "  :b: one-$vm_id '{\"execute\":\"list\"}' | cat\n";
+    g_autoptr(Sample) sample = make_guests(2);
+    g_autoptr(VmBook) book = vm_book_new();
+    assert_true(ask(sample, book, conf, "up", 1000));
+    check_keys(book, 1, "A=1, 2;B=1, 2;");
+    check_keys(book, 2,
+               "A=error: what stands behind the | takes too long, or says too much;"
+               "B=error: what stands behind the | takes too long, or says too much;");
+    assert_false(vm_entry_is_due(vm_book_find(book, 2, 2), 1029));
+    g_string_free(g_steal_pointer(&calls), TRUE);
 }
 
 /* --- in the records --- */
@@ -414,14 +616,76 @@ static void test_records(void **state)
     assert_string_equal(four, "");
 }
 
+static Sample *with_forecasts(const char *const *keys, const char *const *forecasts)
+{
+    Sample *sample = with_keys(keys);
+    VmSample *vm = g_ptr_array_index(sample->vms, 0);
+    row_set_u64(vm->row, METRIC_VM_MEMORY_HOST, 7);
+    vm->forecasts = g_strdupv((char **)(guintptr)forecasts);
+    return sample;
+}
+
+/* They are sent with everything, whatever `detail`, but for stock keys alone; dropped first; and deleted when they are
+ * gone, but not beside a poll.rb that sends them. */
+static void test_forecasts(void **state)
+{
+    (void)state;
+    static const char *const forecasts[] = {"CPU_FORECAST",     "7.48", "IP", "no", "MEMORY", "8",
+                                            "CPU_FORECAST_FAR", "1",    NULL},
+                             *const keys[] = {"IP", "10.0.0.1", NULL}, *const none[] = {NULL};
+    g_autoptr(Sample) first = with_forecasts(keys, forecasts);
+    for (guint detail = 0; detail <= ONE_TIER_MAX; detail++) {
+        const OneOptions options = {.detail = detail, .limit = ONE_MESSAGE_MAX};
+        g_autoptr(Sample) sample = with_forecasts(keys, forecasts);
+        g_autofree char *text = record_of(sample, NULL, &options);
+        CHECK_TEXT(text,
+                   detail == 0 ? "MEMORY=\"7\"\n"
+                               : "MEMORY=\"7\"\nIP=\"10.0.0.1\"\nCPU_FORECAST=\"7.48\"\nCPU_FORECAST_FAR=\"1\"\n",
+                   "detail");
+    }
+    g_autofree char *all = record_of(first, NULL, &roomy);
+    assert_string_equal(((VmSample *)g_ptr_array_index(first->vms, 0))->sent_keys,
+                        "MEMORY IP CPU_FORECAST CPU_FORECAST_FAR");
+
+    g_autoptr(Sample) gone = with_forecasts(keys, none), beside = with_forecasts(none, none);
+    g_autofree char *deleted = record_of(gone, first, &roomy);
+    assert_string_equal(deleted, "MEMORY=\"7\"\nIP=\"10.0.0.1\"\nCPU_FORECAST=[]\nCPU_FORECAST_FAR=[]\n");
+    const OneOptions with_poll = {.detail = ONE_TIER_MAX, .limit = ONE_MESSAGE_MAX, .stock_tiers = 2};
+    g_autofree char *left = record_of(beside, first, &with_poll);
+    assert_string_equal(left, "MEMORY=\"7\"\nIP=[]\n");
+
+    OneReport report;
+    g_autoptr(Sample) tight = with_forecasts(keys, forecasts);
+    g_autoptr(GString) whole = one_records_write(tight, NULL, &roomy, &report);
+    OneOptions less = roomy;
+    less.limit = ONE_MESSAGE_HEADER + one_message_size(whole->str, whole->len) - 1;
+    g_autoptr(GString) rest = one_records_write(tight, NULL, &less, &report);
+    assert_int_equal(report.tier, ONE_TIER_MAX);
+    assert_int_equal(report.dropped_keys, 2);
+    assert_int_equal(report.vms_left_out, 0);
+    assert_true(rest->len < whole->len && rest->len > 0);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN); /* as the probe does: a filter need not read its input */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands), cmocka_unit_test(test_wrong_commands), cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_gpus),     cmocka_unit_test(test_book),           cmocka_unit_test(test_breaker),
-        cmocka_unit_test(test_asking),   cmocka_unit_test(test_who_is_asked),   cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_wrong_commands),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_gpus),
+        cmocka_unit_test(test_book),
+        cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_asking),
+        cmocka_unit_test(test_who_is_asked),
+        cmocka_unit_test(test_filter),
         cmocka_unit_test(test_records),
+        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_forecasts),
+        cmocka_unit_test(test_hangs_on_a_command),
+        cmocka_unit_test(test_no_time_left),
+        cmocka_unit_test(test_whose_turn),
+        cmocka_unit_test(test_filter_takes_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,31 @@ static void test_documents(void **state)
     }
 }
 
+/* Wrong ones are as if nothing was said, as the forecaster takes them. */
+static void test_vm_period(void **state)
+{
+    (void)state;
+#define PERIOD(value)                                                                                                  \
+    "<MONITOR_CONFIGURATION><PROBES_PERIOD><MONITOR_VM>" value "</MONITOR_VM></PROBES_PERIOD></MONITOR_CONFIGURATION>"
+    static const struct {
+        const char *text;
+        guint64 seconds;
+    } cases[] = {{PERIOD("120"), 120},
+                 {PERIOD(" 1\n"), 1},
+                 {PERIOD("86400"), 86400},
+                 {PERIOD("86401"), 30},
+                 {PERIOD("0"), 30},
+                 {PERIOD("30 s"), 30},
+                 {PERIOD(""), 30},
+                 {SYNC("600"), 30},
+                 {"", 30},
+                 {"<a", 30}};
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint64 seconds = monitor_configuration_vm_s(cases[i].text, strlen(cases[i].text));
+        CHECK(seconds == cases[i].seconds, "%s: %u", cases[i].text, (guint)seconds);
+    }
+}
+
 static void test_recorded(void **state)
 {
     (void)state;
@@ -55,6 +80,7 @@ static void test_recorded(void **state)
     g_autofree char *text = read_test_data("golden/recorded/monitor-configuration.xml", &length);
     g_autofree char *complaint = NULL;
     assert_int_equal(monitor_configuration_sync_s(text, length, &complaint), 180);
+    assert_int_equal(monitor_configuration_vm_s(text, length), 30);
     CHECK(!complaint, "%s", complaint);
     text[length - 20] = '\0';
     assert_int_equal(monitor_configuration_sync_s(text, length, &complaint), 180);
@@ -73,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_vm_period),
         cmocka_unit_test(test_recorded),
         cmocka_unit_test(test_too_large),
     };

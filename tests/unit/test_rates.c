@@ -534,6 +534,13 @@ static void memory_figures(void **state)
          "VM_MEMORY_USAGE_PERCENT=75 VM_MEMORY_SOURCE=guest VM_MEMORY_USED=1000"},
         {"just fresh", NULL, GUEST "balloon.last-update=1699999880", "VM_MEMORY_SOURCE=guest"},
         {"stale", NULL, GUEST "balloon.last-update=1699999879", "VM_MEMORY_USAGE_PERCENT=50 VM_MEMORY_SOURCE=balloon"},
+        {"just told still", NULL, GUEST "balloon.swap_in=4 balloon.last-update=1699999400",
+         "VM_MEMORY_AVAILABLE=800 VM_MEMORY_USABLE=200 VM_SWAP_IN=4 VM_MEMORY_SOURCE=balloon"},
+        {"too old to be told", NULL,
+         GUEST "balloon.unused=100 balloon.swap_in=4 balloon.minor_fault=5 balloon.disk_caches=6 balloon.rss=7 "
+               "balloon.last-update=1699999399",
+         "VM_MEMORY_AVAILABLE=- VM_MEMORY_USABLE=- VM_MEMORY_UNUSED=- VM_SWAP_IN=- VM_MINOR_FAULT=- VM_DISK_CACHE=- "
+         "VM_MEMORY_RSS=7 VM_BALLOON_CURRENT=1000 VM_BALLOON_LAST_UPDATE=1699999399 VM_MEMORY_SOURCE=balloon"},
         {"its clock is a little ahead", NULL, GUEST "balloon.last-update=1700000120", "VM_MEMORY_SOURCE=guest"},
         {"its clock is far ahead", NULL, GUEST "balloon.last-update=1700000121", "VM_MEMORY_SOURCE=balloon"},
         {"absurdly far ahead", NULL, GUEST "balloon.last-update=18446744073709551615", "VM_MEMORY_SOURCE=balloon"},

@@ -125,43 +125,86 @@ static void test_bounds(void **state)
     assert_null(yaml_read("a: b\0c\n", 7, NULL));
 }
 
-static void test_forecast_weeks(void **state)
+static void test_forecast_conf(void **state)
 {
     (void)state;
+#define VM "virtualmachine:\n  db_retention: 2 # weeks\n"
     static const struct {
         const char *text;
-        guint weeks;
+        ForecastConf want;
         const char *message; /* NULL: no error */
     } cases[] = {
-        {"host:\n  db_retention: 4 # weeks\nvirtualmachine:\n  db_retention: 2 # weeks\n  forecast:\n    enabled: "
-         "true\n",
-         2, NULL},
-        {"host:\n  db_retention: 4\n", 0, NULL},
-        {"", 0, NULL},
-        {"virtualmachine:\n  db_retention: 520\n", 520, NULL},
-        {"virtualmachine:\n  db_retention: 521\n", 0, "line 2: db_retention is \"521\": expected weeks, 1 to 520"},
-        {"virtualmachine:\n  db_retention: 0\n", 0, "line 2: db_retention is \"0\""},
-        {"virtualmachine:\n  db_retention: two\n", 0, "line 2: db_retention is \"two\""},
-        {"virtualmachine:\n  db_retention:\n    a: 1\n", 0, "line 2: db_retention is \"\""},
-        {"virtualmachine: [\n", 0, "line 1: lists"},
+        {"host:\n  db_retention: 4 # weeks\n" VM "  forecast:\n    enabled: true\n    period: 5\n    lookback: 60\n"
+         "  forecast_far:\n    enabled: false\n    period: 2880\n    lookback: 10080\n",
+         {2, true, false, 2880},
+         NULL},
+        {VM "  forecast_period: 5\n  forecast_far_period: 48\n", {2, true, true, 15}, NULL}, /* 7.0 */
+        {"host:\n  db_retention: 5\n", {4, false, false, 15}, NULL},
+        {"", {4, false, false, 15}, NULL},
+        {"virtualmachine: no\n", {4, false, false, 15}, NULL},
+        {VM "  forecast:\n    enabled: Off\n  forecast_far:\n    period: 60\n", {2, false, true, 60}, NULL},
+        {VM "  forecast:\n  forecast_far:\n    enabled:\n", {2, false, false, 15}, NULL},
+        {VM "  forecast:\n    enabled: maybe\n    period: 5\n",
+         {2, true, true, 15},
+         "line 4: enabled is \"maybe\": expected true or false"},
+        {VM "  forecast_far:\n    enabled: maybe\n    period: 0\n",
+         {2, true, true, 0},
+         "line 4: enabled is \"maybe\": expected true or false"},
+        {VM "  forecast_far:\n    period: 1h\n",
+         {2, true, true, 0},
+         "line 4: period is \"1h\": expected minutes, from 1 to a year"},
+        {"virtualmachine:\n  db_retention: 520\n", {520, true, true, 15}, NULL},
+        {"virtualmachine:\n  db_retention: 521\n",
+         {4, true, true, 15},
+         "line 2: db_retention is \"521\": expected weeks, 1 to 520"},
+        {"virtualmachine:\n  db_retention: 0\n", {4, true, true, 15}, "line 2: db_retention is \"0\""},
+        {"virtualmachine:\n  db_retention: two\n", {4, true, true, 15}, "line 2: db_retention is \"two\""},
+        {"virtualmachine:\n  db_retention:\n    a: 1\n", {4, true, true, 15}, "line 2: db_retention is \"\""},
+        {"virtualmachine: [\n", {4, true, true, 0}, "line 1: lists"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
-        guint weeks = forecast_conf_weeks(cases[i].text, strlen(cases[i].text), &error);
-        CHECK(weeks == cases[i].weeks, "%s: %u", cases[i].text, weeks);
-        CHECK(!cases[i].message == !error, "%s: %s", cases[i].text, error ? error->message : "no error");
+        ForecastConf conf;
+        bool good = forecast_conf_parse(cases[i].text, strlen(cases[i].text), &conf, &error);
+        CHECK(conf.weeks == cases[i].want.weeks && conf.near == cases[i].want.near && conf.far == cases[i].want.far &&
+                  conf.far_minutes == cases[i].want.far_minutes,
+              "%s: %u %d %d %u", cases[i].text, conf.weeks, conf.near, conf.far, conf.far_minutes);
+        CHECK(good == !error && !cases[i].message == !error, "%s: %s", cases[i].text,
+              error ? error->message : "no error");
         if (error)
             CHECK(g_str_has_prefix(error->message, cases[i].message), "%s: %s", cases[i].text, error->message);
     }
 }
 
+/* In each period a VM has one slot of the forecaster's, and one or two turns, so that one of them meets it. */
+static void test_far_turns(void **state)
+{
+    (void)state;
+    const ForecastConf conf = {.far = true, .far_minutes = 60}, off = {.far_minutes = 60}, wrong = {.far = true};
+    for (guint64 vm_id = 0; vm_id < 300; vm_id += 7) {
+        for (gint64 phase = 0; phase < 30; phase++) {
+            guint turns = 0, met = 0;
+            for (gint64 cycle = 0; cycle < 120; cycle++) {
+                const gint64 now = 1700000000 + phase + cycle * 30;
+                const bool turn = forecast_conf_is_far_turn(&conf, 30, vm_id, now);
+                turns += turn;
+                met += turn && ((guint64)now + 5) / 30 % 120 == vm_id % 120; /* what the forecaster sees 5 s later */
+            }
+            CHECK(turns >= 1 && turns <= 2 && met == 1, "VM %u, phase %d: %u turns, %u met", (guint)vm_id, (int)phase,
+                  turns, met);
+        }
+    }
+    assert_false(forecast_conf_is_far_turn(&off, 30, 7, 7 * 30));
+    assert_false(forecast_conf_is_far_turn(&wrong, 30, 7, 7 * 30));
+    assert_false(forecast_conf_is_far_turn(&conf, 3601, 0, 0)); /* no slot at all: the forecaster fails then */
+    assert_false(forecast_conf_is_far_turn(&conf, 0, 0, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_forecast_weeks),
+        cmocka_unit_test(test_values),        cmocka_unit_test(test_refused),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_forecast_conf), cmocka_unit_test(test_far_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

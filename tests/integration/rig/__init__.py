@@ -27,6 +27,7 @@ given to somebody else can lead `down` astray, and a killed supervisor does not 
     supervisor.py  the process that keeps a rig   sandbox.py     its namespaces and mounts
     layout.py      the paths, files and lock      procs.py       finding and stopping processes
     domain.py      the guests' domain XML         guests.py      boot sectors and disk images
+    linux.py       a guest's Linux
     capture.py     running other programs, and what the machine must have
 """
 from .core import Rig

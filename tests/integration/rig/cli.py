@@ -31,14 +31,15 @@ exit: 0 done, 1 an error (one line on stderr), 2 wrong arguments, 3 (status) not
 def _guest_options(parser):
     for flag, text in (("--vcpus", "virtual CPUs"), ("--disks", "disks; the first one boots"),
                        ("--nics", "NICs: plain tap, on the bridge, plain tap …"),
-                       ("--mem", "memory, MiB (32)"), ("--stats-period", "balloon: <stats period='N'/>")):
+                       ("--mem", "memory, MiB"), ("--stats-period", "balloon: <stats period='N'/>")):
         parser.add_argument(flag, type=int, metavar="N", help=text, default=argparse.SUPPRESS)
 
 
 def _naming_options(parser):
     for flag, text in (("--vm-name", "name in OpenNebula, any text"), ("--uname", "owner (oneadmin)"),
                        ("--gname", "group"), ("--uuid", "instead of the one made from NAME"),
-                       ("--agent", "socket of what stands in for its QEMU agent")):
+                       ("--agent", "socket of what stands in for its QEMU agent"),
+                       ("--cmdline", "more for a Linux guest's kernel: agent=no")):
         parser.add_argument(flag, metavar="TEXT", help=text, default=argparse.SUPPRESS)
     for flag, text in (("--uid", "owner's number"), ("--gid", "group's number")):
         parser.add_argument(flag, type=int, metavar="N", help=text, default=argparse.SUPPRESS)
@@ -47,7 +48,7 @@ def _naming_options(parser):
 
 
 OPTION_NAMES = ("vcpus", "disks", "nics", "mem", "stats_period", "vm_name", "uname", "gname", "uuid", "uid", "gid",
-                "paused", "disc", "agent")
+                "paused", "disc", "agent", "cmdline")
 
 
 def _options(args):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from . import domain, guests, procs, sandbox
+from . import domain, guests, linux, procs, sandbox
 from .capture import check_machine, need_root, run
 from .layout import Layout, RigError, read_pid, tail
 
@@ -29,6 +29,7 @@ STOP_SECONDS = 20
 LOCK_SECONDS = 30
 VIRSH_SECONDS = 60
 POLL_SECONDS = 0.5
+RUNNING, PAUSED = 1, 3           # states, as libvirt numbers them
 
 
 class Rig:
@@ -279,11 +280,11 @@ class Rig:
 
     def wait_working(self, kinds, timeout=60):
         """Waits until guests, {name: kind}, do their work: the busy one spins, the disk one reads and writes,
-        the others have booted and sleep. Paused ones need not."""
+        the Linux one says so, the others have booted and sleep. Paused ones need not."""
         left, before, deadline = dict(kinds), {}, time.monotonic() + timeout
         while left:
             now = self._sample(left)
-            for name in [n for n in left if _works(left[n], before.get(n), now[n])]:
+            for name in [n for n in left if self._is_at_work(n, left[n], before.get(n), now[n])]:
                 del left[name]
             before = now
             if left and time.monotonic() > deadline:
@@ -292,6 +293,11 @@ class Rig:
                                f"{_figures(now[name][1])} (log: {self.layout.qemu_logs / name}.log)")
             if left:
                 time.sleep(POLL_SECONDS)
+
+    def _is_at_work(self, name, kind, before, now):
+        if guests.KINDS[kind].linux and int(now[1].get("state.state", 0)) == RUNNING:
+            return linux.READY in tail(domain.console_log(self.layout, name), 100)
+        return _works(kind, before, now)
 
     def _sample(self, names):
         """{name: (time, figures)}; complains about a guest that has gone."""
@@ -380,9 +386,9 @@ def _works(kind, before, now):
     """Whether a guest does what its kind does, by two samples of its figures."""
     def number(sample, key):
         return int(sample[1].get(key, 0))
-    if number(now, "state.state") == 3:                 # paused
+    if number(now, "state.state") == PAUSED:
         return True
-    if before is None or number(now, "state.state") != 1 or number(before, "block.0.rd.reqs") < 1:
+    if before is None or number(now, "state.state") != RUNNING or number(before, "block.0.rd.reqs") < 1:
         return False                                    # its boot sector has not been read yet
     if kind == "disk":
         return all(number(now, key) > number(before, key) for key in ("block.0.rd.reqs", "block.0.wr.reqs"))

@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
-from . import guests
+from . import guests, linux
 from .layout import RigError
 from .sandbox import BRIDGE
 
@@ -32,11 +32,12 @@ class Options:
     disks: int = None
     nics: int = None
     disc: bool = False           # the CD-ROM that OpenNebula gives a VM its context on
-    mem: int = 32                # MiB
+    mem: int = None              # MiB
     stats_period: int = None     # s; a boot sector never answers
     paused: bool = False
     uuid: str = None
     agent: str = None            # socket at which somebody stands in for the guest's agent, and listens already
+    cmdline: str = ""            # more for a Linux guest's kernel: see linux.py
 
     def __post_init__(self):
         for field, low, high in (("vcpus", 1, 64), ("disks", 1, 16), ("nics", 0, 16), ("mem", 16, 4096),
@@ -141,7 +142,7 @@ def tap(name, index):
     return full if len(full) <= 15 else f"t{hashlib.sha1(name.encode()).hexdigest()[:10]}-{index}"
 
 
-def _nic(name, index):
+def _nic(name, index, model):
     """Even ones are plain taps, odd ones are on the bridge. QEMU's NE2000 takes frames from the tap though
     no driver in the guest has set it up, so that received bytes can be counted."""
     mac = "02:00:" + ":".join(f"{b:02x}" for b in hashlib.sha1(name.encode()).digest()[:3]) + f":{index:02x}"
@@ -154,7 +155,7 @@ def _nic(name, index):
     {head}
       <mac address='{mac}'/>
       {dev}
-      <model type='ne2k_pci'/>
+      <model type='{model}'/>
       <rom enabled='no'/>
     </interface>
 """
@@ -166,16 +167,48 @@ def _balloon(opts):
     return f"    <memballoon model='virtio'>\n      <stats period='{opts.stats_period}'/>\n    </memballoon>\n"
 
 
-def _agent(opts):
-    """A channel whose host end is a client, like libvirt, which connects to the same socket: who listens there is the
-    agent to libvirt, and hears nothing from QEMU."""
-    if opts.agent is None:
+def _agent(kind, opts):
+    """A Linux guest's channel is as OpenNebula has it. Else one whose host end is a client, like libvirt, which connects
+    to the same socket: who listens there is the agent to libvirt, and hears nothing from QEMU."""
+    if kind.linux:
+        source = "<source mode='bind'/>"
+    elif opts.agent is None:
         return ""
+    else:
+        source = f"<source mode='connect' path={quoteattr(str(opts.agent))}/>"
     return f"""\
     <channel type='unix'>
-      <source mode='connect' path={quoteattr(str(opts.agent))}/>
+      {source}
       <target type='virtio' name='org.qemu.guest_agent.0'/>
     </channel>
+"""
+
+
+def console(layout, name):
+    """The socket of a Linux guest's console; what the guest says there is also in its log."""
+    return layout.dir / "run" / f"{name}.console"
+
+
+def console_log(layout, name):
+    return layout.supervisor_log.parent / f"{name}.console.log"
+
+
+def _console(layout, name):
+    return f"""\
+    <serial type='unix'>
+      <source mode='bind' path={quoteattr(str(console(layout, name)))}/>
+      <log file={quoteattr(str(console_log(layout, name)))}/>
+    </serial>
+"""
+
+
+def _boot(layout, kind, opts):
+    if not kind.linux:
+        return ""
+    return f"""\
+    <kernel>{escape(str(linux.kernel()))}</kernel>
+    <initrd>{escape(str(linux.initramfs(layout)))}</initrd>
+    <cmdline>{escape(f"console=ttyS0 quiet panic=-1 {opts.cmdline}".strip())}</cmdline>
 """
 
 
@@ -187,6 +220,10 @@ def have_kvm():
         return False
 
 
+def _type(kind):
+    return "kvm" if have_kvm() and (linux.can_accelerate() or not kind.linux) else "qemu"
+
+
 def build(layout, kind_name, name, opts):
     """The XML of a guest; nothing is created."""
     check_name(name)
@@ -195,15 +232,16 @@ def build(layout, kind_name, name, opts):
     kind = guests.KINDS[kind_name]
     disks, nics = opts.disks or kind.disks, kind.nics if opts.nics is None else opts.nics
     return f"""\
-<domain type='{'kvm' if have_kvm() else 'qemu'}'>
+<domain type='{_type(kind)}'>
   <name>{name}</name>
   <uuid>{opts.uuid or guest_uuid(name)}</uuid>
 {_title(name, opts)}{metadata(name, opts) if kind.metadata and ONE_NAME.fullmatch(name) else ''}\
-  <memory unit='MiB'>{opts.mem}</memory>
-  <currentMemory unit='MiB'>{opts.mem}</currentMemory>
+  <memory unit='MiB'>{opts.mem or kind.mem}</memory>
+  <currentMemory unit='MiB'>{opts.mem or kind.mem}</currentMemory>
   <vcpu placement='static'>{opts.vcpus or kind.vcpus}</vcpu>
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>
+{_boot(layout, kind, opts)}\
   </os>
   <features>
     <acpi/>
@@ -217,9 +255,10 @@ def build(layout, kind_name, name, opts):
 {''.join(_disk(guests.disk_path(layout, name, i, kind), i) for i in range(disks))}\
 {_disc(guests.disc_path(layout)) if opts.disc else CDROM if kind.cdrom else ''}\
     <controller type='usb' model='none'/>
-{''.join(_nic(name, i) for i in range(nics))}\
+{''.join(_nic(name, i, 'virtio' if kind.linux else 'ne2k_pci') for i in range(nics))}\
+{_console(layout, name) if kind.linux else ''}\
 {_balloon(opts)}\
-{_agent(opts)}\
+{_agent(kind, opts)}\
   </devices>
 </domain>
 """

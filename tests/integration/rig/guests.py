@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guests' software: boot sectors of a few bytes each, and the disk images that hold them."""
+"""The guests' software: boot sectors of a few bytes each, and the disk images that hold them; linux.py has the one that is
+more."""
 from dataclasses import dataclass
 
 from .capture import run
@@ -179,7 +180,7 @@ AGENT = _sector("""
 @dataclass(frozen=True)
 class Kind:
     """What a kind of guest runs, and what it has unless options say otherwise."""
-    sector: bytes
+    sector: bytes               # empty: nothing is on its disk
     help: str
     vcpus: int = 1
     disks: int = 1
@@ -187,6 +188,8 @@ class Kind:
     cdrom: bool = False
     chain: bool = False         # the first disk is a qcow2 over a raw backing file
     metadata: bool = True
+    mem: int = 32               # MiB
+    linux: bool = False
 
 
 KINDS = {
@@ -198,6 +201,7 @@ KINDS = {
     "wide": Kind(IDLE, "sleeps; 4 vCPUs, 2 disks (vda with a backing chain), 2 NICs, an empty CD-ROM drive",
                  vcpus=4, disks=2, nics=2, cdrom=True, chain=True),
     "wild": Kind(IDLE, "sleeps; without OpenNebula's metadata", metadata=False),
+    "linux": Kind(b"", "Linux, with QEMU's guest agent, virtio devices, and a console", mem=160, linux=True),
 }
 
 
