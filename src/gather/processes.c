@@ -260,8 +260,8 @@ static bool read_threads(const Processes *processes, Process *process, bool thor
     return process->threads->len > 0;
 }
 
-/* What the cgroup has counted is not what the process's own times are: rates need the same of both. false: it has served
- * before and does not now; then libvirt is to be asked, which has the cgroup's too. */
+/* What the cgroup has counted is not what the process's own times are: rates need the same of both. false: it has
+ * served before and does not now; then libvirt is to be asked, which has the cgroup's too. */
 static bool read_cgroup(const Processes *processes, Process *process, const char *served_before)
 {
     process->by_cgroup = process->cgroup && cgroup_cpu(processes->cgroup, process->cgroup, &process->time_ns,
