@@ -188,11 +188,11 @@ $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_HELP:%.c=$(FUZZ_BUILD)/
 ASAN := SANITIZE=address,undefined
 # Its three builds take all cores, whether make was told so or not.
 EVERY_CORE = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
-check: ## every test: unit, golden, docs, lint, fuzz, integration, web; ends with "N passed, N failed"
+check: ## every test: unit, golden, docs, fuzz, integration, web, lint; ends with "N passed, N failed"
 	$(Q)$(MAKE) --no-print-directory $(EVERY_CORE) programs
 	$(Q)$(MAKE) --no-print-directory $(EVERY_CORE) $(ASAN) test-programs
 	$(Q)$(MAKE) --no-print-directory $(EVERY_CORE) fuzzers
-	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs lint fuzz integration web
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --asan build/address-undefined unit golden docs fuzz integration web lint
 
 check-unit: ## unit and property tests alone
 	$(Q)$(MAKE) --no-print-directory $(ASAN) test-programs

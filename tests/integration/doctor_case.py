@@ -132,10 +132,11 @@ class Place:
                 with open(tree.root / f"etc/im/{kind}-probes.d/telemetry.conf", "a", encoding="utf-8") as conf:
                     conf.write(text)
 
-    def begin(self, *options, env=None, user="root", stdout=subprocess.PIPE):
-        program = self.bin / "one-telemetry"
+    def begin(self, *options, env=None, user="root", stdout=subprocess.PIPE, alone=False):
+        """alone: in a network where nobody listens."""
+        program = [*(["unshare", "-n"] if alone else []), self.bin / "one-telemetry"]
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": str(self.dir), **SANITIZERS, **(env or {})}
-        return subprocess.Popen([program, "doctor", "--root", self.root, "--user", user, *options], env=environment, text=True,
+        return subprocess.Popen([*program, "doctor", "--root", self.root, "--user", user, *options], env=environment, text=True,
                                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
 
     def start(self, *options, **more):
