@@ -395,7 +395,7 @@ static void attach(const Probe *probe, Sample *now, const Guests *guests)
 {
     const ForecastingPlace place = forecasting_place(probe);
     if (guests)
-        guest_asking_attach(now, guests->book);
+        guest_asking_attach(now, guests->book, guests->commands);
     if (stands_in(probe))
         forecasting_attach(now, &place);
 }

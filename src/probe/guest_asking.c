@@ -54,11 +54,15 @@ static bool has_gpu(const VmSample *vm)
     return gpu_is_among(row_text(vm->row, METRIC_VM_PCI_DEVICES));
 }
 
+static bool is_wanted(const VmSample *vm, const GuestCommands *commands)
+{
+    return (commands && commands->enabled) || has_gpu(vm);
+}
+
 static bool is_asked(const VmSample *vm, const GuestCommands *commands)
 {
     guint64 state = row_u64(vm->row, METRIC_VM_STATE);
-    bool wanted = (commands && commands->enabled) || has_gpu(vm);
-    return wanted && (state == STATE_RUNNING || state == STATE_BLOCKED);
+    return is_wanted(vm, commands) && (state == STATE_RUNNING || state == STATE_BLOCKED);
 }
 
 bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCommands *commands, gint64 now_s)
@@ -475,11 +479,12 @@ bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptio
     return !asking.error;
 }
 
-void guest_asking_attach(Sample *sample, const VmBook *book)
+void guest_asking_attach(Sample *sample, const VmBook *book, const GuestCommands *commands)
 {
     for (guint i = 0; i < sample->vms->len; i++) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
         g_strfreev(vm->extras);
-        vm->extras = vm_entry_answers(vm_book_find(book, vm->vm_id, vm->domain_id), 0, 0);
+        vm->extras =
+            is_wanted(vm, commands) ? vm_entry_answers(vm_book_find(book, vm->vm_id, vm->domain_id), 0, 0) : NULL;
     }
 }

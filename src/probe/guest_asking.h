@@ -27,5 +27,5 @@ bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCo
 bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptions *options, gint64 now_s,
                       bool *ret_stuck, GError **error);
 
-/* Gives the sample's VMs their keys, for OpenNebula's records. */
-void guest_asking_attach(Sample *sample, const VmBook *book);
+/* Gives the sample's VMs their keys, for OpenNebula's records; those that are not asked any more get none. */
+void guest_asking_attach(Sample *sample, const VmBook *book, const GuestCommands *commands);

@@ -499,6 +499,37 @@ static void check_keys(const VmBook *book, guint64 vm_id, const char *want)
     check_answers(vm_book_find(book, vm_id, (gint64)vm_id), 0, want);
 }
 
+static char *joined_extras(const Sample *sample, guint i)
+{
+    const VmSample *vm = g_ptr_array_index(sample->vms, i);
+    return vm->extras ? g_strjoinv(" ", vm->extras) : NULL;
+}
+
+/* What guestagent.conf lists is not sent any more once it is disabled, or gone; of a guest with a GPU that goes on. */
+static void test_disabling(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = make_guests(5);
+    g_autoptr(VmBook) book = vm_book_new();
+    g_autoptr(GuestCommands) on = guest_commands_parse(LISTED, strlen(LISTED), NULL);
+    g_autoptr(GuestCommands) off = guest_commands_parse(":enabled: false\n", strlen(":enabled: false\n"), NULL);
+    assert_true(ask(sample, book, LISTED, "up", 1000));
+    guest_asking_attach(sample, book, on);
+    g_autofree char *one = joined_extras(sample, 0);
+    assert_non_null(strstr(one, "PING {}"));
+    const GuestCommands *others[] = {off, NULL};
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        guest_asking_attach(sample, book, others[i]);
+        assert_null(((const VmSample *)g_ptr_array_index(sample->vms, 0))->extras);
+        assert_non_null(((const VmSample *)g_ptr_array_index(sample->vms, 4))->extras);
+    }
+    assert_true(ask(sample, book, ":enabled: false\n", "up", 1030));
+    guest_asking_attach(sample, book, off);
+    g_autofree char *gpu = joined_extras(sample, 4);
+    assert_string_equal(gpu, "GPU_COUNT 1 GPU_UTILIZATION 10.00 GPU_MEMORY_UTILIZATION 20.00 GPU_MEMORY_FREE 40.00 "
+                             "GPU_POWER_USAGE 30.50");
+}
+
 static void test_asking(void **state)
 {
     (void)state;
@@ -908,6 +939,7 @@ int main(void)
         cmocka_unit_test(test_book),
         cmocka_unit_test(test_breaker),
         cmocka_unit_test(test_asking),
+        cmocka_unit_test(test_disabling),
         cmocka_unit_test(test_asking_with_filters),
         cmocka_unit_test(test_addresses_and_no_time),
         cmocka_unit_test(test_who_is_asked),
