@@ -112,7 +112,8 @@ class Forecaster(RigCase):
             self.settled(host)
             said += [text for level, text in host.syslog.take() if level <= 4]
         self.assertEqual(len(said), 1, said)
-        self.assertRegex(said[0], "forecaster lacks figures: .*forecast.conf: line 2: lists.*new files keep 4 weeks")
+        self.assertRegex(said[0], "forecaster lacks figures: .*forecast.conf: line 2: db_retention is a list: expected weeks.*"
+                                  "new files keep 4 weeks")
         self.assertIn("-28 days", self.trigger(host, 83))
 
     def trigger(self, host, vm):
