@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""cost.py [--guests N ...] [--runs N] [--windows N] --build DIR   what monitoring costs a host, ours and others'.
+"""cost.py [--guests N ...] [--runs N] [--windows N] [--no-disc] --build DIR   what monitoring costs a host, ours and others'.
 
 Starts N idle KVM guests, then runs all candidates in turn against the same guests: programs RUNS times, and what goes on
 by itself (telemetryd's collector, collectd) WINDOWS times for some seconds. Prints medians, and ratios to the one bulk call
@@ -288,7 +288,7 @@ def bench(rig, args):
     for count in sizes:
         if not has_room(count, before):
             continue
-        rig.up(count=count, disc=True)
+        rig.up(count=count, disc=not args.no_disc)
         before, made = count, Bench(rig, args.build, count)
         try:
             made.start()
@@ -316,6 +316,7 @@ def main():
     parser.add_argument("--guests", type=int, nargs="+", default=[10, 50, 100])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--windows", type=int, default=4)
+    parser.add_argument("--no-disc", action="store_true", help="guests without the CD-ROM that contexts are on")
     parser.add_argument("--keep", action="store_true", help="leave the guests running for the next bench")
     args = parser.parse_args()
     args.build = args.build.resolve()

@@ -278,7 +278,7 @@ static void one_connection_is_made(void **state)
     begin(&c, one_uri);
     collector_start(c.collector);
     wait_for(&c, &c.taken, 8, "taken");
-    end(&c); /* no other thread is left */
+    end(&c);                                                  /* no other thread is left */
     assert_true(fake.lists >= fake.opens && fake.opens >= 1); /* on a busy machine one may be left a little late */
     assert_int_equal(fake.closes, fake.opens);
 }
