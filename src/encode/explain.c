@@ -23,19 +23,14 @@ static bool is_of_cgroup(Metric m)
     return m == METRIC_VM_CPU_TIME || m == METRIC_VM_CPU_USER || m == METRIC_VM_CPU_SYSTEM;
 }
 
-/* A CD-ROM that is idle was not asked for its counters with the other disks. */
-static bool is_idle(const VmSample *vm, const MetricRow *row, Metric m)
-{
-    return metric_group(m) == GROUP_DISK && row->idle_ns != 0 && row->idle_ns != vm_sample_group_ns(vm, GROUP_DISK);
-}
-
 static Served served_of(const VmSample *vm, const MetricRow *row, Metric m)
 {
     if (m == METRIC_VM_MEMORY_SWAPPED)
         return SERVED_PROC;
-    if (vm_sample_holds(vm, m) || is_idle(vm, row, m))
-        return SERVED_EARLIER;
     const Group group = metric_group(m);
+    if (vm_sample_holds(vm, m) ||
+        vm_sample_row_ns(vm, row, group) != vm_sample_group_ns(vm, group)) /* an idle CD-ROM */
+        return SERVED_EARLIER;
     if (group == GROUP_START)
         return SERVED_XML;
     const Served served = vm->served[group];
@@ -45,10 +40,8 @@ static Served served_of(const VmSample *vm, const MetricRow *row, Metric m)
 /* What was kept of the shape is known to be of now: the XML is the same. */
 static gint64 read_at(const VmSample *vm, const MetricRow *row, Metric m)
 {
-    if (is_idle(vm, row, m))
-        return row->idle_ns;
     const Group group = m == METRIC_VM_MEMORY_RSS && vm_sample_holds(vm, m) ? GROUP_GUEST : metric_group(m);
-    return group == GROUP_SHAPE ? vm->boottime_ns : vm_sample_group_ns(vm, group);
+    return group == GROUP_SHAPE ? vm->boottime_ns : vm_sample_row_ns(vm, row, group);
 }
 
 static char *value_text(const MetricRow *row, Metric m)

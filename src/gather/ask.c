@@ -203,7 +203,7 @@ static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
         return;
     }
     g_autofree char *xml = batch->options->api->xml(batch->hypervisor, asked->uuid);
-    vm->shape = xml ? plan_shape(xml) : NULL;
+    vm->shape = xml ? plan_shape(xml, known->shape) : NULL;
     if (xml && g_strcmp0(vm->shape, known->shape) != 0)
         asked->xml = g_steal_pointer(&xml);
 }

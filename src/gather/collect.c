@@ -111,8 +111,8 @@ static Collection *collection_new(const CollectOptions *options)
         .slow_ns = options->slow_ms * 1000000,
         .now_ns = host_boottime_ns(),
     };
-    collection->count = options->count ? collect_count_ref(options->count) : NULL;
-    collection->kept = options->kept ? kept_connection_ref(options->kept) : NULL;
+    collection->count = collect_count_ref(options->count);
+    collection->kept = kept_connection_ref(options->kept);
     g_mutex_init(&collection->lock);
     g_cond_init(&collection->changed);
     collection->targets = g_ptr_array_new_with_free_func(free_target);
@@ -153,7 +153,7 @@ static void note_error(Collection *collection, GError *error)
 
 static gpointer end_thread(Collection *collection)
 {
-    CollectCount *count = collection->count ? collect_count_ref(collection->count) : NULL;
+    CollectCount *count = collect_count_ref(collection->count);
     g_mutex_lock(&collection->lock);
     collection->threads--;
     g_cond_broadcast(&collection->changed);

@@ -16,7 +16,8 @@ CollectCount *collect_count_new(void)
 
 CollectCount *collect_count_ref(CollectCount *count)
 {
-    g_atomic_int_inc(&count->references);
+    if (count)
+        g_atomic_int_inc(&count->references);
     return count;
 }
 

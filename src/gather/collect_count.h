@@ -7,8 +7,9 @@
 
 typedef struct CollectCount CollectCount;
 CollectCount *collect_count_new(void);
+/* Of NULL both are nothing. */
 CollectCount *collect_count_ref(CollectCount *count);
-void collect_count_unref(CollectCount *count); /* may be NULL */
+void collect_count_unref(CollectCount *count);
 
 /* `threads` more, or fewer, of a collection with that count; NULL: with none. */
 void collect_count_add(CollectCount *count, gint threads);

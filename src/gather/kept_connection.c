@@ -17,7 +17,8 @@ KeptConnection *kept_connection_new(const HypervisorApi *api)
 
 KeptConnection *kept_connection_ref(KeptConnection *kept)
 {
-    g_atomic_int_inc(&kept->references);
+    if (kept)
+        g_atomic_int_inc(&kept->references);
     return kept;
 }
 

@@ -8,6 +8,7 @@
 typedef struct KeptConnection KeptConnection;
 
 KeptConnection *kept_connection_new(const HypervisorApi *api);
+/* Of NULL both are nothing. */
 KeptConnection *kept_connection_ref(KeptConnection *kept);
 /* With the last reference the connection is closed, which asks libvirt and may block. */
 void kept_connection_unref(KeptConnection *kept);

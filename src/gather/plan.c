@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gather/plan.h"
-#include "gather/xml.h"
+#include "gather/vm_xml.h"
 
 #include "model/rates.h"
 
@@ -11,7 +11,6 @@
 #define REPORTS_MARK                                                                                                   \
     "+stats"               /* behind the shape of such a domain; then, of one with but one disk that is no CD-ROM or */
 #define DISK_MARK "+disk=" /* floppy, that disk's target */
-#define XML_MAX (4 * 1024 * 1024)
 
 /* --- what is known --- */
 
@@ -86,7 +85,7 @@ static bool is_removable_kind(const XmlElement *disk)
 /* NULL: there are several, or none. Owned by the caller. */
 static char *find_fixed_disk(const char *xml)
 {
-    g_autoptr(XmlTree) tree = xml_tree_read(xml, strlen(xml), XML_MAX, NULL);
+    g_autoptr(XmlTree) tree = xml_tree_read(xml, strlen(xml), VM_XML_MAX, NULL);
     const XmlElement *devices = tree ? xml_child(xml_root(tree), "devices") : NULL, *fixed = NULL;
     for (const XmlElement *disk = xml_child(devices, "disk"); disk; disk = xml_next(disk, "disk")) {
         if (is_removable_kind(disk))
@@ -98,9 +97,11 @@ static char *find_fixed_disk(const char *xml)
     return xml_attribute(xml_child(fixed, "target"), "dev");
 }
 
-char *plan_shape(const char *xml)
+char *plan_shape(const char *xml, const char *known)
 {
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_MD5, xml, -1);
+    if (known && g_str_has_prefix(known, sum))
+        return g_strdup(known);
     g_autofree char *fixed = find_fixed_disk(xml);
     return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", fixed ? DISK_MARK : "", fixed, NULL);
 }
@@ -221,23 +222,13 @@ static bool has_same_counters(const MetricRow *row, const MetricRow *before)
     return has_counters(row);
 }
 
-static const MetricRow *disk_before(const VmSample *before, const MetricRow *row)
-{
-    for (guint i = 0; i < before->disks->len; i++) {
-        const MetricRow *old = g_ptr_array_index(before->disks, i);
-        if (g_strcmp0(row_device_name(old), row_device_name(row)) == 0)
-            return old;
-    }
-    return NULL;
-}
-
 /* Removable disks that nobody uses, which is nearly always, are asked about when the slow figures are. */
 static void note_idle_disks(VmSample *vm, const VmSample *before)
 {
     const bool all_read = vm->served[GROUP_DISK] == SERVED_BULK;
     for (guint i = 0; i < vm->disks->len; i++) {
         MetricRow *row = g_ptr_array_index(vm->disks, i);
-        const MetricRow *old = is_removable(row, vm->shape) ? disk_before(before, row) : NULL;
+        const MetricRow *old = is_removable(row, vm->shape) ? metric_rows_find_same(before->disks, i, row) : NULL;
         if (old && !all_read)
             row->idle_ns = old->idle_ns;
         else if (old && has_same_counters(row, old))

@@ -26,8 +26,9 @@ void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns);
 void vm_known_clear(VmKnown *known);
 
 /* A fingerprint of a domain's XML. While it stays the same, so do the domain's disks, memory and vCPUs, and what is
- * carried over of them is of now. What of the XML the plan needs stands behind it. Owned by the caller. */
-char *plan_shape(const char *xml);
+ * carried over of them is of now. What of the XML the plan needs stands behind it. `known` is the one before, or NULL;
+ * most XML is as it was, and need not be read then. Owned by the caller. */
+char *plan_shape(const char *xml, const char *known);
 
 /* Where libvirt's system daemon keeps a file of each running domain's live XML, NAME.xml, which it writes anew whenever
  * something of it changes, and one with its QEMU's pid, NAME.pid: /run/libvirt/qemu, or beside the socket that the URI

@@ -81,25 +81,6 @@ typedef struct {
     DevicePair *devices[N_SCOPES]; /* NICs and disks, as they stand in `now` */
 } Pair;
 
-static bool is_same_device(const MetricRow *a, const MetricRow *b)
-{
-    if (a->scope == SCOPE_VCPU)
-        return a->index == b->index;
-    const char *name = row_device_name(a), *other = row_device_name(b);
-    return name && other && strcmp(name, other) == 0;
-}
-
-/* Nearly always at the same place as before. */
-static const MetricRow *find_predecessor(const GPtrArray *before, guint place, const MetricRow *row)
-{
-    if (place < before->len && is_same_device(g_ptr_array_index(before, place), row))
-        return g_ptr_array_index(before, place);
-    for (guint i = 0; i < before->len; i++)
-        if (is_same_device(g_ptr_array_index(before, i), row))
-            return g_ptr_array_index(before, i);
-    return NULL;
-}
-
 static bool any_counter_fell(const MetricRow *now, const MetricRow *before)
 {
     for (guint i = 0; i < metric_count(now->scope); i++) {
@@ -116,7 +97,7 @@ static DevicePair *pair_devices(const GPtrArray *now, const GPtrArray *before)
     DevicePair *pairs = g_new0(DevicePair, now->len);
     for (guint i = 0; i < now->len; i++) {
         const MetricRow *row = g_ptr_array_index(now, i);
-        pairs[i].before = find_predecessor(before, i, row);
+        pairs[i].before = metric_rows_find_same(before, i, row);
         pairs[i].reset = pairs[i].before && any_counter_fell(row, pairs[i].before);
     }
     return pairs;
@@ -138,11 +119,6 @@ static double rate_seconds(gint64 elapsed_ns)
     return elapsed_ns < RATES_MIN_INTERVAL_NS || elapsed_ns > RATES_MAX_INTERVAL_NS ? 0 : (double)elapsed_ns / NS_PER_S;
 }
 
-static gint64 disk_time_ns(const VmSample *vm, const MetricRow *row)
-{
-    return row->idle_ns != 0 ? row->idle_ns : vm_sample_group_ns(vm, GROUP_DISK);
-}
-
 /* Neither reading found that it had been used since the one before, or there was none. */
 static bool is_idle(const MetricRow *now, const MetricRow *before)
 {
@@ -152,9 +128,9 @@ static bool is_idle(const MetricRow *now, const MetricRow *before)
 /* Between the two readings of a row; an idle CD-ROM's are further apart than the other disks'. 0: no rate. */
 static double seconds_of(const Pair *pair, const MetricRow *now, const MetricRow *before, Group group)
 {
-    if (group != GROUP_DISK || now->scope != SCOPE_DISK || (now->idle_ns == 0 && before->idle_ns == 0))
+    if (now->idle_ns == 0 && before->idle_ns == 0) /* nearly always */
         return pair->seconds[group];
-    return rate_seconds(disk_time_ns(pair->now, now) - disk_time_ns(pair->before, before));
+    return rate_seconds(vm_sample_row_ns(pair->now, now, group) - vm_sample_row_ns(pair->before, before, group));
 }
 
 /* Of a sum over devices: the changes of those that are in both samples, and their rates. (A previous sample read from a
@@ -256,7 +232,7 @@ static void derive_vcpus(const Pair *pair)
 
     for (guint i = 0; i < pair->now->vcpus->len; i++) {
         MetricRow *row = g_ptr_array_index(pair->now->vcpus, i);
-        const MetricRow *before = find_predecessor(pair->before->vcpus, i, row);
+        const MetricRow *before = metric_rows_find_same(pair->before->vcpus, i, row);
         if (!before)
             continue;
         if (counter_change(row, before, METRIC_VCPU_TIME, &change))

@@ -146,6 +146,24 @@ const char *row_device_name(const MetricRow *row)
     }
 }
 
+static bool is_same_device(const MetricRow *a, const MetricRow *b)
+{
+    if (a->scope == SCOPE_VCPU)
+        return a->index == b->index;
+    const char *name = row_device_name(a), *other = row_device_name(b);
+    return name && other && strcmp(name, other) == 0;
+}
+
+const MetricRow *metric_rows_find_same(const GPtrArray *rows, guint place, const MetricRow *row)
+{
+    if (place < rows->len && is_same_device(g_ptr_array_index(rows, place), row))
+        return g_ptr_array_index(rows, place);
+    for (guint i = 0; i < rows->len; i++)
+        if (is_same_device(g_ptr_array_index(rows, i), row))
+            return g_ptr_array_index(rows, i);
+    return NULL;
+}
+
 /* --- VMs --- */
 
 bool vm_id_from_name(const char *name, guint64 *ret_id)
@@ -230,6 +248,11 @@ VmSample *vm_sample_copy(const VmSample *vm)
 gint64 vm_sample_group_ns(const VmSample *vm, Group group)
 {
     return vm->group_ns[group] ? vm->group_ns[group] : vm->boottime_ns;
+}
+
+gint64 vm_sample_row_ns(const VmSample *vm, const MetricRow *row, Group group)
+{
+    return group == GROUP_DISK && row->idle_ns != 0 ? row->idle_ns : vm_sample_group_ns(vm, group);
 }
 
 bool vm_sample_holds(const VmSample *vm, Metric m)

@@ -110,6 +110,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmSample, vm_sample_free)
 VmSample *vm_sample_copy(const VmSample *vm);
 /* When that group was read, CLOCK_BOOTTIME; 0 unknown. */
 gint64 vm_sample_group_ns(const VmSample *vm, Group group);
+/* The same of a figure in a row of it. */
+gint64 vm_sample_row_ns(const VmSample *vm, const MetricRow *row, Group group);
 /* Of a figure of that VM: it is of an earlier sample, for it was not its turn in a fast one. */
 bool vm_sample_holds(const VmSample *vm, Metric m);
 /* The figures are those of a domain that a job holds: with NOWAIT libvirt then leaves out what needs QEMU's monitor. */
@@ -127,6 +129,10 @@ GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope); /* SCOPE_VCPU, SCOPE
 
 /* The device's name (NIC, disk), or NULL. */
 const char *row_device_name(const MetricRow *row);
+
+/* The row of the same device in another sample's rows of that scope: of a vCPU by its number, else by its name. It is
+ * looked for first at `place`, where it nearly always is. NULL: there is none. */
+const MetricRow *metric_rows_find_same(const GPtrArray *rows, guint place, const MetricRow *row);
 
 /* What became of the batches for one sink. */
 typedef struct {
