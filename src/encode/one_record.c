@@ -56,14 +56,22 @@ typedef struct {
     GArray *retired;          /* of RetiredKey: a former version sent them. NULL: none */
 } Holdings;
 
+/* A key that is no metric's. */
+typedef struct {
+    const char *key, *value; /* the sample's */
+    bool is_forecast;
+} Extra;
+
 struct OneWriter {
     const Sample *now;
     guint stock_tiers, detail;
     bool leave;
     Metric keys[N_METRICS]; /* that have a key, by tier */
     guint n_keys;
-    Holdings *holdings; /* by VM */
-    GString *lines;     /* KEY="VALUE" lines of the record at hand */
+    GHashTable *metric_of; /* by key */
+    Holdings *holdings;    /* by VM */
+    GArray **extras;       /* by VM: of Extra, valid and each once, forecasts last; NULL: none */
+    GString *lines;        /* KEY="VALUE" lines of the record at hand */
 };
 
 static void hold_retired(Holdings *holdings, const char *key, guint8 held)
@@ -116,11 +124,6 @@ static void hold_all(const OneWriter *w, Holdings *holdings)
 
 static void read_holdings(OneWriter *w, const Sample *previous)
 {
-    g_autoptr(GHashTable) metric_of = g_hash_table_new(g_str_hash, g_str_equal);
-    for (guint k = 0; k < w->n_keys; k++)
-        g_hash_table_insert(metric_of, (gpointer)(guintptr)metric_info[w->keys[k]].one_key,
-                            GUINT_TO_POINTER(w->keys[k]));
-
     for (guint i = 0; i < w->now->vms->len; i++) {
         if (w->leave)
             hold_all(w, &w->holdings[i]);
@@ -131,7 +134,7 @@ static void read_holdings(OneWriter *w, const Sample *previous)
         for (const char *at = before->sent_keys; *at;) {
             gsize length = strcspn(at, " ");
             if (length > 0)
-                hold(&w->holdings[i], metric_of, at, length);
+                hold(&w->holdings[i], w->metric_of, at, length);
             at += length;
             at += *at == ' ';
         }
@@ -167,77 +170,58 @@ static bool is_key(const char *key)
     return length > 0 && length <= ONE_KEY_MAX && key[length] == '\0';
 }
 
-static bool is_metrics_key(const OneWriter *w, const char *key)
+static const Extra *find_extra(const GArray *extras, const char *key)
 {
-    for (guint k = 0; k < w->n_keys; k++)
-        if (strcmp(metric_info[w->keys[k]].one_key, key) == 0)
-            return true;
-    return false;
+    for (guint k = 0; k < extras->len; k++)
+        if (strcmp(g_array_index(extras, Extra, k).key, key) == 0)
+            return &g_array_index(extras, Extra, k);
+    return NULL;
 }
 
-/* Where we are in the keys of a VM that are no metric's. */
-typedef struct {
-    bool forecasts; /* in the second list */
-    guint at;
-} ExtraPlace;
-
-static char **extras_of(const VmSample *vm, bool forecasts)
+static void add_extras(const OneWriter *w, GArray *extras, char *const *words, bool is_forecast)
 {
-    return forecasts ? vm->forecasts : vm->extras;
-}
-
-static bool has_key(char **extras, guint n, const char *key)
-{
-    for (guint i = 0; extras && i < n && extras[i]; i += 2)
-        if (strcmp(extras[i], key) == 0)
-            return true;
-    return false;
-}
-
-/* Lists that this tier has. */
-static bool has_list(const OneWriter *w, bool forecasts, guint tier)
-{
-    return !w->leave && MIN(tier, w->detail) >= ONE_EXTRAS_TIER && (!forecasts || tier > w->detail);
-}
-
-/* The next of the VM's extras and forecasts that goes out with that tier, from *place on, which is moved behind it;
- * NULL: there is none. */
-static const char *next_extra(const OneWriter *w, guint i, guint tier, ExtraPlace *place, const char **ret_value)
-{
-    const VmSample *vm = g_ptr_array_index(w->now->vms, i);
-    for (;; *place = (ExtraPlace){.forecasts = true}) {
-        char **extras = extras_of(vm, place->forecasts);
-        for (; extras && has_list(w, place->forecasts, tier) && place->at < 2 * ONE_EXTRAS_MAX && extras[place->at];
-             place->at += 2) {
-            const char *key = extras[place->at];
-            bool again =
-                has_key(extras, place->at, key) || (place->forecasts && has_key(vm->extras, 2 * ONE_EXTRAS_MAX, key));
-            if (again || !is_key(key) || is_metrics_key(w, key))
-                continue;
-            *ret_value = extras[place->at + 1];
-            place->at += 2;
-            return key;
-        }
-        if (place->forecasts)
-            return NULL;
+    for (guint at = 0; words && at < 2 * ONE_EXTRAS_MAX && words[at]; at += 2) {
+        const Extra extra = {words[at], words[at + 1], is_forecast};
+        if (is_key(extra.key) && !g_hash_table_contains(w->metric_of, extra.key) && !find_extra(extras, extra.key))
+            g_array_append_val(extras, extra);
     }
 }
 
-static bool is_sent_extra(const OneWriter *w, guint i, guint tier, const char *key)
+static void sort_out_extras(OneWriter *w)
 {
-    const char *value, *each;
-    for (ExtraPlace at = {0}; (each = next_extra(w, i, tier, &at, &value));)
-        if (strcmp(each, key) == 0)
-            return true;
-    return false;
+    for (guint i = 0; i < w->now->vms->len && !w->leave; i++) {
+        const VmSample *vm = g_ptr_array_index(w->now->vms, i);
+        if (!vm->extras && !vm->forecasts)
+            continue;
+        w->extras[i] = g_array_new(FALSE, FALSE, sizeof(Extra));
+        add_extras(w, w->extras[i], vm->extras, false);
+        add_extras(w, w->extras[i], vm->forecasts, true);
+    }
+}
+
+static guint count_extras(const OneWriter *w, guint i)
+{
+    return w->extras[i] ? w->extras[i]->len : 0;
+}
+
+static const Extra *extra_at(const OneWriter *w, guint i, guint k)
+{
+    return &g_array_index(w->extras[i], Extra, k);
+}
+
+static bool is_sent_extra(const OneWriter *w, const Extra *extra, guint tier)
+{
+    return extra && MIN(tier, w->detail) >= ONE_EXTRAS_TIER && (!extra->is_forecast || tier > w->detail);
 }
 
 static void append_extras(OneWriter *w, guint i, guint tier)
 {
-    const char *value, *key;
-    for (ExtraPlace at = {0}; (key = next_extra(w, i, tier, &at, &value));) {
-        g_autofree char *escaped = one_value_escape(value);
-        g_string_append_printf(w->lines, "%s=\"%s\"\n", key, escaped);
+    for (guint k = 0; k < count_extras(w, i); k++) {
+        const Extra *extra = extra_at(w, i, k);
+        if (!is_sent_extra(w, extra, tier))
+            continue;
+        g_autofree char *escaped = one_value_escape(extra->value);
+        g_string_append_printf(w->lines, "%s=\"%s\"\n", extra->key, escaped);
     }
 }
 
@@ -245,7 +229,7 @@ static void append_extras(OneWriter *w, guint i, guint tier)
 static bool is_deleted_extra(const OneWriter *w, guint i, guint tier, const char *key)
 {
     const bool stock = w->stock_tiers >= STOCK_FORECAST && forecast_key_horizon(key) != FORECAST_NONE;
-    return !stock && !is_sent_extra(w, i, tier, key);
+    return !stock && !(w->extras[i] && is_sent_extra(w, find_extra(w->extras[i], key), tier));
 }
 
 static void append_deletion(GString *lines, const char *key)
@@ -317,9 +301,9 @@ char *one_writer_sent_keys(const OneWriter *w, guint i, guint tier)
         else if (is_deleted(w, i, m))
             append_held(out, metric_info[m].one_key, held_after_deletion(w->holdings[i].metric[m]));
     }
-    const char *extra, *value;
-    for (ExtraPlace at = {0}; (extra = next_extra(w, i, tier, &at, &value));)
-        append_held(out, extra, HELD_LIVE);
+    for (guint k = 0; k < count_extras(w, i); k++)
+        if (is_sent_extra(w, extra_at(w, i, k), tier))
+            append_held(out, extra_at(w, i, k)->key, HELD_LIVE);
     for (guint k = 0; retired && k < retired->len; k++) {
         const RetiredKey *key = &g_array_index(retired, RetiredKey, k);
         if (is_deleted_extra(w, i, tier, key->key))
@@ -335,8 +319,9 @@ char *one_writer_sent_keys_before(const OneWriter *w, guint i)
 
 guint one_writer_top_tier(const OneWriter *w)
 {
-    for (guint i = 0; i < w->now->vms->len; i++)
-        if (((const VmSample *)g_ptr_array_index(w->now->vms, i))->forecasts && has_list(w, true, w->detail + 1))
+    for (guint i = 0; i < w->now->vms->len; i++) /* forecasts are behind the others */
+        if (count_extras(w, i) > 0 && extra_at(w, i, count_extras(w, i) - 1)->is_forecast &&
+            w->detail >= ONE_EXTRAS_TIER)
             return w->detail + 1;
     return w->detail;
 }
@@ -347,9 +332,8 @@ guint one_writer_count_keys(const OneWriter *w, guint i, guint tier)
     guint n = 0;
     for (guint k = 0; k < w->n_keys; k++)
         n += is_sent(w, row, w->keys[k], tier);
-    const char *value;
-    for (ExtraPlace at = {0}; next_extra(w, i, tier, &at, &value);)
-        n++;
+    for (guint k = 0; k < count_extras(w, i); k++)
+        n += is_sent_extra(w, extra_at(w, i, k), tier);
     return n;
 }
 
@@ -361,6 +345,10 @@ static void sort_keys(OneWriter *w)
         for (Metric m = 0; m < N_METRICS; m++)
             if (metric_info[m].scope == SCOPE_VM && metric_info[m].one_key && metric_info[m].one_tier == tier)
                 w->keys[w->n_keys++] = m;
+    w->metric_of = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint k = 0; k < w->n_keys; k++)
+        g_hash_table_insert(w->metric_of, (gpointer)(guintptr)metric_info[w->keys[k]].one_key,
+                            GUINT_TO_POINTER(w->keys[k]));
 }
 
 OneWriter *one_writer_new(const Sample *now, const Sample *previous, const OneOptions *options)
@@ -373,7 +361,9 @@ OneWriter *one_writer_new(const Sample *now, const Sample *previous, const OneOp
     w->holdings = g_new0(Holdings, now->vms->len);
     w->lines = g_string_new(NULL);
     sort_keys(w);
+    w->extras = g_new0(GArray *, now->vms->len);
     read_holdings(w, previous);
+    sort_out_extras(w);
     return w;
 }
 
@@ -381,10 +371,15 @@ void one_writer_free(OneWriter *w)
 {
     if (!w)
         return;
-    for (guint i = 0; i < w->now->vms->len; i++)
+    for (guint i = 0; i < w->now->vms->len; i++) {
         if (w->holdings[i].retired)
             g_array_unref(w->holdings[i].retired);
+        if (w->extras[i])
+            g_array_unref(w->extras[i]);
+    }
     g_free(w->holdings);
+    g_free(w->extras);
+    g_hash_table_unref(w->metric_of);
     g_string_free(w->lines, TRUE);
     g_free(w);
 }
