@@ -35,9 +35,7 @@ static GHashTable *read_periods(const char *uri, const Sample *sample)
     Hypervisor *hypervisor = libvirt_api.open(uri, NULL);
     for (guint i = 0, asked = 0; hypervisor && i < sample->vms->len && asked < PERIODS_MAX; i++) {
         VmSample *vm = g_ptr_array_index(sample->vms, i);
-        gint64 age_s;
-        bool tells = rates_balloon_age(vm->row, sample->realtime_ns, &age_s) && ABS(age_s) <= RATES_BALLOON_FRESH_S;
-        if (tells || row_u64(vm->row, METRIC_VM_LOCKED))
+        if (rates_balloon_is_fresh(vm->row, sample->realtime_ns) || row_u64(vm->row, METRIC_VM_LOCKED))
             continue;
         asked++;
         g_autofree char *xml = libvirt_api.xml(hypervisor, vm->uuid);

@@ -91,7 +91,7 @@ static Guest guest_of(const VmSample *vm, gint64 realtime_ns, GHashTable *period
         return GUEST_LOCKED;
     if (!rates_balloon_age(vm->row, realtime_ns, &age_s))
         return why_silent(vm, periods);
-    if (ABS(age_s) <= RATES_BALLOON_FRESH_S)
+    if (rates_balloon_is_fresh(vm->row, realtime_ns))
         return GUEST_TELLS;
     return period && *period == 0 ? GUEST_NO_PERIOD : GUEST_OLD; /* Linux reports once, as it starts, unasked */
 }

@@ -268,6 +268,12 @@ bool rates_balloon_age(const MetricRow *row, gint64 realtime_ns, gint64 *ret_age
     return true;
 }
 
+bool rates_balloon_is_fresh(const MetricRow *row, gint64 realtime_ns)
+{
+    gint64 age_s;
+    return rates_balloon_age(row, realtime_ns, &age_s) && ABS(age_s) <= RATES_BALLOON_FRESH_S;
+}
+
 /* All that the guest itself has told, but when. */
 static void drop_report(MetricRow *row)
 {
@@ -282,18 +288,16 @@ static void derive_memory(VmSample *vm, gint64 realtime_ns)
 {
     MetricRow *row = vm->row;
     guint64 current, maximum, rss, available, usable;
-    gint64 age_s = 0;
-    const bool has_reported = rates_balloon_age(row, realtime_ns, &age_s);
+    gint64 age_s;
 
     if (row_get_u64(row, METRIC_VM_BALLOON_CURRENT, &current))
         row_set_u64(row, METRIC_VM_MEMORY_USED, current);
     if (row_get_u64(row, METRIC_VM_MEMORY_RSS, &rss))
         row_set_u64(row, METRIC_VM_MEMORY_HOST, rss + row_u64(row, METRIC_VM_MEMORY_SWAPPED));
 
-    if (has_reported && age_s > RATES_BALLOON_OLD_S)
+    if (rates_balloon_age(row, realtime_ns, &age_s) && age_s > RATES_BALLOON_OLD_S)
         drop_report(row);
-    if (has_reported && ABS(age_s) <= RATES_BALLOON_FRESH_S &&
-        row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
+    if (rates_balloon_is_fresh(row, realtime_ns) && row_get_u64(row, METRIC_VM_MEMORY_AVAILABLE, &available) &&
         row_get_u64(row, METRIC_VM_MEMORY_USABLE, &usable) && available > 0 && usable <= available) {
         set_figure(row, METRIC_VM_MEMORY_USAGE_PERCENT, percent((double)(available - usable), (double)available));
         row_set_text(row, METRIC_VM_MEMORY_SOURCE, "guest");

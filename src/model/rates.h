@@ -17,6 +17,9 @@
 /* How long ago the guest has last told its memory, in seconds, below 0 where a clock jumped; false: it never has. */
 bool rates_balloon_age(const MetricRow *row, gint64 realtime_ns, gint64 *ret_age_s);
 
+/* It has told it so lately that it counts as of now. */
+bool rates_balloon_is_fresh(const MetricRow *row, gint64 realtime_ns);
+
 /* Fills in all derived metrics of `now` (after sample_finish). `previous` may be NULL: then whatever needs two samples
  * stays absent. The rules:
  * - elapsed time is by boottime, of each VM and of each group of its figures, so a jump of the wall clock changes
