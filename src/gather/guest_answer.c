@@ -65,14 +65,23 @@ char *guest_answer_value(const char *text, gsize length)
     return cJSON_IsArray(value) ? join(value) : value_of(value);
 }
 
-GuestOs guest_answer_os(const char *text, gsize length)
+static GuestOs os_of(const cJSON *info)
 {
-    g_autoptr(cJSON) json = parse(text, length);
-    const cJSON *info = cJSON_GetObjectItemCaseSensitive(json, "return");
     const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(info, "id"));
     if (!id) /* without an /etc/os-release there is none, but what uname says is there still */
         return cJSON_HasObjectItem(info, "kernel-release") ? GUEST_OS_LINUX : GUEST_OS_UNKNOWN;
-    return strcmp(id, WINDOWS) == 0 ? GUEST_OS_WINDOWS : GUEST_OS_LINUX;
+    return guest_os_of_type(id);
+}
+
+GuestOs guest_answer_os(const char *text, gsize length)
+{
+    g_autoptr(cJSON) json = parse(text, length);
+    return os_of(cJSON_GetObjectItemCaseSensitive(json, "return"));
+}
+
+GuestOs guest_os_of_type(const char *type)
+{
+    return !type ? GUEST_OS_UNKNOWN : strcmp(type, WINDOWS) == 0 ? GUEST_OS_WINDOWS : GUEST_OS_LINUX;
 }
 
 void guest_answer_attributes(const char *text, gsize length, char *ret_values[N_GUEST_ATTRIBUTES])
@@ -80,7 +89,7 @@ void guest_answer_attributes(const char *text, gsize length, char *ret_values[N_
     static const char *const names[N_GUEST_ATTRIBUTES] = {NULL, "id", "version-id", "machine"};
     g_autoptr(cJSON) json = parse(text, length);
     const cJSON *info = cJSON_GetObjectItemCaseSensitive(json, "return");
-    const GuestOs os = guest_answer_os(text, length);
+    const GuestOs os = os_of(info);
     for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
         const char *value = names[a] ? cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(info, names[a])) : NULL;
         ret_values[a] =

@@ -14,8 +14,11 @@ char *guest_answer_value(const char *text, gsize length);
  * for Linux. */
 GuestOs guest_answer_os(const char *text, gsize length);
 
-/* Of the same, what the record has under guest_attribute_keys, each owned by the caller; NULL: the guest does not say,
- * or more than 255 bytes. */
+/* The same by what the record then has as OS_TYPE; NULL: nothing, and it is unknown. */
+GuestOs guest_os_of_type(const char *type);
+
+/* Of guest-get-osinfo, what the record has under guest_attribute_keys, each owned by the caller; NULL: the guest does
+ * not say, or more than 255 bytes. */
 void guest_answer_attributes(const char *text, gsize length, char *ret_values[N_GUEST_ATTRIBUTES]);
 
 #define GUEST_ADDRESSES_MAX 64 /* of a guest; of more the first */

@@ -11,7 +11,7 @@
 #define NUMBER "$vm_id"
 #define KEY_MAX 63
 
-const char *const guest_os_names[N_GUEST_OS] = {"unknown", "linux", "windows"};
+static const char *const sections[N_GUEST_OS] = {NULL, "linux", "windows"}; /* that hold commands for that kind */
 const char *const guest_attribute_keys[N_GUEST_ATTRIBUTES] = {"OS_TYPE", "OS_ID", "OS_VERSION", "OS_MACHINE"};
 static const char *const filter_names[N_GUEST_ATTRIBUTES] = {"os_types", "os_ids", "os_versions", "os_machines"};
 
@@ -108,21 +108,23 @@ static char *key_of(const char *name)
     return g_strcanon(key, G_CSET_A_2_Z G_CSET_DIGITS "_", '_');
 }
 
+static GuestAttribute find_attribute(const char *const names[N_GUEST_ATTRIBUTES], const char *name)
+{
+    GuestAttribute a = 0;
+    while (a < N_GUEST_ATTRIBUTES && strcmp(name, names[a]) != 0)
+        a++;
+    return a;
+}
+
+bool guest_key_is_attribute(const char *key)
+{
+    return find_attribute(guest_attribute_keys, key) < N_GUEST_ATTRIBUTES;
+}
+
 /* The probe asks for that without being told to. */
 static bool is_asked_anyway(const char *key)
 {
-    bool is = strcmp(key, GUEST_ADDRESSES_KEY) == 0;
-    for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++)
-        is |= strcmp(key, guest_attribute_keys[a]) == 0;
-    return is;
-}
-
-static GuestAttribute find_filter(const char *name)
-{
-    GuestAttribute a = 0;
-    while (a < N_GUEST_ATTRIBUTES && strcmp(name, filter_names[a]) != 0)
-        a++;
-    return a;
+    return strcmp(key, GUEST_ADDRESSES_KEY) == 0 || guest_key_is_attribute(key);
 }
 
 /* Of a command that is written with filters, the first that is wrong, and why; NULL: none. */
@@ -132,7 +134,7 @@ static const YamlNode *check_filters(const YamlNode *node, const char **ret_prob
         const YamlNode *child = g_ptr_array_index(node->children, i);
         if (strcmp(child->key, "command") == 0)
             continue;
-        if (find_filter(child->key) == N_GUEST_ATTRIBUTES)
+        if (find_attribute(filter_names, child->key) == N_GUEST_ATTRIBUTES)
             *ret_problem = "there is no such filter; there are os_types, os_ids, os_versions and os_machines";
         else if (!child->items || child->items->len == 0)
             *ret_problem = "expected a list that is not empty, such as ['a', 'b']";
@@ -182,7 +184,7 @@ static void take_all(GuestCommands *commands, const YamlNode *mapping, GuestOs o
         const YamlNode *node = g_ptr_array_index(mapping->children, i);
         GuestOs kind = GUEST_OS_UNKNOWN;
         for (GuestOs known = GUEST_OS_LINUX; known < N_GUEST_OS && os == GUEST_OS_UNKNOWN; known++)
-            if (strcmp(node->key, guest_os_names[known]) == 0)
+            if (strcmp(node->key, sections[known]) == 0)
                 kind = known;
         const YamlNode *written = node->value ? node : yaml_child(node, "command");
         if (kind != GUEST_OS_UNKNOWN && node->children)

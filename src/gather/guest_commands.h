@@ -20,12 +20,12 @@
 #include <stdbool.h>
 
 typedef enum { GUEST_OS_UNKNOWN, GUEST_OS_LINUX, GUEST_OS_WINDOWS, N_GUEST_OS } GuestOs;
-extern const char *const guest_os_names[N_GUEST_OS]; /* "unknown", "linux", "windows" */
 
 /* What is known of every guest's system, and is in its record. */
 typedef enum { GUEST_TYPE, GUEST_ID, GUEST_VERSION, GUEST_MACHINE, N_GUEST_ATTRIBUTES } GuestAttribute;
 extern const char *const guest_attribute_keys[N_GUEST_ATTRIBUTES]; /* of the record: "OS_TYPE", … */
-#define GUEST_ADDRESSES_KEY "GUEST_IP_ADDRESSES"                   /* likewise */
+bool guest_key_is_attribute(const char *key);
+#define GUEST_ADDRESSES_KEY "GUEST_IP_ADDRESSES" /* likewise of the record */
 
 typedef struct {
     char *key;                       /* of the record: letters, digits, _; none of those above */

@@ -92,9 +92,14 @@ void vm_entry_succeed(VmEntry *entry, gint64 now_s, gint64 interval_s)
     entry->due_s = now_s + MIN(interval_s - MAX(interval_s / 10, 1), VM_BOOK_WAIT_MAX_S);
 }
 
+gint64 vm_book_backoff_s(guint times)
+{
+    return (gint64)VM_BOOK_BACKOFF_S << MIN(times, 10);
+}
+
 void vm_entry_fail(VmEntry *entry, gint64 now_s, gint64 least_s, gint64 most_s)
 {
-    gint64 wait_s = (gint64)VM_BOOK_BACKOFF_S << MIN(entry->failures, 10);
+    const gint64 wait_s = vm_book_backoff_s(entry->failures);
     entry->failures = MIN(entry->failures + 1, FAILURES_MAX);
     entry->due_s = now_s + MIN(CLAMP(wait_s, least_s, MAX(least_s, most_s)), VM_BOOK_WAIT_MAX_S);
 }

@@ -57,7 +57,10 @@ gint64 vm_entry_rank(const VmEntry *entry, gint64 now_s);
  * finds it due. */
 void vm_entry_succeed(VmEntry *entry, gint64 now_s, gint64 interval_s);
 
-/* It has not, or not all: it is asked again after VM_BOOK_BACKOFF_S, twice that, …, but at least `least_s` and at most
+/* VM_BOOK_BACKOFF_S, doubled so many times. */
+gint64 vm_book_backoff_s(guint times);
+
+/* It has not: it is asked again after VM_BOOK_BACKOFF_S, twice that, …, but at least `least_s` and at most
  * `most_s`. */
 void vm_entry_fail(VmEntry *entry, gint64 now_s, gint64 least_s, gint64 most_s);
 

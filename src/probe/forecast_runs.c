@@ -52,8 +52,8 @@ static GArray *find_due(const Runs *runs, const Sample *sample)
         const bool due = vm_entry_is_due(entry, runs->began_s);
         const Due one = {
             .vm = vm,
-            .due_s = entry ? entry->due_s : 0,
-            .far_turn = (!entry || due || entry->failures == 0) &&
+            .due_s = vm_entry_rank(entry, runs->began_s),
+            .far_turn = (due || entry->failures == 0) &&
                         forecast_conf_is_far_turn(options->conf, options->probe_period_s, vm->vm_id, runs->began_s)};
         if (one.far_turn || (options->conf->near && due))
             g_array_append_val(found, one);
@@ -122,7 +122,7 @@ static void plan_next(Runs *runs, VmEntry *entry, guint near)
     if (near >= FORECAST_KEYS) {
         entry->note = 0;
     } else {
-        wait_s = MIN(wait_s, (gint64)VM_BOOK_BACKOFF_S << MIN(entry->note, 10));
+        wait_s = MIN(wait_s, vm_book_backoff_s(entry->note));
         entry->note = MIN(entry->note + 1, VM_BOOK_NOTE_MAX);
     }
     vm_entry_succeed(entry, now_of(runs), wait_s);

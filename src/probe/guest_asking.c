@@ -136,7 +136,8 @@ static bool is_for(const GuestCommand *command, const Guest *guest)
         if (command->only[a] && (!value || !g_strv_contains((const char *const *)command->only[a], value)))
             return false;
     }
-    return command->os == GUEST_OS_UNKNOWN || command->os == guest->entry->note;
+    return command->os == GUEST_OS_UNKNOWN ||
+           command->os == guest_os_of_type(find_key(guest, guest_attribute_keys[GUEST_TYPE]));
 }
 
 static bool is_addresses(const char *key)
@@ -220,26 +221,17 @@ static char *first_question(const Asking *asking, const Guest *guest, const void
     return is_enabled(asking) && !known ? g_strdup(OS_COMMAND) : NULL;
 }
 
-static bool is_attribute(const char *key)
-{
-    GuestAttribute a = 0;
-    while (a < N_GUEST_ATTRIBUTES && strcmp(key, guest_attribute_keys[a]) != 0)
-        a++;
-    return a < N_GUEST_ATTRIBUTES;
-}
-
 static void take_os(Guest *guest, const char *answer)
 {
     char *values[N_GUEST_ATTRIBUTES];
     guest_answer_attributes(answer, strlen(answer), values);
     if (values[GUEST_TYPE])
-        vm_entry_clear(guest->entry, is_attribute); /* what was so before need not have a successor */
+        vm_entry_clear(guest->entry, guest_key_is_attribute); /* what was so before need not have a successor */
     for (GuestAttribute a = 0; a < N_GUEST_ATTRIBUTES; a++) {
         if (values[a])
             add_key(guest, guest_attribute_keys[a], values[a]);
         g_free(values[a]);
     }
-    guest->entry->note = guest_answer_os(answer, strlen(answer));
 }
 
 static void take_first(Asking *asking, Guest *guest, const void *data, const GuestQuestion *question)

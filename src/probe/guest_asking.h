@@ -23,7 +23,7 @@ bool guest_asking_is_due(const Sample *sample, const VmBook *book, const GuestCo
 
 /* Asks those that are due, and forgets guests that the sample has no more. Guests that do not run are left alone.
  * *ret_stuck: threads are blocked in libvirt, so the process should leave by _exit. false: libvirt can't be asked, and
- * the book is as it was but for that. */
+ * the book is not to be saved. */
 bool guest_asking_run(const Sample *sample, VmBook *book, const GuestAskingOptions *options, gint64 now_s,
                       bool *ret_stuck, GError **error);
 

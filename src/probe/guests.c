@@ -10,6 +10,7 @@
 
 #define LOCK_FILE "guests.lock"
 #define BOOK "guests"
+#define SUBJECT "guests' agents" /* in the log */
 
 G_DEFINE_QUARK(one_telemetry_guests, guests_error)
 
@@ -20,7 +21,7 @@ Guests *guests_load(const GuestsPlace *place)
     g_autoptr(GError) error = NULL;
     Guests *guests = g_new0(Guests, 1);
     guests->commands = guest_commands_read(place->program, &error);
-    guests->unreadable = error ? g_strdup(error->message) : NULL; /* who asks tells the log of it */
+    guests->unreadable = error ? g_strdup(error->message) : NULL;
     guests->book = aside_load_book(place->state_dir, BOOK, place->state_name);
     return guests;
 }
@@ -33,6 +34,13 @@ void guests_free(Guests *guests)
     g_free(guests->unreadable);
     vm_book_free(guests->book);
     g_free(guests);
+}
+
+static void tell_of_unreadable(const Guests *guests, const GuestsPlace *place)
+{
+    FILE_AUTO_CLOSE int lock = aside_lock(place->state_dir, LOCK_FILE);
+    if (lock >= 0)
+        aside_report(lock, SUBJECT, guests->unreadable);
 }
 
 bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const Sample *sample, GError **error)
@@ -49,8 +57,9 @@ bool guests_start_asking(const Guests *guests, const GuestsPlace *place, const S
                                  place->config_file,
                                  NULL};
     const gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
-    bool wanted = guests->unreadable || guest_asking_is_due(sample, guests->book, guests->commands, now_s);
-    if (!place->program || !wanted)
+    if (guests->unreadable)
+        tell_of_unreadable(guests, place);
+    if (!place->program || !guest_asking_is_due(sample, guests->book, guests->commands, now_s))
         return true;
     return start_detached(place->program, words, error);
 }
@@ -81,7 +90,7 @@ bool guests_ask(Guests *guests, const GuestsPlace *place, const Sample *sample, 
     bool asked = guest_asking_run(sample, guests->book, &options, now_s, ret_stuck, &reason);
     bool done = asked && aside_save_book(guests->book, place->state_dir, BOOK, place->state_name, &reason);
     g_autofree char *trouble = done ? trouble_of(guests) : g_strdup(reason->message);
-    aside_report(lock, "guests' agents", trouble);
+    aside_report(lock, SUBJECT, trouble);
     if (!done)
         g_set_error_literal(error, GUESTS_ERROR, asked ? GUESTS_ERROR_STATE : GUESTS_ERROR_LIBVIRT, reason->message);
     return done;
