@@ -203,7 +203,7 @@ static void test_interval(void **state)
     check_record(stage, 0, NOW + 30, FORECASTS("1.5"));
     check_record(stage, 2, NOW + 30, FORECASTS("3.5"));
     CHECK_RUN(stage, NOW + 240, "", NULL);
-    vm_book_find(stage->book, 2, 2)->due_s -= 20; /* the longest due is first */
+    vm_book_find(stage->book, 2, 2)->due_s -= 20;          /* the longest due is first */
     vm_book_find(stage->book, 3, 3)->due_s += 400 * 86400; /* of a clock that was wrong: before all others */
     CHECK_RUN(stage, NOW + 330, "3 2 1", NULL);
 
