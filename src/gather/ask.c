@@ -31,8 +31,8 @@ static void mark_served(VmSample *vm, HypervisorGroups groups, bool slow, gint64
         HypervisorGroups asked;
         Group served;
     } table[] = {
-        {HYPERVISOR_FREE_GROUPS, GROUP_STATE}, {HYPERVISOR_CPU, GROUP_KERNEL}, {HYPERVISOR_BALLOON, GROUP_GUEST},
-        {HYPERVISOR_BLOCK, GROUP_DISK},        {HYPERVISOR_BLOCK, GROUP_SLOW},
+        {HYPERVISOR_STATE, GROUP_STATE},   {HYPERVISOR_INTERFACE, GROUP_NET}, {HYPERVISOR_CPU, GROUP_KERNEL},
+        {HYPERVISOR_BALLOON, GROUP_GUEST}, {HYPERVISOR_BLOCK, GROUP_DISK},    {HYPERVISOR_BLOCK, GROUP_SLOW},
     };
     for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
         if (!(groups & table[i].asked) || vm->served[table[i].served] != SERVED_NOT ||
@@ -74,8 +74,10 @@ static bool add_record(AskedVm *asked, const VmSample *record, const PlanNeeds *
     const bool is_locked = is_in_part(record, groups, asked->known);
     metric_row_merge(vm->row, record->row, true);
     add_rows(vm, record, SCOPE_VCPU);
+    add_rows(vm, record, SCOPE_NIC);
     add_rows(vm, record, SCOPE_DISK);
-    mark_served(vm, is_locked ? groups & HYPERVISOR_CPU : groups, needs->slow, record->boottime_ns);
+    mark_served(vm, is_locked ? groups & (HYPERVISOR_CPU | HYPERVISOR_INTERFACE) : groups, needs->slow,
+                record->boottime_ns);
     if (is_locked || groups == HYPERVISOR_ALL_GROUPS) /* the job may have ended meanwhile */
         row_set_u64(vm->row, METRIC_VM_LOCKED, is_locked);
     return !is_locked || groups == HYPERVISOR_ALL_GROUPS;
@@ -149,7 +151,7 @@ static bool ask_first(const Batch *batch, HypervisorGroups groups, GError **erro
             continue;
         asked->vm = record;
         records->pdata[i] = NULL;
-        const bool is_locked = groups != HYPERVISOR_FREE_GROUPS && vm_sample_looks_locked(record);
+        const bool is_locked = groups == HYPERVISOR_ALL_GROUPS && vm_sample_looks_locked(record);
         mark_served(record, is_locked ? HYPERVISOR_FREE_GROUPS | HYPERVISOR_CPU : groups, true, 0);
         row_set_u64(record->row, METRIC_VM_LOCKED, is_locked);
     }
@@ -208,6 +210,20 @@ static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
         asked->xml = g_steal_pointer(&xml);
 }
 
+/* The kernel has the figures of NICs whose names are known: those that the XML has, which is as it was. In a fast cycle
+ * libvirt's file is all that says so. */
+static void look_at_nics(const Batch *batch, AskedVm *asked)
+{
+    const AskOptions *options = batch->options;
+    const VmKnown *known = asked->known;
+    VmSample *vm = asked->vm;
+    if (!known->nics || g_strcmp0(vm->shape, known->shape) != 0)
+        return;
+    g_autofree char *mark = options->fast ? status_mark(options->status_dir, asked->name) : NULL;
+    if (!options->fast || (mark && g_strcmp0(mark, known->mark) == 0))
+        netdevs_file(options->netdevs, processes_pid(vm->process), known->nics, vm);
+}
+
 /* What a VM's vCPUs and disks are: looked at where the kernel serves it, and its vCPU threads are listed anew where
  * that is news. Whether the kernel serves it. */
 static bool look_at(const Batch *batch, AskedVm *asked, bool slow)
@@ -227,6 +243,8 @@ static bool look_at(const Batch *batch, AskedVm *asked, bool slow)
         look_at_shape(batch, asked, slow);
     if (kernel && !thorough && g_strcmp0(vm->shape, known->shape) != 0)
         kernel = processes_read(options->processes, options->status_dir, vm, known->process, true);
+    if (kernel)
+        look_at_nics(batch, asked);
     return kernel;
 }
 
@@ -242,6 +260,7 @@ static void plan(const Batch *batch, AskedVm *asked, PlanNeeds *ret_needs)
     PlanNow now = {.fast = options->fast, .slow = slow, .kernel = look_at(batch, asked, slow)};
     row_set_u64(vm->row, METRIC_VM_LOCKED, options->fast && known->locked); /* and what is read now may tell */
     now.shape = vm->shape;
+    now.nics = vm->served[GROUP_NET] != SERVED_NOT;
     *ret_needs = plan_needs(known, &now);
 }
 
@@ -279,7 +298,7 @@ static bool ask(const Batch *batch, bool again, GError **error)
 {
     if (!batch->options->processes && (again || !batch->options->fast))
         return ask_first(batch, HYPERVISOR_ALL_GROUPS, error);
-    if (!ask_first(batch, HYPERVISOR_FREE_GROUPS, error))
+    if (!ask_first(batch, batch->options->processes && !again ? HYPERVISOR_STATE : HYPERVISOR_FREE_GROUPS, error))
         return false;
     if (!again)
         return ask_planned(batch, error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Asks for a batch of VMs, each for what plan.h finds that it needs: the free groups in one bulk call, what the kernel
- * has from /proc, the rest of libvirt by as few monitor round trips as there can be. Blocks as libvirt does; touches
+ * Asks for a batch of VMs, each for what plan.h finds that it needs: the states in one bulk call, what the kernel has
+ * from /proc, the rest of libvirt by as few monitor round trips as there can be. Blocks as libvirt does; touches
  * nothing but what it is given. */
 #pragma once
 
@@ -10,6 +10,7 @@
 typedef struct {
     const HypervisorApi *api;
     Processes *processes;   /* NULL: /proc says nothing of these guests, libvirt serves everything */
+    Netdevs *netdevs;       /* likewise; not NULL where that is not */
     const char *status_dir; /* as plan_status_dir has it; NULL: the XML is read each time, pids are looked for */
     bool fast;              /* as PlanNow.fast; VMs that are new are asked for all */
     gint64 slow_ns;         /* period of the slow figures */

@@ -41,7 +41,7 @@ typedef struct {
     gint references;
     const HypervisorApi *api;
     char *uri;
-    AskOptions ask;       /* with a reference on its processes */
+    AskOptions ask;       /* with a reference on its processes and netdevs */
     CollectCount *count;  /* may be NULL */
     KeptConnection *kept; /* may be NULL */
     GMutex lock;          /* for all that follows */
@@ -91,6 +91,7 @@ static void collection_unref(Collection *collection)
     g_cond_clear(&collection->changed);
     g_free(collection->uri);
     processes_unref(collection->ask.processes);
+    netdevs_unref(collection->ask.netdevs);
     g_free((gpointer)(guintptr)collection->ask.status_dir);
     collect_count_unref(collection->count);
     kept_connection_unref(collection->kept);
@@ -106,6 +107,7 @@ static Collection *collection_new(const CollectOptions *options)
     collection->ask = (AskOptions){
         .api = options->api,
         .processes = options->processes ? processes_ref(options->processes) : NULL,
+        .netdevs = options->processes ? netdevs_new(processes_proc(options->processes)) : NULL,
         .status_dir = options->processes ? plan_status_dir(options->uri) : NULL,
         .fast = options->fast,
         .slow_ns = options->slow_ms * 1000000,

@@ -9,12 +9,14 @@ typedef struct Hypervisor Hypervisor;
 
 /* Groups of statistics, to be or'ed. All but the free ones cost round trips to each QEMU's monitor. */
 typedef enum {
-    HYPERVISOR_FREE_GROUPS = 1 << 0, /* state, interface: answered without asking QEMU */
+    HYPERVISOR_STATE = 1 << 0,
     HYPERVISOR_CPU = 1 << 1,
     HYPERVISOR_VCPU = 1 << 2,
     HYPERVISOR_BALLOON = 1 << 3,
     HYPERVISOR_BLOCK = 1 << 4,
-    HYPERVISOR_ALL_GROUPS = (1 << 5) - 1,
+    HYPERVISOR_INTERFACE = 1 << 5,
+    HYPERVISOR_FREE_GROUPS = HYPERVISOR_STATE | HYPERVISOR_INTERFACE, /* answered without asking QEMU */
+    HYPERVISOR_ALL_GROUPS = (1 << 6) - 1,
 } HypervisorGroups;
 
 typedef struct {

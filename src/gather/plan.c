@@ -8,9 +8,9 @@
 
 /* In the XML of a domain whose balloon device has a stats period, without which no guest reports. */
 #define STATS_PERIOD "<stats period="
-#define REPORTS_MARK                                                                                                   \
-    "+stats"               /* behind the shape of such a domain; then, of one with but one disk that is no CD-ROM or */
-#define DISK_MARK "+disk=" /* floppy, that disk's target */
+#define REPORTS_MARK "+stats" /* behind the shape of such a domain; then, */
+#define TAPS_MARK "+taps="    /* of one whose NICs are all taps, how many; */
+#define DISK_MARK "+disk="    /* of one with but one disk that is no CD-ROM or floppy, that disk's target */
 
 /* --- what is known --- */
 
@@ -37,6 +37,24 @@ static bool is_removable(const MetricRow *disk, const char *shape)
     return fixed && name && strcmp(name, fixed) != 0;
 }
 
+/* NULL: not all of them are taps, or it is not known. */
+static GArray *find_taps(const VmSample *vm)
+{
+    const char *mark = vm->shape ? strstr(vm->shape, TAPS_MARK) : NULL;
+    if (!mark || g_ascii_strtoull(mark + strlen(TAPS_MARK), NULL, 10) != vm->nics->len)
+        return NULL;
+    g_autoptr(GArray) taps = g_array_sized_new(FALSE, TRUE, sizeof(NetdevNic), vm->nics->len);
+    for (guint i = 0; i < vm->nics->len; i++) {
+        const MetricRow *row = g_ptr_array_index(vm->nics, i);
+        const char *name = row_device_name(row);
+        NetdevNic nic = {.index = row->index};
+        if (!name || g_strlcpy(nic.name, name, sizeof nic.name) >= sizeof nic.name)
+            return NULL;
+        g_array_append_val(taps, nic);
+    }
+    return g_steal_pointer(&taps);
+}
+
 static bool has_reported(const MetricRow *row, gint64 realtime_ns)
 {
     gint64 age_s;
@@ -56,6 +74,7 @@ void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns)
     known->seen = true;
     known->domain_id = before->domain_id;
     known->complete = !known->locked && before->shape && known->slow_ns != 0;
+    known->nics = find_taps(before);
     known->reports = may_report(before->shape) && has_reported(before->row, realtime_ns);
     for (guint i = 0; i < before->disks->len; i++) {
         const MetricRow *disk = g_ptr_array_index(before->disks, i);
@@ -71,6 +90,7 @@ void vm_known_set(VmKnown *known, const VmSample *before, gint64 realtime_ns)
 void vm_known_clear(VmKnown *known)
 {
     g_clear_pointer(&known->disk, g_free);
+    g_clear_pointer(&known->nics, g_array_unref);
     g_clear_pointer(&known->shape, g_free);
     g_clear_pointer(&known->mark, g_free);
     g_clear_pointer(&known->process, g_free);
@@ -83,10 +103,9 @@ static bool is_removable_kind(const XmlElement *disk)
 }
 
 /* NULL: there are several, or none. Owned by the caller. */
-static char *find_fixed_disk(const char *xml)
+static char *find_fixed_disk(const XmlElement *devices)
 {
-    g_autoptr(XmlTree) tree = xml_tree_read(xml, strlen(xml), VM_XML_MAX, NULL);
-    const XmlElement *devices = tree ? xml_child(xml_root(tree), "devices") : NULL, *fixed = NULL;
+    const XmlElement *fixed = NULL;
     for (const XmlElement *disk = xml_child(devices, "disk"); disk; disk = xml_next(disk, "disk")) {
         if (is_removable_kind(disk))
             continue;
@@ -97,13 +116,35 @@ static char *find_fixed_disk(const char *xml)
     return xml_attribute(xml_child(fixed, "target"), "dev");
 }
 
+/* libvirt writes of a running domain what each NIC is now, as of a network's: a macvtap, "direct", counts the other way
+ * round, others have no device of the host's, or have OVS count. */
+static bool is_tap(const XmlElement *interface)
+{
+    g_autofree char *type = xml_attribute(interface, "type");
+    g_autofree char *device = xml_attribute(xml_child(interface, "target"), "dev");
+    return device &&
+           (g_strcmp0(type, "bridge") == 0 || g_strcmp0(type, "ethernet") == 0 || g_strcmp0(type, "network") == 0);
+}
+
+/* "+taps=2"; "": not all of its NICs are. Owned by the caller. */
+static char *taps_mark(const XmlElement *devices)
+{
+    guint taps = 0;
+    for (const XmlElement *nic = xml_child(devices, "interface"); nic; nic = xml_next(nic, "interface"), taps++)
+        if (!is_tap(nic))
+            return g_strdup("");
+    return devices ? g_strdup_printf(TAPS_MARK "%u", taps) : g_strdup("");
+}
+
 char *plan_shape(const char *xml, const char *known)
 {
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_MD5, xml, -1);
     if (known && g_str_has_prefix(known, sum))
         return g_strdup(known);
-    g_autofree char *fixed = find_fixed_disk(xml);
-    return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", fixed ? DISK_MARK : "", fixed, NULL);
+    g_autoptr(XmlTree) tree = xml_tree_read(xml, strlen(xml), VM_XML_MAX, NULL);
+    const XmlElement *devices = tree ? xml_child(xml_root(tree), "devices") : NULL;
+    g_autofree char *taps = taps_mark(devices), *fixed = find_fixed_disk(devices);
+    return g_strconcat(sum, strstr(xml, STATS_PERIOD) ? REPORTS_MARK : "", taps, fixed ? DISK_MARK : "", fixed, NULL);
 }
 
 /* The value of a parameter behind the URI's "?"; NULL: it has none such. Owned by the caller. */
@@ -144,15 +185,16 @@ bool plan_slow_due(guint64 vm_id, gint64 before_ns, gint64 now_ns, gint64 period
 
 PlanNeeds plan_needs(const VmKnown *known, const PlanNow *now)
 {
-    const PlanNeeds none = {.groups = 0};
     if (!known->seen)
         return plan_all;
-    if (now->fast)
-        return now->kernel ? none : (PlanNeeds){.groups = HYPERVISOR_CPU | HYPERVISOR_VCPU};
+    PlanNeeds needs = {.groups = now->nics ? 0 : HYPERVISOR_INTERFACE, .slow = now->slow && !now->fast};
+    if (now->fast) {
+        needs.groups |= now->kernel ? 0 : HYPERVISOR_CPU | HYPERVISOR_VCPU;
+        return needs;
+    }
     if (!known->complete || !now->kernel || /* by NOWAIT, which passes over a domain that is still held */
         g_strcmp0(now->shape, known->shape) != 0)
         return plan_all;
-    PlanNeeds needs = {.slow = now->slow};
     if (known->reports || (now->slow && may_report(now->shape)))
         needs.groups |= HYPERVISOR_BALLOON;
     if (now->slow)
@@ -175,7 +217,8 @@ static bool is_carried(const VmSample *vm, const MetricRow *before, Metric m)
         return true; /* libvirt has it with the balloon's figures, so in a fast sample without /proc nobody serves it */
     if (group == GROUP_DISK && before->idle_ns != 0 && vm->served[group] == SERVED_DISK)
         return is_read; /* the other disk's were asked for, not this one's */
-    return is_read && group != GROUP_STATE && group != GROUP_START && vm->served[group] == SERVED_EARLIER;
+    return is_read && group != GROUP_STATE && group != GROUP_NET && group != GROUP_START &&
+           vm->served[group] == SERVED_EARLIER;
 }
 
 static bool carries_any(const VmSample *vm, const MetricRow *before)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "gather/hypervisor.h"
+#include "gather/netdev.h"
 
 /* What the sample before knew of a VM: enough to plan, and no more, since threads keep it that outlive that sample. */
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
     guint disks;  /* whose counters are asked for each time: not those of an empty drive, or of a CD-ROM that is idle */
     char *disk;   /* the target of the one there is; NULL: none, or several */
     guint row;    /* libvirt's number of that disk */
+    GArray *nics; /* of NetdevNic: all of them, where all are taps; NULL: the kernel does not serve them */
     char *shape;  /* NULL unknown */
     char *mark;   /* likewise */
     char *process;  /* likewise */
@@ -41,6 +43,7 @@ bool plan_slow_due(guint64 vm_id, gint64 before_ns, gint64 now_ns, gint64 period
 typedef struct {
     bool fast;         /* nothing that needs QEMU's monitor, but of a VM that is new */
     bool kernel;       /* /proc has served CPU, vCPUs and resident memory */
+    bool nics;         /* the NICs' figures are there */
     const char *shape; /* of now; NULL: not known */
     bool slow;         /* the slow figures are due */
 } PlanNow;

@@ -67,6 +67,11 @@ void processes_unref(Processes *processes)
     g_free(processes);
 }
 
+const char *processes_proc(const Processes *processes)
+{
+    return processes->proc;
+}
+
 /* --- where a process is, as text --- */
 
 /* "PID START CGROUP INDEX:TID INDEX:TID" */

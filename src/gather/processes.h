@@ -11,6 +11,7 @@ typedef struct Processes Processes;
 Processes *processes_new(const char *proc, const char *cgroup);
 Processes *processes_ref(Processes *processes);
 void processes_unref(Processes *processes);
+const char *processes_proc(const Processes *processes); /* as it was given; owned by them */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Processes, processes_unref)
 
 /* Files in `vm` the figures of GROUP_KERNEL, and where its process is (VmSample.process): what `known` says (that of

@@ -101,7 +101,7 @@ Group metric_group(Metric m)
         return metric_group(info->of);
     switch (info->cost) {
     case COST_FREE:
-        return GROUP_STATE;
+        return info->scope == SCOPE_NIC ? GROUP_NET : GROUP_STATE;
     case COST_SHAPE:
         return GROUP_SHAPE;
     case COST_KERNEL:
@@ -119,7 +119,8 @@ Group metric_group(Metric m)
 
 const char *group_name(Group group)
 {
-    static const char *const names[N_GROUPS] = {"", "state", "shape", "kernel", "disk", "guest", "slow", "start"};
+    static const char *const names[N_GROUPS] = {"",     "state", "net",  "shape", "kernel",
+                                                "disk", "guest", "slow", "start"};
     return names[group];
 }
 

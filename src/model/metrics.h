@@ -52,7 +52,8 @@ typedef enum { COST_NONE, COST_FREE, COST_SHAPE, COST_KERNEL, COST_MONITOR, COST
 /* Figures that are read together, and so have a time in common. */
 typedef enum {
     GROUP_NONE,   /* of the host, of the pipeline, texts that are computed */
-    GROUP_STATE,  /* the domain's state, its NICs */
+    GROUP_STATE,  /* the domain's state */
+    GROUP_NET,    /* its NICs */
     GROUP_SHAPE,  /* what changes with the domain's XML alone */
     GROUP_KERNEL, /* CPU, vCPUs, resident memory */
     GROUP_DISK,   /* the disks' counters */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any bytes as the files of a QEMU in /proc and of its cgroup, and as what the sample before said of its process. The
- * first line says which: the text; the rest are files, each behind a line with its number. What was served is a whole
- * answer, and what is kept of the process leads to the same one again. */
+ * Any bytes as the files of a QEMU in /proc, its network devices' too, and of its cgroup, and as what the sample before
+ * said of its process. The first line says which: the text; the rest are files, each behind a line with its number.
+ * What was served is a whole answer, and what is kept of the process leads to the same one again. */
+#include "gather/netdev.h"
 #include "gather/processes.h"
 
 #include <glib/gstdio.h>
@@ -12,6 +13,7 @@
 
 #define UUID "34190a2e-2b0a-44dd-b068-68ec02034b5f"
 #define SCOPE "/machine.slice/machine-qemu.scope"
+#define NIC "one-83-0"
 #define GOOD_STAT "100 (qemu) S 1 1 1 0 -1 0 0 0 0 0 30 12 0 0 20 0 7 0 555 0 10\n"
 
 /* Of the tree, in the order of their numbers, with what is in them where the input says nothing. */
@@ -28,6 +30,7 @@ static const struct {
     {"cgroup/cpuacct" SCOPE "/cpuacct.stat", "user 7\nsystem 2\n"},
     {"run/one-83.pid", "100\n"},
     {"100/cmdline", "qemu\0-uuid\0" UUID},
+    {"100/net/dev", " face |bytes\n" NIC ": 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n"},
 };
 
 static char *root;
@@ -53,6 +56,7 @@ static void remove_all(void)
     static const char *const directories[] = {
         "100/task/101",
         "100/task",
+        "100/net",
         "100",
         "cgroup/cpuacct" SCOPE,
         "cgroup/cpuacct/machine.slice",
@@ -92,7 +96,7 @@ static void put_input(const uint8_t *data, size_t size)
     for (guint i = 0; i < G_N_ELEMENTS(files); i++)
         put_usual(i);
     const uint8_t *end = data + size;
-    while (data < end && *data >= '0' && *data <= '9') {
+    while (data < end && *data >= '0' && *data < '0' + G_N_ELEMENTS(files)) {
         const guint i = *data++ - '0';
         const uint8_t *stop = memmem(data, (size_t)(end - data), "\0\0", 2);
         if (!stop)
@@ -127,6 +131,21 @@ static void assert_whole(const VmSample *vm, bool found)
     }
 }
 
+/* Of a NIC all counters or none, and none that would take another place in the line. */
+static void read_nic(void)
+{
+    g_autoptr(Netdevs) netdevs = netdevs_new(root);
+    g_autoptr(GArray) nics = g_array_new(FALSE, TRUE, sizeof(NetdevNic));
+    const NetdevNic nic = {.index = 3, .name = NIC};
+    g_array_append_val(nics, nic);
+    g_autoptr(VmSample) vm = vm_sample_new("one-83");
+    const bool found = netdevs_file(netdevs, 100, nics, vm);
+    g_assert_cmpuint(vm->nics->len, ==, found);
+    g_assert_true((vm->served[GROUP_NET] == SERVED_PROC) == found);
+    for (Metric m = METRIC_NIC_RX_BYTES; found && m <= METRIC_NIC_TX_DROPS; m++)
+        g_assert_true(row_has(g_ptr_array_index(vm->nics, 0), m));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!root)
@@ -135,6 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t length = line ? (size_t)(line - data) : 0;
     g_autofree char *known = length ? g_strndup((const char *)data, length) : NULL;
     put_input(line ? line + 1 : data, line ? size - length - 1 : size);
+    read_nic();
     for (guint thorough = 0; thorough < 2; thorough++) {
         bool found, again;
         g_autoptr(VmSample) vm = read_once(known, thorough, &found);

@@ -64,6 +64,7 @@ class Sources(RigCase):
         second = self.explain(host)
         served = {figure: served for figure, (_, served, _) in second["one-84"].items()}
         for figure, want in (("state.state", "libvirt, bulk call"), ("vcpu.current", "kept"), ("cpu.time", "/proc"),
+                             ("net.0.rx.bytes", "/proc"), ("net.1.name", "/proc"), ("net.count", "kept"),
                              ("block.1.rd.reqs", "libvirt, bulk call"), ("block.1.path", "kept"),
                              ("one.name", "domain's XML"), ("cpu_usage_percent", "computed")):
             self.assertEqual(served.get(figure), want, f"{figure}: {second['one-84']}")

@@ -231,7 +231,7 @@ class Values(RigCase):
         checked = 0
         for vm in document["vms"]:
             number = vm["vm_id"]
-            spans = {group: self.seconds(before, now, number, group) for group in ("", "-kernel", "-disk")}
+            spans = {group: self.seconds(before, now, number, group) for group in ("-net", "-kernel", "-disk")}
             for seconds in spans.values():
                 self.assertTrue(INTERVAL <= seconds < 10 * INTERVAL, spans)
             seconds = spans["-kernel"]
@@ -249,7 +249,7 @@ class Values(RigCase):
                               ("net.rx.pkts", "net_rxpackets"), ("net.tx.pkts", "net_txpackets"),
                               ("block.rd.bytes", "disk_read"), ("block.wr.bytes", "disk_write"),
                               ("block.rd.reqs", "disk_rd_req"), ("block.wr.reqs", "disk_wr_reqs")):
-                want[f"{text}_per_sec"] = change(f"sum {key}") / spans["-disk" if key.startswith("block") else ""]
+                want[f"{text}_per_sec"] = change(f"sum {key}") / spans["-disk" if key.startswith("block") else "-net"]
             for key, value in want.items():
                 self.check_number(f"VM {number} {key}", vm.get(key), value)
                 checked += value is not None

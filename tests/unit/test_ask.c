@@ -11,7 +11,13 @@
 
 #define GUESTS 3
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
-#define STATS "<stats period='10'/>"
+#define NICS "<interface type='bridge'><target dev='nic'/></interface>"
+#define XML(more) "<domain><devices>" NICS more "</devices></domain>"
+#define NET_DEV                                                                                                        \
+    "Inter-|   Receive                                                |  Transmit\n"                                   \
+    " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls "         \
+    "carrier compressed\n"                                                                                             \
+    "   nic: 501 502 503 504 0 0 0 0 511 512 513 514 0 0 0 0\n"
 
 /* --- the fake --- */
 
@@ -63,8 +69,10 @@ static VmSample *record_of(const Guest *guest, HypervisorGroups groups)
     vm->uuid = g_strdup(guest->uuid);
     vm->domain_id = guest->id;
     vm->boottime_ns = 5000 * NS_PER_S;
-    if (groups & HYPERVISOR_FREE_GROUPS)
-        put_figures(vm, "state.state=1 net.count=1 net.0.name=nic net.0.rx.bytes=7");
+    if (groups & HYPERVISOR_STATE)
+        put_figures(vm, "state.state=1");
+    if (groups & HYPERVISOR_INTERFACE)
+        put_figures(vm, "net.count=1 net.0.name=nic net.0.rx.bytes=7");
     if (groups & HYPERVISOR_CPU)
         put_figures(vm, "cpu.time=111");
     if (groups & HYPERVISOR_VCPU)
@@ -92,7 +100,7 @@ static GPtrArray *fake_stats(Hypervisor *hypervisor, const char *const *uuids, g
         g_string_append_printf(fake.calls, ":%s", guest->name + strlen("one-"));
         if (guest->ends_after == 0 || --guest->ends_after > 0)
             g_ptr_array_add(vms, record_of(guest, groups));
-        if (groups != HYPERVISOR_FREE_GROUPS && guest->job_ends)
+        if (groups & ~HYPERVISOR_FREE_GROUPS && guest->job_ends)
             guest->job = false;
     }
     return vms;
@@ -135,6 +143,7 @@ static void have_process(guint i)
     fake_qemu(fake.proc,
               &(FakeQemu){.pid = pid, .uuid = fake.guests[i].uuid, .start = 50 + i, .user = 3, .system = 4, .rss = 10});
     fake_thread(fake.proc, pid, pid + 1, "CPU 0/KVM", 31, 32);
+    fake_process_file(fake.proc, pid, "net/dev", NET_DEV);
 }
 
 static int set_up(void **state)
@@ -150,7 +159,7 @@ static int set_up(void **state)
         Guest *guest = &fake.guests[i];
         g_snprintf(guest->name, sizeof guest->name, "one-%u", i + 1);
         g_snprintf(guest->uuid, sizeof guest->uuid, "34190a2e-2b0a-44dd-b068-%012x", i + 1);
-        g_snprintf(guest->xml, sizeof guest->xml, "<domain/>");
+        g_strlcpy(guest->xml, XML(""), sizeof guest->xml);
         guest->id = 70 + (gint64)i;
         guest->disks = 1;
         guest->reads = 5;
@@ -185,9 +194,11 @@ static Sample *cycle(const Cycle *how, Sample *previous, const char *want_calls)
 {
     g_autofree char *cgroup = g_build_filename(fake.root, "cgroup", NULL);
     g_autoptr(Processes) processes = how->no_kernel ? NULL : processes_new(fake.proc, cgroup);
+    g_autoptr(Netdevs) netdevs = how->no_kernel ? NULL : netdevs_new(fake.proc);
     const AskOptions options = {
         .api = &fake_api,
         .processes = processes,
+        .netdevs = netdevs,
         .status_dir = how->no_status ? NULL : fake.run,
         .fast = how->fast,
         .slow_ns = 300 * NS_PER_S,
@@ -220,7 +231,7 @@ static Sample *cycle(const Cycle *how, Sample *previous, const char *want_calls)
     return sample;
 }
 
-#define FIRST "1:1:2:3 xml:1 xml:2 xml:3 31:1:2:3"
+#define FIRST "1:1:2:3 xml:1 xml:2 xml:3 63:1:2:3"
 #define DISKS "1:1:2:3 vda:1 vda:2 vda:3"
 
 static Sample *first_cycle(void)
@@ -257,6 +268,13 @@ static void check_full(const Sample *sample, guint i, guint64 reads)
     CHECK(row_u64(g_ptr_array_index(vm->disks, 0), METRIC_DISK_CAPACITY) == 8192, "%s", vm->name);
     CHECK(row_u64(vm->row, METRIC_VM_DISK_COUNT) == fake.guests[i].disks, "%s", vm->name);
     CHECK(vm->shape && vm->process, "%s", vm->name);
+    CHECK(row_u64(vm->row, METRIC_VM_NIC_COUNT) == 1 && vm->nics->len == 1, "%s", vm->name);
+}
+
+/* The one NIC's bytes received: 7 by libvirt, 511 by the kernel. */
+static guint64 received(const Sample *sample, guint i)
+{
+    return row_u64(g_ptr_array_index(vm_at(sample, i)->nics, 0), METRIC_NIC_RX_BYTES);
 }
 
 /* --- where all is well --- */
@@ -295,7 +313,7 @@ static void several_disks_are_asked_for_in_one_call(void **state)
 static void a_guest_that_reports_is_asked_for_its_memory(void **state)
 {
     (void)state;
-    g_strlcpy(fake.guests[1].xml, "<domain>" STATS "</domain>", sizeof fake.guests[1].xml);
+    g_strlcpy(fake.guests[1].xml, XML("<stats period='10'/>"), sizeof fake.guests[1].xml);
     Sample *sample = first_cycle();
     sample = cycle(&(Cycle){.what = "second"}, sample, DISKS " 8:2");
     assert_int_equal(vm_at(sample, 1)->served[GROUP_GUEST], SERVED_BULK);
@@ -344,12 +362,13 @@ static void a_changed_xml_is_a_reason_to_ask_for_everything(void **state)
 {
     (void)state;
     Sample *sample = first_cycle();
-    g_strlcpy(fake.guests[1].xml, "<domain>a disk more</domain>", sizeof fake.guests[1].xml);
+    g_strlcpy(fake.guests[1].xml, XML("<disk/>"), sizeof fake.guests[1].xml);
     fake.guests[1].disks = 2;
     sample = cycle(&(Cycle){.what = "nothing tells of it"}, sample, DISKS);
     touch_status(1);
-    sample = cycle(&(Cycle){.what = "libvirt's file does"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "libvirt's file does"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2");
     check_full(sample, 1, 5);
+    assert_int_equal(vm_at(sample, 1)->served[GROUP_NET], SERVED_BULK);
     assert_int_equal(vm_at(sample, 1)->disks->len, 2);
     sample = cycle(&(Cycle){.what = "from then on"}, sample, "1:1:2:3 vda:1 vda:3 16:2");
 
@@ -357,9 +376,9 @@ static void a_changed_xml_is_a_reason_to_ask_for_everything(void **state)
     sample = cycle(&(Cycle){.what = "no change"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 16:2");
 
     fake.guests[1].disks = 1;
-    g_strlcpy(fake.guests[1].xml, "<domain/>", sizeof fake.guests[1].xml);
+    g_strlcpy(fake.guests[1].xml, XML(""), sizeof fake.guests[1].xml);
     touch_status(1);
-    sample = cycle(&(Cycle){.what = "unplugged"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "unplugged"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2");
     assert_int_equal(vm_at(sample, 1)->disks->len, 1);
     sample_free(sample);
 }
@@ -371,7 +390,7 @@ static void without_libvirts_file_the_xml_is_read_each_time(void **state)
     Sample *sample = cycle(&how, NULL, FIRST);
     sample = cycle(&how, sample, "1:1:2:3 xml:1 xml:2 xml:3 vda:1 vda:2 vda:3");
     fake.guests[0].xml[0] = '\0';
-    sample = cycle(&how, sample, "1:1:2:3 xml:1 xml:2 xml:3 vda:2 vda:3 31:1");
+    sample = cycle(&how, sample, "1:1:2:3 xml:1 xml:2 xml:3 vda:2 vda:3 63:1");
     assert_null(vm_at(sample, 0)->shape);
     sample_free(sample);
 }
@@ -382,9 +401,9 @@ static void a_vcpu_that_was_plugged_in_is_seen_at_once_and_later(void **state)
     (void)state;
     Sample *sample = first_cycle();
     fake_thread(fake.proc, 200, 207, "CPU 1/KVM", 71, 72);
-    g_strlcpy(fake.guests[1].xml, "<domain>two</domain>", sizeof fake.guests[1].xml);
+    g_strlcpy(fake.guests[1].xml, XML("two"), sizeof fake.guests[1].xml);
     touch_status(1);
-    sample = cycle(&(Cycle){.what = "plugged"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "plugged"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2");
     for (guint i = 0; i < 2; i++) {
         const VmSample *vm = vm_at(sample, 1);
         assert_int_equal(vm->vcpus->len, 2);
@@ -399,7 +418,7 @@ static void a_guest_that_was_started_anew_is_new(void **state)
     (void)state;
     Sample *sample = first_cycle();
     fake.guests[1].id = 99;
-    sample = cycle(&(Cycle){.what = "restarted"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "restarted"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2");
     check_full(sample, 1, 5);
     sample_free(sample);
 }
@@ -411,12 +430,12 @@ static void where_the_disks_call_fails_the_bulk_call_helps(void **state)
     (void)state;
     Sample *sample = first_cycle();
     fake.guests[1].disk_fails = true;
-    sample = cycle(&(Cycle){.what = "fails"}, sample, DISKS " 31:2");
+    sample = cycle(&(Cycle){.what = "fails"}, sample, DISKS " 63:2");
     check_full(sample, 1, 5);
     assert_int_equal(vm_at(sample, 1)->served[GROUP_DISK], SERVED_BULK);
     fake.guests[1].disk_fails = false;
     fake.guests[1].disk_is_empty = true; /* else its counters would be 0 */
-    sample = cycle(&(Cycle){.what = "says nothing"}, sample, DISKS " 31:2");
+    sample = cycle(&(Cycle){.what = "says nothing"}, sample, DISKS " 63:2");
     check_full(sample, 1, 5);
     sample_free(sample);
 }
@@ -426,7 +445,7 @@ static void where_a_call_fails_nothing_is_answered(void **state)
     (void)state;
     fake.stats_fail = true;
     assert_null(cycle(&(Cycle){.what = "fails"}, NULL, "1"));
-    assert_null(cycle(&(Cycle){.what = "little", .little = true}, NULL, "1"));
+    assert_null(cycle(&(Cycle){.what = "little", .little = true}, NULL, "33"));
 }
 
 /* Between the free call and the next: it is not in the sample, rather than in it with what there is. */
@@ -440,7 +459,7 @@ static void a_guest_that_ends_meanwhile_is_not_answered(void **state)
     fake.guests[2].ends_after = 2;
     fake.guests[2].disk_fails = true;
     fake.guests[1].ends_after = 0;
-    sample = cycle(&(Cycle){.what = "known"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2:3");
+    sample = cycle(&(Cycle){.what = "known"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2:3");
     assert_int_equal(sample->vms->len, 2);
     assert_string_equal(vm_at(sample, 1)->name, "one-2");
     sample_free(sample);
@@ -452,21 +471,21 @@ static void a_guest_without_proc_falls_back_alone(void **state)
 {
     (void)state;
     fake_remove(fake.proc, "200");
-    Sample *sample = cycle(&(Cycle){.what = "first"}, NULL, "1:1:2:3 xml:1 xml:3 31:1:2:3");
+    Sample *sample = cycle(&(Cycle){.what = "first"}, NULL, "1:1:2:3 xml:1 xml:3 63:1:2:3");
     assert_int_equal(row_u64(vm_at(sample, 1)->row, METRIC_VM_CPU_TIME), 111);
     assert_int_equal(row_u64(vm_at(sample, 1)->row, METRIC_VM_MEMORY_RSS), 114);
     assert_int_equal(vm_at(sample, 1)->served[GROUP_KERNEL], SERVED_BULK);
     check_full(sample, 0, 5);
     assert_null(vm_at(sample, 1)->process); /* it may just be coming up */
-    sample = cycle(&(Cycle){.what = "second"}, sample, "1:1:2:3 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "second"}, sample, "1:1:2:3 vda:1 vda:3 63:2");
     assert_string_equal(vm_at(sample, 1)->process, "none");
     have_process(1);
-    sample = cycle(&(Cycle){.what = "remembered"}, sample, "1:1:2:3 vda:1 vda:3 31:2");
-    sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "1:1:2:3 6:2");
+    sample = cycle(&(Cycle){.what = "remembered"}, sample, "1:1:2:3 vda:1 vda:3 63:2");
+    sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "1:1:2:3 38:2");
     assert_int_equal(row_u64(vm_at(sample, 1)->row, METRIC_VM_MEMORY_RSS), 114);
     assert_int_equal(reads_of(sample, 1), 5);
     sample =
-        cycle(&(Cycle){.what = "looked for again", .now_s = 5300}, sample, "1:1:2:3 xml:1 xml:2 xml:3 20:1:3 31:2");
+        cycle(&(Cycle){.what = "looked for again", .now_s = 5300}, sample, "1:1:2:3 xml:1 xml:2 xml:3 20:1:3 63:2");
     check_full(sample, 1, 5);
     sample_free(sample);
 }
@@ -475,14 +494,14 @@ static void without_processes_libvirt_serves_everything(void **state)
 {
     (void)state;
     const Cycle how = {.what = "all by libvirt", .no_kernel = true}, fast = {"fast", .no_kernel = true, .fast = true};
-    Sample *sample = cycle(&how, NULL, "31:1:2:3");
-    sample = cycle(&how, sample, "31:1:2:3");
-    sample = cycle(&fast, sample, "1:1:2:3 6:1:2:3");
+    Sample *sample = cycle(&how, NULL, "63:1:2:3");
+    sample = cycle(&how, sample, "63:1:2:3");
+    sample = cycle(&fast, sample, "33:1:2:3 6:1:2:3");
     assert_int_equal(row_u64(vm_at(sample, 1)->row, METRIC_VM_CPU_TIME), 111);
     assert_int_equal(reads_of(sample, 1), 5);
     assert_true(vm_sample_holds(vm_at(sample, 1), METRIC_VM_MEMORY_RSS));
     fake.guests[1].reads = 6;
-    sample = cycle(&how, sample, "31:1:2:3");
+    sample = cycle(&how, sample, "63:1:2:3");
     assert_int_equal(reads_of(sample, 1), 6);
     sample_free(sample);
 }
@@ -497,18 +516,83 @@ static void a_fast_cycle_makes_just_the_free_call(void **state)
     fake.guests[0].reads = 9;
     touch_status(1);
     for (guint i = 0; i < 3; i++) {
-        sample = cycle(&fast, sample, "1:1:2:3");
+        sample = cycle(&fast, sample, "1:1:2:3 32:2");
         check_full(sample, 0, 5);
         assert_true(vm_at(sample, 0)->held);
     }
-    sample = cycle(&(Cycle){.what = "slow ones wait", .fast = true, .now_s = 5300}, sample, "1:1:2:3");
+    sample = cycle(&(Cycle){.what = "slow ones wait", .fast = true, .now_s = 5300}, sample, "1:1:2:3 32:2");
     sample = cycle(&(Cycle){.what = "full"}, sample, "1:1:2:3 xml:2 vda:1 vda:2 vda:3");
     check_full(sample, 0, 9);
     assert_false(vm_at(sample, 0)->held);
     fake.guests[2].id = 99;
-    sample = cycle(&(Cycle){.what = "a new one", .fast = true}, sample, "1:1:2:3 xml:3 31:3");
+    sample = cycle(&(Cycle){.what = "a new one", .fast = true}, sample, "1:1:2:3 xml:3 63:3");
     check_full(sample, 2, 5);
     assert_false(vm_at(sample, 2)->held);
+    sample_free(sample);
+}
+
+/* --- NICs --- */
+
+static void nics_are_served_by_the_kernel_once_their_names_are_known(void **state)
+{
+    (void)state;
+    Sample *sample = first_cycle();
+    assert_int_equal(received(sample, 0), 7);
+    assert_int_equal(vm_at(sample, 0)->served[GROUP_NET], SERVED_BULK);
+    sample = cycle(&(Cycle){.what = "second"}, sample, DISKS);
+    const VmSample *vm = vm_at(sample, 0);
+    const MetricRow *nic = g_ptr_array_index(vm->nics, 0);
+    assert_int_equal(vm->served[GROUP_NET], SERVED_PROC);
+    assert_true(vm->group_ns[GROUP_NET] != 0 && vm->group_ns[GROUP_NET] != vm->boottime_ns);
+    assert_string_equal(row_text(nic, METRIC_NIC_NAME), "nic");
+    assert_int_equal(row_u64(nic, METRIC_NIC_RX_BYTES), 511);
+    assert_int_equal(row_u64(nic, METRIC_NIC_TX_DROPS), 504);
+    sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "1:1:2:3");
+    assert_int_equal(received(sample, 2), 511);
+    assert_int_equal(vm_at(sample, 2)->served[GROUP_NET], SERVED_PROC);
+    sample_free(sample);
+}
+
+/* A NIC that was plugged in is not among the known ones: libvirt's file tells, in a fast cycle too. */
+static void where_the_xml_may_be_another_libvirt_serves_the_nics(void **state)
+{
+    (void)state;
+    Sample *sample = first_cycle();
+    touch_status(1);
+    sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "1:1:2:3 32:2");
+    assert_int_equal(received(sample, 1), 7);
+    assert_int_equal(vm_at(sample, 1)->served[GROUP_NET], SERVED_BULK);
+    assert_int_equal(received(sample, 0), 511);
+    sample = cycle(&(Cycle){.what = "it is as it was"}, sample, "1:1:2:3 xml:2 vda:1 vda:2 vda:3");
+    assert_int_equal(received(sample, 1), 511);
+    sample = cycle(&(Cycle){.what = "no file", .fast = true, .no_status = true}, sample, "1:1:2:3 32:1:2:3");
+    assert_int_equal(received(sample, 1), 7);
+    sample_free(sample);
+}
+
+static void a_device_that_the_kernel_does_not_have_is_asked_of_libvirt(void **state)
+{
+    (void)state;
+    Sample *sample = first_cycle();
+    fake_process_file(fake.proc, 200, "net/dev", " other: 501 502 503 504 0 0 0 0 511 512 513 514 0 0 0 0\n");
+    fake_remove(fake.proc, "300/net/dev");
+    sample = cycle(&(Cycle){.what = "second"}, sample, DISKS " 32:2:3");
+    assert_int_equal(received(sample, 0), 511);
+    assert_int_equal(received(sample, 1), 7);
+    assert_int_equal(received(sample, 2), 7);
+    sample_free(sample);
+}
+
+static void a_macvtap_is_asked_of_libvirt(void **state)
+{
+    (void)state;
+    g_strlcpy(fake.guests[1].xml,
+              "<domain><devices><interface type='direct'><target dev='nic'/></interface></devices></domain>",
+              sizeof fake.guests[1].xml);
+    Sample *sample = first_cycle();
+    sample = cycle(&(Cycle){.what = "second"}, sample, DISKS " 32:2");
+    assert_int_equal(received(sample, 1), 7);
+    check_full(sample, 1, 5);
     sample_free(sample);
 }
 
@@ -530,20 +614,21 @@ static void a_locked_guest_is_asked_by_nowait_alone(void **state)
     Sample *sample = first_cycle();
     fake.guests[1].disks = 2; /* so that the call that meets the job is the bulk call */
     touch_status(1);
-    g_strlcpy(fake.guests[1].xml, "<domain>two</domain>", sizeof fake.guests[1].xml);
-    sample = cycle(&(Cycle){.what = "two disks"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2");
+    g_strlcpy(fake.guests[1].xml, XML("two"), sizeof fake.guests[1].xml);
+    sample = cycle(&(Cycle){.what = "two disks"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2");
     fake.guests[1].job = true;
-    sample = cycle(&(Cycle){.what = "meets the job"}, sample, "1:1:2:3 vda:1 vda:3 16:2 31:2");
+    sample = cycle(&(Cycle){.what = "meets the job"}, sample, "1:1:2:3 vda:1 vda:3 16:2 63:2");
     check_in_part(sample, 1);
     check_full(sample, 0, 5);
-    sample = cycle(&(Cycle){.what = "the next"}, sample, "1:1:2:3 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "the next"}, sample, "1:1:2:3 vda:1 vda:3 63:2");
     check_in_part(sample, 1);
-    sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "1:1:2:3");
+    assert_int_equal(vm_at(sample, 1)->served[GROUP_NET], SERVED_BULK);
+    sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "1:1:2:3 32:2");
     check_in_part(sample, 1); /* still, as far as is known */
     fake.guests[1].job = false;
-    sample = cycle(&(Cycle){.what = "the job is over"}, sample, "1:1:2:3 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "the job is over"}, sample, "1:1:2:3 vda:1 vda:3 63:2");
     assert_false(is_locked(sample, 1));
-    sample = cycle(&(Cycle){.what = "its XML is read"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 31:2");
+    sample = cycle(&(Cycle){.what = "its XML is read"}, sample, "1:1:2:3 xml:2 vda:1 vda:3 63:2");
     check_full(sample, 1, 5);
     sample = cycle(&(Cycle){.what = "as ever"}, sample, "1:1:2:3 vda:1 vda:3 16:2");
     check_full(sample, 1, 5);
@@ -556,7 +641,7 @@ static void a_job_that_ends_between_two_calls_locks_nobody(void **state)
     fake.guests[1].disks = 2;
     Sample *sample = first_cycle();
     fake.guests[1].job = fake.guests[1].job_ends = true;
-    sample = cycle(&(Cycle){.what = "ends"}, sample, "1:1:2:3 vda:1 vda:3 16:2 31:2");
+    sample = cycle(&(Cycle){.what = "ends"}, sample, "1:1:2:3 vda:1 vda:3 16:2 63:2");
     check_full(sample, 1, 5);
     sample_free(sample);
 }
@@ -568,13 +653,13 @@ static void asked_again_all_are_asked_for_by_the_bulk_call(void **state)
     (void)state;
     Sample *sample = first_cycle();
     fake.guests[1].job = true;
-    sample = cycle(&(Cycle){.what = "again", .again = true}, sample, "1:1:2:3 31:1:2:3");
+    sample = cycle(&(Cycle){.what = "again", .again = true}, sample, "33:1:2:3 63:1:2:3");
     check_in_part(sample, 1);
     assert_int_equal(reads_of(sample, 0), 5);
     assert_int_equal(row_u64(vm_at(sample, 0)->row, METRIC_VM_CPU_TIME), 70000000);
-    sample = cycle(&(Cycle){.what = "again, fast", .again = true, .fast = true}, sample, "1:1:2:3 31:1:2:3");
+    sample = cycle(&(Cycle){.what = "again, fast", .again = true, .fast = true}, sample, "33:1:2:3 63:1:2:3");
     assert_false(vm_sample_holds(vm_at(sample, 0), METRIC_DISK_RD_REQS)); /* it is of now */
-    sample = cycle(&(Cycle){.what = "again, no /proc", .again = true, .no_kernel = true}, sample, "31:1:2:3");
+    sample = cycle(&(Cycle){.what = "again, no /proc", .again = true, .no_kernel = true}, sample, "63:1:2:3");
     assert_true(is_locked(sample, 1) && !is_locked(sample, 0));
     sample_free(sample);
 }
@@ -582,7 +667,7 @@ static void asked_again_all_are_asked_for_by_the_bulk_call(void **state)
 static void asked_for_little_all_are_marked(void **state)
 {
     (void)state;
-    Sample *sample = cycle(&(Cycle){.what = "little", .little = true}, NULL, "1:1:2:3");
+    Sample *sample = cycle(&(Cycle){.what = "little", .little = true}, NULL, "33:1:2:3");
     for (guint i = 0; i < GUESTS; i++)
         check_in_part(sample, i);
     assert_int_equal(row_u64(vm_at(sample, 0)->row, METRIC_VM_STATE), 1);
@@ -608,6 +693,10 @@ int main(void)
         TEST(a_guest_without_proc_falls_back_alone),
         TEST(without_processes_libvirt_serves_everything),
         TEST(a_fast_cycle_makes_just_the_free_call),
+        TEST(nics_are_served_by_the_kernel_once_their_names_are_known),
+        TEST(where_the_xml_may_be_another_libvirt_serves_the_nics),
+        TEST(a_device_that_the_kernel_does_not_have_is_asked_of_libvirt),
+        TEST(a_macvtap_is_asked_of_libvirt),
         TEST(a_locked_guest_is_asked_by_nowait_alone),
         TEST(a_job_that_ends_between_two_calls_locks_nobody),
         TEST(asked_again_all_are_asked_for_by_the_bulk_call),

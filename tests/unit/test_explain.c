@@ -18,7 +18,9 @@ static Sample *two_vms(void)
     vm->served[GROUP_STATE] = SERVED_BULK;
     vm->served[GROUP_SHAPE] = vm->served[GROUP_SLOW] = vm->served[GROUP_GUEST] = SERVED_EARLIER;
     vm->served[GROUP_KERNEL] = SERVED_PROC;
+    vm->served[GROUP_NET] = SERVED_PROC;
     vm->served[GROUP_DISK] = SERVED_DISK;
+    vm->group_ns[GROUP_NET] = 100 * NS_PER_S + NS_PER_S / 4;
     vm->group_ns[GROUP_KERNEL] = 100 * NS_PER_S + NS_PER_S / 2;
     vm->group_ns[GROUP_DISK] = 101 * NS_PER_S;
     vm->group_ns[GROUP_SLOW] = vm->group_ns[GROUP_GUEST] = 20 * NS_PER_S;
@@ -46,13 +48,13 @@ static void every_figure_has_a_line(void **state)
                         "  balloon.rss                   800 KiB                     /proc               1.50 s\n"
                         "  proc.swap                     0 KiB                       /proc               1.50 s\n"
                         "  balloon.usable                512 KiB                     kept                82.00 s\n"
-                        "  net.count                     1                           libvirt, bulk call  2.00 s\n"
+                        "  net.count                     1                           kept                2.00 s\n"
                         "  disk_rd_req_per_sec           3.0 per s                   computed\n"
                         "  one.name                      web                         domain's XML\n"
                         "  vcpu.1.time                   4000 ns                     /proc               1.50 s\n"
                         "  vcpu.1.wait                   4 ns                        kept                82.00 s\n"
-                        "  net.0.name                    one-83-0                    libvirt, bulk call  2.00 s\n"
-                        "  net.0.rx.bytes                7 bytes                     libvirt, bulk call  2.00 s\n"
+                        "  net.0.name                    one-83-0                    /proc               1.75 s\n"
+                        "  net.0.rx.bytes                7 bytes                     /proc               1.75 s\n"
                         "  block.1.name                  vda                         kept                2.00 s\n"
                         "  block.1.rd.reqs               6                           libvirt, this disk  1.00 s\n"
                         "  block.1.capacity              8388608 bytes               kept                82.00 s\n"

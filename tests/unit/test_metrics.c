@@ -266,8 +266,8 @@ static void figures_are_of_the_group_they_are_read_with(void **state)
         const char *metric, *group;
     } cases[] = {
         {"VM_STATE", "state"},
-        {"VM_NET_RX_BYTES", "state"},
-        {"NIC_RX_BYTES_RATE", "state"},
+        {"VM_NET_RX_BYTES", "net"},
+        {"NIC_RX_BYTES_RATE", "net"},
         {"VM_VCPUS", "shape"},
         {"VM_BALLOON_CURRENT", "shape"},
         {"DISK_PATH", "shape"},

@@ -117,6 +117,62 @@ static void a_shape_is_that_of_its_xml(void **state)
     assert_false(g_str_has_suffix(title, "+stats")); /* a name of a VM is not believed */
 }
 
+static void what_is_known_of_nics(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *figures, *shape, *want; /* want NULL: the kernel does not serve them */
+    } cases[] = {
+        {"net.0.name=one-83-0 net.2.name=one-83-2", SHAPE "+taps=2", "0:one-83-0 2:one-83-2 "},
+        {"net.0.name=one-83-0", SHAPE "+stats+taps=1+disk=vda", "0:one-83-0 "},
+        {"state.state=1", SHAPE "+taps=0", ""},
+        {"net.0.name=one-83-0", SHAPE "+taps=2", NULL}, /* libvirt had no figures of the other */
+        {"net.0.name=one-83-0", SHAPE, NULL},
+        {"net.0.name=one-83-0", NULL, NULL},
+        {"net.0.rx.bytes=5", SHAPE "+taps=1", NULL},
+        {"net.0.name=sixteen-letters-", SHAPE "+taps=1", NULL}, /* no device has such a name */
+        {"net.0.name=fifteen-letters", SHAPE "+taps=1", "0:fifteen-letters "},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(VmSample) vm = vm_in_words(cases[i].figures, cases[i].shape);
+        VmKnown known;
+        vm_known_set(&known, vm, WALL);
+        g_autoptr(GString) got = known.nics ? g_string_new(NULL) : NULL;
+        for (guint k = 0; known.nics && k < known.nics->len; k++) {
+            const NetdevNic *nic = &g_array_index(known.nics, NetdevNic, k);
+            g_string_append_printf(got, "%u:%s ", nic->index, nic->name);
+        }
+        CHECK_TEXT(got ? got->str : NULL, cases[i].want, cases[i].figures);
+        vm_known_clear(&known);
+    }
+}
+
+#define NIC(type, target) "<interface type='" type "'>" target "</interface>"
+#define TAP "<target dev='t'/>"
+
+static void a_shape_tells_how_many_taps_there_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *nics, *want;
+    } cases[] = {
+        {"", "+taps=0"},
+        {NIC("bridge", TAP), "+taps=1"},
+        {NIC("bridge", TAP) NIC("ethernet", TAP) NIC("network", TAP), "+taps=3"},
+        {NIC("bridge", TAP) NIC("direct", TAP), NULL},
+        {NIC("vhostuser", TAP), NULL},
+        {NIC("user", ""), NULL},
+        {NIC("bridge", ""), NULL},
+        {NIC("hostdev", ""), NULL},
+        {"<interface>" TAP "</interface>", NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = g_strdup_printf("<domain><devices>%s</devices></domain>", cases[i].nics);
+        g_autofree char *shape = plan_shape(xml, NULL);
+        CHECK_TEXT(strchr(shape, '+'), cases[i].want, cases[i].nics);
+    }
+}
+
 #define DISK(device, target) "<disk " device "><target dev='" target "'/></disk>"
 
 static void a_shape_tells_the_one_disk_that_is_not_removable(void **state)
@@ -133,20 +189,21 @@ static void a_shape_tells_the_one_disk_that_is_not_removable(void **state)
         {DISK("device='cdrom'", "hda") DISK("type='block' device='lun'", "sda"), "sda"},
         {DISK("device='disk'", "vda") DISK("device='disk'", "vdb") DISK("device='cdrom'", "hda"), NULL},
         {"<disk/>", NULL},
-        {"<disk>", NULL}, /* no XML at all */
+        {"<disk>", NULL},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *xml = g_strdup_printf("<domain><devices>%s</devices></domain>", cases[i].disks);
         g_autofree char *shape = plan_shape(xml, NULL);
         const char *mark = strchr(shape, '+');
-        g_autofree char *want = cases[i].want ? g_strconcat("+disk=", cases[i].want, NULL) : NULL;
+        const char *taps = strstr(cases[i].disks, "<disk>") ? NULL : "+taps=0"; /* no XML at all */
+        g_autofree char *want = g_strconcat(taps, cases[i].want ? "+disk=" : NULL, cases[i].want, NULL);
         CHECK_TEXT(mark, want, cases[i].disks);
     }
     g_autofree char *both =
         plan_shape("<domain><devices>" DISK("", "vda") "<memballoon><stats period='10'/></memballoon>"
                                                        "</devices></domain>",
                    NULL);
-    assert_true(g_str_has_suffix(both, "+stats+disk=vda"));
+    assert_true(g_str_has_suffix(both, "+stats+taps=0+disk=vda"));
     g_autofree char *other = plan_shape("<domain/>", both), *same = plan_shape("<domain/>", other);
     assert_string_not_equal(other, both);
     assert_string_equal(same, other);
@@ -234,7 +291,7 @@ static void what_a_vm_is_asked_for(void **state)
 {
     (void)state;
     const HypervisorGroups all = HYPERVISOR_ALL_GROUPS, balloon = HYPERVISOR_BALLOON, block = HYPERVISOR_BLOCK;
-    const HypervisorGroups sizes = HYPERVISOR_BLOCK | HYPERVISOR_VCPU;
+    const HypervisorGroups sizes = HYPERVISOR_BLOCK | HYPERVISOR_VCPU, nics = HYPERVISOR_INTERFACE;
     const struct {
         const char *what;
         VmKnown known;
@@ -243,7 +300,7 @@ static void what_a_vm_is_asked_for(void **state)
         bool disk, slow;
     } cases[] = {
 #define KNOWN .seen = true, .complete = true, .shape = one_shape
-#define NOW .kernel = true, .shape = SHAPE
+#define NOW .kernel = true, .nics = true, .shape = SHAPE
         {"new", {.seen = false}, {NOW}, all, false, true},
         {"new, fast", {.seen = false}, {NOW, .fast = true}, all, false, true},
         {"nothing to ask for", {KNOWN}, {NOW}, 0, false, false},
@@ -253,6 +310,9 @@ static void what_a_vm_is_asked_for(void **state)
         {"slow, no disk", {KNOWN}, {NOW, .slow = true}, sizes, false, true},
         {"slow, one disk", {KNOWN, .disks = 1, .disk = vda}, {NOW, .slow = true}, sizes, false, true},
         {"slow, two disks", {KNOWN, .disks = 2}, {NOW, .slow = true}, sizes, false, true},
+        {"NICs", {KNOWN, .disks = 1, .disk = vda}, {.kernel = true, .shape = SHAPE}, nics, true, false},
+        {"NICs, fast", {KNOWN}, {.kernel = true, .shape = SHAPE, .fast = true}, nics, false, false},
+        {"NICs, slow", {KNOWN}, {.kernel = true, .shape = SHAPE, .slow = true}, nics | sizes, false, true},
         {"reports", {KNOWN, .reports = true}, {NOW}, balloon, false, false},
         {"reports, one disk", {KNOWN, .reports = true, .disks = 1, .disk = vda}, {NOW}, balloon, true, false},
         {"reports, slow, two disks",
@@ -269,7 +329,7 @@ static void what_a_vm_is_asked_for(void **state)
         {"fast", {KNOWN, .disks = 2, .reports = true}, {NOW, .fast = true}, 0, false, false},
         {"fast and slow", {KNOWN, .disks = 1, .disk = vda}, {NOW, .fast = true, .slow = true}, 0, false, false},
         {"fast, locked", {.seen = true, .locked = true}, {NOW, .fast = true}, 0, false, false},
-        {"fast, no /proc", {.seen = true}, {.fast = true}, HYPERVISOR_CPU | HYPERVISOR_VCPU, false, false},
+        {"fast, no /proc", {.seen = true}, {.fast = true}, nics | HYPERVISOR_CPU | HYPERVISOR_VCPU, false, false},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         const PlanNeeds needs = plan_needs(&cases[i].known, &cases[i].now);
@@ -284,7 +344,7 @@ static void a_silent_guest_is_asked_now_and_then(void **state)
 {
     (void)state;
     const VmKnown known = {.seen = true, .complete = true, .shape = reporting};
-    PlanNow now = {.kernel = true, .shape = REPORTING};
+    PlanNow now = {.kernel = true, .nics = true, .shape = REPORTING};
     assert_int_equal(plan_needs(&known, &now).groups, 0);
     now.slow = true;
     assert_int_equal(plan_needs(&known, &now).groups, HYPERVISOR_BALLOON | HYPERVISOR_BLOCK | HYPERVISOR_VCPU);
@@ -348,9 +408,10 @@ static void what_was_not_asked_for_is_carried(void **state)
     g_autoptr(VmSample) vm = now_vm("state.state=1 domain.locked=0 cpu.time=60 block.0.rd.reqs=9");
     vm->served[GROUP_KERNEL] = SERVED_PROC;
     vm->served[GROUP_DISK] = SERVED_DISK;
-    check_carried("a full sample", vm, false,
-                  "state.state domain.locked vcpu.current vcpu.maximum cpu.time balloon.current balloon.usable "
-                  "balloon.last-update block.count vcpu0: state wait halted disk0: name path rd.reqs capacity");
+    check_carried(
+        "a full sample", vm, false,
+        "state.state domain.locked vcpu.current vcpu.maximum cpu.time balloon.current balloon.usable "
+        "balloon.last-update net.count block.count vcpu0: state wait halted disk0: name path rd.reqs capacity");
     const MetricRow *disk = g_ptr_array_index(vm->disks, 0);
     assert_int_equal(row_u64(disk, METRIC_DISK_RD_REQS), 9);
     assert_string_equal(row_text(disk, METRIC_DISK_PATH), "/x");
@@ -367,9 +428,10 @@ static void a_fast_sample_holds_disks_and_guest(void **state)
     (void)state;
     g_autoptr(VmSample) vm = now_vm("state.state=1 cpu.time=60");
     vm->served[GROUP_KERNEL] = SERVED_PROC;
-    check_carried("fast", vm, true,
-                  "state.state vcpu.current vcpu.maximum cpu.time balloon.current balloon.rss balloon.usable "
-                  "balloon.last-update block.count vcpu0: state wait halted disk0: name path rd.reqs capacity");
+    check_carried(
+        "fast", vm, true,
+        "state.state vcpu.current vcpu.maximum cpu.time balloon.current balloon.rss balloon.usable "
+        "balloon.last-update net.count block.count vcpu0: state wait halted disk0: name path rd.reqs capacity");
     assert_true(vm->held);
     assert_true(vm->group_ns[GROUP_DISK] == 995 * NS_PER_S);
     assert_true(vm_sample_holds(vm, METRIC_DISK_RD_REQS));
@@ -470,9 +532,10 @@ static void of_a_locked_vm_the_shape_alone_is_carried(void **state)
     for (guint fast = 0; fast < 2; fast++) {
         g_autoptr(VmSample) vm = now_vm("state.state=1 domain.locked=1 cpu.time=60");
         vm->served[GROUP_KERNEL] = SERVED_PROC;
-        check_carried(fast ? "locked, fast" : "locked", vm, fast,
-                      "state.state domain.locked vcpu.current vcpu.maximum cpu.time balloon.current block.count "
-                      "vcpu0: state disk0: name path");
+        check_carried(
+            fast ? "locked, fast" : "locked", vm, fast,
+            "state.state domain.locked vcpu.current vcpu.maximum cpu.time balloon.current net.count block.count "
+            "vcpu0: state disk0: name path");
         assert_false(vm->held);
         assert_int_equal(vm->served[GROUP_DISK], SERVED_NOT);
     }
@@ -526,6 +589,8 @@ int main(void)
         cmocka_unit_test(without_slow_figures_it_is_not_complete),
         cmocka_unit_test(a_shape_is_that_of_its_xml),
         cmocka_unit_test(a_shape_tells_the_one_disk_that_is_not_removable),
+        cmocka_unit_test(a_shape_tells_how_many_taps_there_are),
+        cmocka_unit_test(what_is_known_of_nics),
         cmocka_unit_test(a_disc_is_asked_about_each_time_until_it_is_idle),
         cmocka_unit_test(status_files_lie_beside_the_socket),
         cmocka_unit_test(slow_figures_are_due_once_a_period),

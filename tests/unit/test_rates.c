@@ -10,8 +10,8 @@
  *
  *   "@110 wall=1700000000 cpu.time=5 net.0.name=a net.0.rx.bytes=1"
  *
- * @ boottime in seconds, kernel@ disk@ guest@ slow@ that of a group of figures; wall, boot, host of the sample; vm,
- * uuid, id of the VM; held: a fast sample; idle1@: of disk 1, which is removable; all else as libvirt's keys. */
+ * @ boottime in seconds, net@ kernel@ disk@ guest@ slow@ that of a group of figures; wall, boot, host of the sample;
+ * vm, uuid, id of the VM; held: a fast sample; idle1@: of disk 1, which is removable; all else as libvirt's keys. */
 
 typedef struct {
     const char *what;
@@ -274,6 +274,8 @@ static void rates_are_taken_over_the_time_of_their_group(void **state)
          "VM_NET_RX_BYTES_RATE=100 VM_DISK_RD_REQS_RATE=-"},
         {"backwards", BUSY_A " disk@109", BUSY_B " disk@108", "VM_DISK_RD_REQS_RATE=- VM_CPU_CORE_PERCENT=50"},
         {"too far", BUSY_A " disk@1", BUSY_B " disk@3602", "VM_DISK_RD_REQS_RATE=- VM_CPU_CORE_PERCENT=50"},
+        {"the NICs' is theirs", BUSY_A " net@101", BUSY_B " net@106",
+         "VM_NET_RX_BYTES_RATE=200 n:NIC_RX_BYTES_RATE=200"},
         {"the sizes' time is nobody's", BUSY_A " slow@1", BUSY_B " slow@9", BUSY_RATES},
     };
     run_cases(cases, G_N_ELEMENTS(cases));
