@@ -54,14 +54,22 @@ void text_append_escaped(GString *out, const char *text, gsize limit)
     }
 }
 
-void text_append_u64(GString *out, guint64 value)
+const char *text_of_u64(guint64 value, char digits[TEXT_U64_MAX], guint *ret_length)
 {
-    char digits[20]; /* of 2^64 - 1 */
     guint n = 0;
     do
-        digits[sizeof digits - ++n] = (char)('0' + value % 10);
+        digits[TEXT_U64_MAX - ++n] = (char)('0' + value % 10);
     while ((value /= 10) != 0);
-    g_string_append_len(out, digits + sizeof digits - n, n);
+    *ret_length = n;
+    return digits + TEXT_U64_MAX - n;
+}
+
+void text_append_u64(GString *out, guint64 value)
+{
+    char digits[TEXT_U64_MAX];
+    guint n;
+    const char *text = text_of_u64(value, digits, &n);
+    g_string_append_len(out, text, n);
 }
 
 bool text_read_u64(const char *text, guint64 *ret_value)
@@ -69,9 +77,9 @@ bool text_read_u64(const char *text, guint64 *ret_value)
     guint64 value = 0;
     if (!*text)
         return false;
-    for (; *text; text++) {
-        guint64 digit = (guint64)(*text - '0');
-        if (!g_ascii_isdigit(*text) || value > (G_MAXUINT64 - digit) / 10)
+    for (const char *begin = text; *text; text++) {
+        const guint64 digit = (guint64)(*text - '0');
+        if (digit > 9 || (text - begin >= TEXT_U64_MAX - 1 && value > (G_MAXUINT64 - digit) / 10))
             return false;
         value = value * 10 + digit;
     }

@@ -19,6 +19,9 @@ void text_append_char(GString *out, gunichar c);
  * character at `limit` bytes. */
 void text_append_escaped(GString *out, const char *text, gsize limit);
 
+/* The value's digits, at the end of `digits`; not NUL-terminated. */
+#define TEXT_U64_MAX 20 /* of 2^64 - 1 */
+const char *text_of_u64(guint64 value, char digits[TEXT_U64_MAX], guint *ret_length);
 void text_append_u64(GString *out, guint64 value);
 
 /* A number of digits and nothing else, at most 2^64 - 1; false where it is none, *ret_value untouched. A third of the

@@ -370,13 +370,14 @@ static bool read_line(Reader *reader, char *line, GError **error)
 
 static bool read_all(Reader *reader, char *text, gsize length, GError **error)
 {
+    const char *nul = memchr(text, '\0', length);
     for (char *line = text, *end = text + length; line < end;) {
         char *newline = memchr(line, '\n', (gsize)(end - line));
         char *next = newline ? newline + 1 : end;
         reader->line++;
         if (newline)
             *newline = '\0';
-        if (strlen(line) != (gsize)((newline ? newline : end) - line))
+        if (nul && nul < next)
             return refuse(reader, error, DOMSTATS_ERROR_SYNTAX, "a NUL byte: this is no text");
         if (!read_line(reader, line, error))
             return false;
@@ -408,40 +409,65 @@ GPtrArray *domstats_read(const char *text, gsize length, GError **error)
 
 /* --- writing --- */
 
-/* "  net.0." */
-static GString *line_start(const MetricRow *row)
+/* The lines of a row, of which there are a hundred a VM: each is put together here and appended as one. */
+typedef struct {
+    char text[160]; /* as far as the key: ours are short */
+    gsize start;    /* length of "  net.0." */
+} Line;
+
+static void line_begin(Line *line, const MetricRow *row)
 {
-    GString *start = g_string_new("  ");
-    g_string_append(start, scope_prefix(row->scope));
-    if (row->scope != SCOPE_VM) {
-        text_append_u64(start, row->index);
-        g_string_append_c(start, '.');
-    }
-    return start;
+    char index[TEXT_U64_MAX + 2] = "";
+    if (row->scope != SCOPE_VM)
+        g_snprintf(index, sizeof index, "%u.", row->index);
+    g_strlcpy(line->text, "  ", sizeof line->text);
+    g_strlcat(line->text, scope_prefix(row->scope), sizeof line->text);
+    line->start = g_strlcat(line->text, index, sizeof line->text);
+}
+
+/* "  net.0.name="; its length. */
+static gsize line_key(Line *line, const char *key)
+{
+    const gsize length = strlen(key);
+    g_assert(line->start + length + 1 + TEXT_U64_MAX + 1 <= sizeof line->text);
+    memcpy(line->text + line->start, key, length);
+    line->text[line->start + length] = '=';
+    return line->start + length + 1;
+}
+
+static void write_number_line(GString *out, Line *line, const char *key, guint64 value)
+{
+    char digits[TEXT_U64_MAX];
+    guint n;
+    const char *text = text_of_u64(value, digits, &n);
+    const gsize length = line_key(line, key);
+    memcpy(line->text + length, text, n);
+    line->text[length + n] = '\n';
+    g_string_append_len(out, line->text, (gssize)(length + n + 1));
+}
+
+static void write_text_line(GString *out, Line *line, const char *key, const char *text)
+{
+    g_string_append_len(out, line->text, (gssize)line_key(line, key));
+    append_text(out, text);
+    g_string_append_c(out, '\n');
 }
 
 static void write_row(GString *out, const MetricRow *row)
 {
-    g_autoptr(GString) start = line_start(row);
-    if (row->idle_ns != 0) {
-        g_string_append_len(out, start->str, (gssize)start->len);
-        g_string_append(out, IDLE "=");
-        text_append_u64(out, (guint64)row->idle_ns);
-        g_string_append_c(out, '\n');
-    }
+    Line line;
+    line_begin(&line, row);
+    if (row->idle_ns != 0)
+        write_number_line(out, &line, IDLE, (guint64)row->idle_ns);
     for (guint i = 0; i < metric_count(row->scope); i++) {
         Metric m = metric_first(row->scope) + i;
         const MetricInfo *info = &metric_info[m];
         if ((info->origin != ORIGIN_KEY && info->origin != ORIGIN_OWN) || !row_has(row, m))
             continue;
-        g_string_append_len(out, start->str, (gssize)start->len);
-        g_string_append(out, info->key);
-        g_string_append_c(out, '=');
         if (info->kind == KIND_TEXT)
-            append_text(out, row_text(row, m));
+            write_text_line(out, &line, info->key, row_text(row, m));
         else
-            text_append_u64(out, row_u64(row, m));
-        g_string_append_c(out, '\n');
+            write_number_line(out, &line, info->key, row_u64(row, m));
     }
 }
 
