@@ -41,6 +41,8 @@ static struct {
     guint call_ms, open_ms, xml_ms;           /* what a call takes, each connection but the first, an XML */
     bool list_fails, list_hangs;              /* over a connection that was kept */
     guint opens, closes, lists, calls;
+    guint under_way, at_once; /* calls for statistics; the most of them at a time */
+    guint meeting;            /* none comes back before so many are under way */
 } fake;
 
 struct Hypervisor {
@@ -59,6 +61,16 @@ static void free_domain(gpointer data)
 static void hang(void)
 {
     while (!fake.released)
+        g_cond_wait(&fake.changed, &fake.lock);
+}
+
+/* With the lock held. */
+static void meet_others(void)
+{
+    fake.under_way++;
+    fake.at_once = MAX(fake.at_once, fake.under_way);
+    g_cond_broadcast(&fake.changed);
+    while (fake.at_once < fake.meeting && !fake.released)
         g_cond_wait(&fake.changed, &fake.lock);
 }
 
@@ -194,6 +206,7 @@ static GPtrArray *fake_stats(Hypervisor *hypervisor, const char *const *uuids, g
     g_mutex_lock(&fake.lock);
     bool fails = hypervisor->domains->len == 0 || (fake.failing_calls > 0 && fake.failing_calls--);
     fake.calls++;
+    meet_others();
     take_time(fake.call_ms);
     choose_stuck(uuids, count);
     if (fake.all_hang || (fake.monitor_hangs && groups == HYPERVISOR_ALL_GROUPS))
@@ -211,6 +224,7 @@ static GPtrArray *fake_stats(Hypervisor *hypervisor, const char *const *uuids, g
         guest->asked++;
         g_ptr_array_add(vms, record_of(guest, job, groups));
     }
+    fake.under_way--;
     g_mutex_unlock(&fake.lock);
     if (!fails)
         return vms;
@@ -295,6 +309,7 @@ static void have_guests(guint n)
     fake.released = fake.open_fails = fake.monitor_hangs = fake.all_hang = false;
     fake.failing_calls = fake.sticking = fake.opens = fake.closes = fake.lists = fake.calls = 0;
     fake.list_fails = fake.list_hangs = false;
+    fake.under_way = fake.at_once = fake.meeting = 0;
     fake.call_ms = fake.open_ms = fake.xml_ms = 0;
     fake.opens_good = G_MAXUINT;
     fake.guests = g_new0(Guest, n + 1);
@@ -464,6 +479,29 @@ static void no_thread_is_left_where_all_is_well(void **state)
         assert_non_null(sample);
     }
     assert_false(abandoned);
+}
+
+static void one_worker_is_enough_where_all_goes_quickly(void **state)
+{
+    (void)state;
+    have_guests(1000);
+    g_autoptr(Sample) sample = collect(600000, 5, NULL); /* another would join after 12 s */
+    assert_int_equal(sample->vms->len, 1000);
+    assert_int_equal(fake.at_once, 1);
+}
+
+static void others_join_where_one_is_not_enough(void **state)
+{
+    (void)state;
+    have_guests(100);
+    fake.meeting = 3;
+    g_autoptr(Sample) sample = collect(20000, 3, NULL);
+    assert_true(missing(sample) == 0);
+    assert_int_equal(fake.at_once, 3);
+    for (guint i = 0; i < 100; i++) {
+        check_full(sample, i);
+        CHECK(fake.guests[i].asked == 1, "one-%u", i + 1); /* nobody had to be asked again */
+    }
 }
 
 static void a_host_without_vms_is_no_error(void **state)
@@ -1077,6 +1115,8 @@ int main(void)
         TEST(every_guest_is_asked_once),
         TEST(a_sample_knows_when_it_was_taken),
         TEST(no_thread_is_left_where_all_is_well),
+        TEST(one_worker_is_enough_where_all_goes_quickly),
+        TEST(others_join_where_one_is_not_enough),
         TEST(a_host_without_vms_is_no_error),
         TEST(no_daemon_is_an_error),
         TEST(a_hung_daemon_is_an_error_at_the_deadline),
