@@ -58,14 +58,14 @@ class LinuxCase(RigCase):
         return self.rig.uri(rw=True)  # agents are not for read-only connections
 
     def agent_is_there(self, guest):
-        self.wait_for(guest.has_agent, 60, f"libvirt does not reach the agent of {guest.name}")
+        self.wait_for(guest.has_agent, f"libvirt does not reach the agent of {guest.name}", 60)
 
     def kill_agent(self, guest):
         """It stays away until the test is over."""
         guest.type("touch /run/agent-stays-away; killall qemu-ga")
         self.addCleanup(self.agent_is_there, guest)
         self.addCleanup(guest.type, "rm -f /run/agent-stays-away")
-        self.wait_for(lambda: not guest.has_agent(), 60, f"libvirt still reaches the agent of {guest.name}")
+        self.wait_for(lambda: not guest.has_agent(), f"libvirt still reaches the agent of {guest.name}", 60)
 
 
 class Agents(LinuxCase):
@@ -81,7 +81,7 @@ class Agents(LinuxCase):
     def cycle(self):
         """The records of one cycle, and the questions that it begins."""
         run = self.kvm.cycle()
-        self.wait_for(lambda: not self.kvm.processes(), 60, "the guests are still asked")
+        self.wait_for(lambda: not self.kvm.processes(), "the guests are still asked", 60)
         return self.assert_complete(run, vms=sorted(self.guests))
 
     def failures(self):
@@ -193,7 +193,8 @@ class Figures(LinuxCase):
     def reported(self):
         """Waits for a report that the guest has begun after this call."""
         last = self.dommemstat(90)["last_update"]
-        self.wait_for(lambda: self.dommemstat(90)["last_update"] > last + STATS_PERIOD, 60, "its balloon does not report")
+        self.wait_for(lambda: self.dommemstat(90)["last_update"] > last + STATS_PERIOD,
+                      "its balloon does not report", 60)
 
     def beside_virsh(self, host):
         """Our figures, and virsh's, which were the same before and after."""
@@ -258,10 +259,10 @@ class Figures(LinuxCase):
         """a balloon that is blown up: what the domain has left, and what the guest says of it"""
         guest, host = self.guests[90], self.host()
         whole = self.dommemstat(90)["actual"]
-        self.addCleanup(self.wait_for, lambda: self.dommemstat(90)["actual"] == whole, 60, "the balloon stays")
+        self.addCleanup(self.wait_for, lambda: self.dommemstat(90)["actual"] == whole, "the balloon stays", 60)
         self.addCleanup(self.rig.virsh, "setmem", "one-90", str(whole), "--live")
         self.rig.virsh("setmem", "one-90", str(whole - (24 << 10)), "--live")
-        self.wait_for(lambda: self.dommemstat(90)["actual"] == whole - (24 << 10), 60, "the balloon does not grow")
+        self.wait_for(lambda: self.dommemstat(90)["actual"] == whole - (24 << 10), "the balloon does not grow", 60)
         self.reported()
         figures, virsh = self.beside_virsh(host)
         self.assert_as_virsh(figures, virsh)
@@ -326,7 +327,7 @@ class Figures(LinuxCase):
         inner_before = inside()
         guest.run("arp -s 192.0.2.1 02:00:00:00:00:01 -i eth0; ping -c 5 -i 0.1 -W 1 -s 1000 192.0.2.1; true")
         self.rig.frames("one-91", 40, 700)
-        self.wait_for(lambda: inside()[1] - inner_before[1] >= 40, 60, "the guest does not get what is sent to it")
+        self.wait_for(lambda: inside()[1] - inner_before[1] >= 40, "the guest does not get what is sent to it", 60)
         inner = inside()
         nic = self.figures(host, 91)["nics"][0]
         counted = inside()
@@ -358,7 +359,7 @@ class Executions(ExecCase, LinuxCase):
 
     def has_ended(self, vm, pid):
         """Nobody but the probe may ask the agent: it tells only once."""
-        self.wait_for(lambda: self.guests[vm].run(f"[ -e /proc/{pid}/exe ] && echo runs; true") == "", 60, "it runs on")
+        self.wait_for(lambda: self.guests[vm].run(f"[ -e /proc/{pid}/exe ] && echo runs; true") == "", "it runs on", 60)
 
     def test_life_of_a_command(self):
         """a command runs, then ends: code, output and errors in one record to the byte, and its file goes; then silence"""

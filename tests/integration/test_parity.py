@@ -55,7 +55,7 @@ class Forecaster(RigCase):
 
     def settled(self, host):
         """No process of the probe is at work any more."""
-        self.wait_for(lambda: not host.processes(), 60, "the forecaster's files are not done")
+        self.wait_for(lambda: not host.processes(), "the forecaster's files are not done", 60)
 
     def rows(self, host, vm, table):
         db = sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)  # as the forecaster opens it
@@ -191,7 +191,7 @@ class Forecasts(RigCase):
         host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}\n{more}")
 
     def settled(self, host):
-        self.wait_for(lambda: not host.processes(), 60, "the forecaster is not done")
+        self.wait_for(lambda: not host.processes(), "the forecaster is not done", 60)
         complaints = host.place / "complaints"
         self.assertFalse(complaints.exists() and complaints.read_text())
 
@@ -274,7 +274,7 @@ class Forecasts(RigCase):
         (host.place / "hangs").touch()
         for count in (1, 2, 3):
             self.assert_complete(host.cycle(), vms=[83, 84])
-            self.wait_for(lambda want=count: self.count(host, 84) == want, 30, "the files are not kept meanwhile")
+            self.wait_for(lambda want=count: self.count(host, 84) == want, "the files are not kept meanwhile", 30)
             time.sleep(1.1)
         (vm, pid), = self.calls(host)  # one at a time, cycle after cycle
         self.assertEqual(vm, 83)
@@ -346,7 +346,7 @@ class AgentsCase(RigCase):
         """One cycle, and the questions that it begins. self.told: what the probe itself tells the log."""
         run = host.cycle()
         self.told = run.log
-        self.wait_for(lambda: not host.processes(), LIMIT + 15, "the guests are still asked")
+        self.wait_for(lambda: not host.processes(), "the guests are still asked", LIMIT + 15)
         return self.assert_complete(run, vms=[int(name.split("-")[1]) for _, name, _ in self.fleet])
 
 
@@ -427,7 +427,7 @@ class AnsweringAgents(AgentsCase):
     def setUp(self):
         for vm, agent in self.agents.items():
             agent.reset()
-            self.wait_for(lambda vm=vm: self.answers(vm), 60, f"libvirt does not reach the agent of one-{vm}")
+            self.wait_for(lambda vm=vm: self.answers(vm), f"libvirt does not reach the agent of one-{vm}", 60)
             agent.reset()
             agent.answers = {"guest-network-get-interfaces": INTERFACES, "guest-get-host-name": {"host-name": f"h{vm}"},
                              "guest-get-timezone": {"zone": "CET", "offset": 3600}}

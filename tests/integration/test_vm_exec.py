@@ -122,7 +122,7 @@ class Guests(ExecCase, RigCase):
         super().setUp()
         for vm, agent in self.agents.items():
             agent.reset()
-            self.wait_for(lambda vm=vm: self.answers(vm), 60, f"libvirt does not reach the agent of one-{vm}")
+            self.wait_for(lambda vm=vm: self.answers(vm), f"libvirt does not reach the agent of one-{vm}", 60)
             agent.reset()
 
     def answers(self, vm):
@@ -295,7 +295,7 @@ class Guests(ExecCase, RigCase):
         self.assert_said(self.cycle(), "")  # the same to say: libvirt
         self.assertEqual(self.left(), ["one-83"])
         self.rig.libvirtd("start")
-        self.wait_for(lambda: self.answers(83), 60, "libvirt does not reach the agent again")
+        self.wait_for(lambda: self.answers(83), "libvirt does not reach the agent again", 60)
         self.assert_said(self.cycle(), record(83, 7, 0))
 
     def test_said_again(self):
