@@ -5,8 +5,9 @@ real there, beside what virsh and the guest itself say."""
 import re
 import time
 
+from agent_case import AgentCase
 from exec_case import ExecCase, record
-from harness import Case, RigCase, file_rig, main
+from harness import Case, file_rig, main
 from linux_guest import LinuxGuest
 from rig.linux import ADDRESS, SYSTEM
 
@@ -38,7 +39,7 @@ GUESTAGENT = r"""
 """
 
 
-class LinuxCase(RigCase):
+class LinuxCase(AgentCase):
     """One rig for all of them: its guests take longer to boot than most tests take. 91's balloon has no stats period; 92's
     agent is one that never starts."""
     fleet = [("linux", "one-90", {"stats_period": STATS_PERIOD, "disks": 2}), ("linux", "one-91", {}),
@@ -52,20 +53,14 @@ class LinuxCase(RigCase):
             LinuxCase.rig = file_rig(cls.fleet)
             LinuxCase.guests = {int(name.removeprefix("one-")): LinuxGuest(cls.rig, name) for _, name, _ in cls.fleet}
             for vm in (90, 91):
-                assert cls.guests[vm].has_agent(), f"libvirt does not reach the agent of one-{vm}"
-
-    def uri(self):
-        return self.rig.uri(rw=True)  # agents are not for read-only connections
-
-    def agent_is_there(self, guest):
-        self.wait_for(guest.has_agent, f"libvirt does not reach the agent of {guest.name}", 60)
+                assert cls.rig.has_agent(f"one-{vm}"), f"libvirt does not reach the agent of one-{vm}"
 
     def kill_agent(self, guest):
         """It stays away until the test is over."""
         guest.type("touch /run/agent-stays-away; killall qemu-ga")
-        self.addCleanup(self.agent_is_there, guest)
+        self.addCleanup(self.agent_is_there, guest.name)
         self.addCleanup(guest.type, "rm -f /run/agent-stays-away")
-        self.wait_for(lambda: not guest.has_agent(), f"libvirt still reaches the agent of {guest.name}", 60)
+        self.wait_for(lambda: not self.rig.has_agent(guest.name), f"libvirt still reaches the agent of {guest.name}", 60)
 
 
 class Agents(LinuxCase):
@@ -125,7 +120,7 @@ class Agents(LinuxCase):
         """an agent hangs: an error for it, answers of the others, no more questions until it is due; then all is well"""
         guest = self.guests[91]
         guest.type("killall -STOP qemu-ga")
-        self.addCleanup(self.agent_is_there, guest)
+        self.addCleanup(self.agent_is_there, guest.name)
         self.addCleanup(guest.type, "killall -CONT qemu-ga")
         self.cycle()
         records, before = self.cycle(), self.book.stat()
@@ -140,7 +135,7 @@ class Agents(LinuxCase):
         self.cycle()
         self.assertEqual(self.failures(), {90: 0, 91: 2, 92: 2})
         guest.type("killall -CONT qemu-ga")
-        self.agent_is_there(guest)
+        self.agent_is_there(guest.name)
         self.all_are_due()
         self.cycle()
         self.assert_answered(self.cycle()[91], 91)
@@ -174,7 +169,7 @@ class Agents(LinuxCase):
             self.assertRegex(records[91][key], f"^error: .*{LOST}")
         self.assert_answered(records[90], 90)
         guest.type("rm /run/agent-stays-away")
-        self.agent_is_there(guest)
+        self.agent_is_there(guest.name)
         self.all_are_due()
         self.cycle()
         self.assert_answered(self.cycle()[91], 91)
@@ -414,7 +409,7 @@ class Executions(ExecCase, LinuxCase):
         self.assert_said(self.cycle(), record(90, other, 0), rf"one-91: has a command under way .*{LOST}")
         self.assertEqual(self.left(), ["one-91"])
         self.guests[91].type("rm /run/agent-stays-away")
-        self.agent_is_there(self.guests[91])
+        self.agent_is_there("one-91")
         self.assert_said(self.cycle(), "",  # in the words of QEMU 7, of later ones
                          rf"one-91: .*; onevm exec-cancel ends it: .*(Invalid parameter 'pid'|PID {pid} does not exist)")
         self.assertEqual(self.left(), ["one-91"])

@@ -7,10 +7,9 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 
-from agent import Agent
+from agent_case import AgentCase, StandInCase
 from harness import ROOT, Case, RigCase, main
 
 TABLES = ("cpu", "memory", "netrx", "nettx", "diskrdbytes", "diskwrbytes", "diskrdiops", "diskwriops")
@@ -333,11 +332,12 @@ virtualmachine:
 """
 
 
-class AgentsCase(RigCase):
-    """A host where guests' agents are asked."""
+class AgentsCase(AgentCase):
+    """A host where guests' agents are asked. vms: of all guests."""
+    vms = ()
 
     def replacing(self, conf, more=""):
-        host = self.host(self.rig.uri(rw=True))  # agents are not for read-only connections
+        host = self.host()
         host.configure(f"mode = replace\n[guests]\ninterval = 10s\n{more}")
         (host.tree.conf.parent / "guestagent.conf").write_text(conf)
         return host
@@ -347,11 +347,12 @@ class AgentsCase(RigCase):
         run = host.cycle()
         self.told = run.log
         self.wait_for(lambda: not host.processes(), "the guests are still asked", LIMIT + 15)
-        return self.assert_complete(run, vms=[int(name.split("-")[1]) for _, name, _ in self.fleet])
+        return self.assert_complete(run, vms=self.vms)
 
 
 class Agents(AgentsCase):
     """Guests without an agent, on a real libvirt."""
+    vms = (83, 84)
     fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
 
     def test_no_agent(self):
@@ -410,32 +411,15 @@ class Agents(AgentsCase):
         self.assertEqual(host.by_hand("--ask-guests", "--format", "json").status, 2)
 
 
-class AnsweringAgents(AgentsCase):
+class AnsweringAgents(AgentsCase, StandInCase):
     """Guests whose agents are stand-ins, under a real libvirt."""
-    numbers = (79, 80, 82, 83)
-
-    @classmethod
-    def setUpClass(cls):
-        super(RigCase, cls).setUpClass()
-        cls.agents = {}
-        for vm in cls.numbers:
-            cls.agents[vm] = Agent(cls.scratch / f"agent-{vm}.sock")
-            cls.cleanup(cls.agents[vm].close)
-        cls.fleet = [("agent", f"one-{vm}", {"agent": str(agent.path)}) for vm, agent in cls.agents.items()]
-        cls.rig = cls.new_rig("rig", cls.fleet)
+    with_agent = vms = (79, 80, 82, 83)
 
     def setUp(self):
+        super().setUp()
         for vm, agent in self.agents.items():
-            agent.reset()
-            self.wait_for(lambda vm=vm: self.answers(vm), f"libvirt does not reach the agent of one-{vm}", 60)
-            agent.reset()
             agent.answers = {"guest-network-get-interfaces": INTERFACES, "guest-get-host-name": {"host-name": f"h{vm}"},
                              "guest-get-timezone": {"zone": "CET", "offset": 3600}}
-
-    def answers(self, vm):
-        run = subprocess.run(["virsh", "-c", self.rig.uri(True), "qemu-agent-command", f"one-{vm}",
-                              '{"execute":"guest-ping"}'], capture_output=True, timeout=60, check=False)
-        return run.returncode == 0
 
     def entries(self, host):
         """{VM: (failures in a row, when it is asked again)} as the probe keeps it."""
@@ -458,7 +442,7 @@ class AnsweringAgents(AgentsCase):
             self.assertRegex(said[vm][key], "^error: ")
         self.assertEqual(self.agents[82].asked, ["guest-get-osinfo", "guest-network-get-interfaces", "guest-ping",
                                                  "guest-network-get-interfaces", "guest-get-host-name"])
-        self.assertEqual([entries[vm][0] for vm in self.numbers], [0, 1, 1, 0])
+        self.assertEqual([entries[vm][0] for vm in self.vms], [0, 1, 1, 0])
         self.assertGreater(entries[82][1], entries[83][1] + 15)
 
     def test_filters(self):
@@ -476,7 +460,7 @@ class AnsweringAgents(AgentsCase):
         self.cycle(host)
         said = self.cycle(host)
         keys = ("OS_TYPE", "OS_ID", "OS_VERSION", "OS_MACHINE", "GUEST_IP_ADDRESSES", "VM_QEMU_PING", "HOST", "TIME")
-        self.assertEqual({vm: [said[vm].get(key) for key in keys] for vm in self.numbers}, {
+        self.assertEqual({vm: [said[vm].get(key) for key in keys] for vm in self.vms}, {
             79: ["posix", "ubuntu", "24.04", "x86_64", "2001:db8::4f,192.168.150.83", "{}", "h79", None],
             80: ["posix", "ubuntu", "23.10", "x86_64", "192.168.150.83", "{}", None, None],
             82: [None, None, None, None, None, "{}", None, None],  # its agent has neither command
