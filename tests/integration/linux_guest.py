@@ -16,7 +16,6 @@ class LinuxGuest:
 
     def __init__(self, rig, name):
         self.rig, self.name = rig, name
-        self.vm = int(name.removeprefix("one-"))
 
     def ask(self, execute, **arguments):
         """What the agent returns of a command."""

@@ -4,7 +4,6 @@
 import contextlib
 import fcntl
 import os
-import pathlib
 import re
 import socket
 import threading
