@@ -15,18 +15,22 @@ static const char *const scope_titles[N_SCOPES] = {
     "Virtual machine", "Virtual CPU", "Network interface", "Disk", "Host", "Sink"};
 static const char *const scope_notes[N_SCOPES] = {
     [SCOPE_VM] = "Line protocol: fields of `vm_totals` (texts that are read once per start: of `vm_info`), tags VMID, "
-                 "name, uuid, host. Prometheus: labels vm_id and host; `one_vm_info` also name and uuid.",
-    [SCOPE_VCPU] = "Line protocol: fields of `vm_vcpus`, with the tag vcpu besides those of `vm_totals`. Prometheus: "
-                   "labels vm_id, host, vcpu.",
+                 "name, uuid, host.\n"
+                 "Prometheus: labels vm_id and host; `one_vm_info` also name and uuid.",
+    [SCOPE_VCPU] = "Line protocol: fields of `vm_vcpus`, with the tag vcpu besides those of `vm_totals`.\n"
+                   "Prometheus: labels vm_id, host, vcpu.",
     [SCOPE_NIC] = "Line protocol: fields of `vm_devices`, with the tags devtype=nic, device, mac and bridge besides "
-                  "those of `vm_totals`. Prometheus: labels vm_id, host, device.",
+                  "those of `vm_totals`.\n"
+                  "Prometheus: labels vm_id, host, device.",
     [SCOPE_DISK] = "Line protocol: fields of `vm_devices`, with the tags devtype=disk, device and path besides those "
-                   "of `vm_totals`. Prometheus: labels vm_id, host, device.",
+                   "of `vm_totals`.\n"
+                   "Prometheus: labels vm_id, host, device.",
     [SCOPE_HOST] =
-        "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did. Prometheus: label host; "
-        "`one_host_sample_timestamp_seconds` says when the host's figures were collected.",
+        "Line protocol: fields of `host_totals`, tag host: what the pipeline itself did.\n"
+        "Prometheus: label host; `one_host_sample_timestamp_seconds` says when the host's figures were collected.",
     [SCOPE_SINK] = "Line protocol: fields of `host_totals`, with the tag sink besides host: what became of the batches "
-                   "for each sink, as the host knew when it made the point. Prometheus: labels host, sink.",
+                   "for each sink,\n"
+                   "as the host knew when it made the point. Prometheus: labels host, sink.",
 };
 static const char *const scope_keys[N_SCOPES] = {"", "vcpu.N.", "net.N.", "block.N.", "", ""};
 
@@ -265,12 +269,10 @@ static void print_api(void)
 {
     static const char *const access[] = {"everybody", "read", "write"}; /* by RouteAccess */
     puts("# The API of telemetryd\n\n"
-         "Made from `src/serve/routes.def` by `make docs`; a test fails when this page is out of date. The same with "
-         "every "
-         "field, for\n"
-         "programs: `share/openapi.json`, which telemetryd serves as `/api/openapi.json`. What the answers mean stands "
-         "in\n"
-         "[endpoint.md](endpoint.md).\n\n"
+         "Made from `src/serve/routes.def` by `make docs`; a test fails when this page is out of date. The same with\n"
+         "every field, for programs: `share/openapi.json`, which telemetryd serves as `/api/openapi.json`. What the "
+         "answers\n"
+         "mean stands in [endpoint.md](endpoint.md).\n\n"
          "*Token*: which one a request has to bring where it is configured; the write token reads too. Every GET can "
          "be a "
          "HEAD.\n"

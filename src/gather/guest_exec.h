@@ -5,7 +5,7 @@
 
 #include "model/execution.h"
 
-#define GUEST_EXEC_ANSWER_MAX (64 * 1024 * 1024) /* bytes; libvirt takes 10 MB of an agent */
+#define GUEST_EXEC_ANSWER_MAX (64 * 1024 * 1024) /* bytes; libvirt passes on 4 MiB at most */
 
 #define GUEST_EXEC_ERROR guest_exec_error_quark()
 GQuark guest_exec_error_quark(void);

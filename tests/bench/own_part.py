@@ -86,12 +86,12 @@ def endpoint_instructions(directory, program, text):
     return _collected(daemon.log_text())
 
 
-MODES = {"beside poll.rb": "", "instead of poll.rb": "[probe]\nmode = replace\n"}
+BESIDE, INSTEAD = "beside poll.rb", "instead of poll.rb"
+MODES = {BESIDE: "", INSTEAD: "[probe]\nmode = replace\n"}
 SAMPLES = 2
 ENDPOINT = "telemetryd, a sample fed to it"
-MORE = {  # row: --format; the records are made as well
-    "instead of poll.rb, and the state's text": "domstats", "instead of poll.rb, and line protocol": "line"}
-STATE = next(iter(MORE))
+STATE = f"{INSTEAD}, and the state's text"
+MORE = {STATE: "domstats", f"{INSTEAD}, and line protocol": "line"}  # row: --format; the records are made as well
 
 
 class OwnPart:
@@ -110,7 +110,7 @@ class OwnPart:
         self.instructions = {row: instructions(command) - base for row, command in commands.items()}
         self._count_endpoint(build, scratch, commands)
         for row, form in MORE.items():
-            commands[row, SIZES[-1]] = [*commands[mode, SIZES[-1]], "--format", form]
+            commands[row, SIZES[-1]] = [*commands[INSTEAD, SIZES[-1]], "--format", form]
         cpu = {row: [] for row in (None, *commands)}
         for _ in range(RUNS):
             for row, command in ((None, start), *commands.items()):
@@ -122,7 +122,7 @@ class OwnPart:
         program = build / "serve" / "telemetryd"
         base = endpoint_instructions(scratch / "fed-0", program, "")
         for n in SIZES:
-            command = [*commands[next(iter(MODES)), n], "--format", "line"]
+            command = [*commands[BESIDE, n], "--format", "line"]
             lines = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
             self.instructions[ENDPOINT, n] = (endpoint_instructions(scratch / f"fed-{n}", program, lines) - base) // SAMPLES
 

@@ -215,9 +215,3 @@ class Doctor(Case):
                     parents.add(entry)
                     found += [entry] if head.endswith(f"({name}") else []
         return found
-
-    def wait_for(self, condition, seconds, complaint):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.02)

@@ -23,6 +23,7 @@ class ExecCase(Case):
         return (args.asan if cls.sanitized else args.build) / "probes" / "vm_exec"
 
     def setUp(self):
+        super().setUp()
         type(self).hosts += 1
         self.directory = self.scratch / f"run-{self.hosts}"
         self.directory.mkdir()

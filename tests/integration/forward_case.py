@@ -2,7 +2,6 @@
 """Tests of the forwarder against sinks: a test case that makes stand-ins, configurations and queues, and that asks
 whether every point which was queued is stored once, or is counted as refused and then lies in bad/."""
 import gzip
-import time
 
 from forwarding import Forwarding, Sink, batches, points
 from harness import Case, args
@@ -117,9 +116,3 @@ class Forward(Case):
         run = self.forwarding.finish(process, 10)
         self.assertEqual((run.status, run.out), (0, ""), run)
         return run
-
-    def wait_for(self, condition, complaint, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.02)

@@ -61,11 +61,11 @@ class Case(unittest.TestCase):
     def uri(self):
         return "test:///default"
 
-    def wait_for(self, condition, seconds, complaint):
+    def wait_for(self, condition, complaint, seconds=20):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.1)
+            time.sleep(0.02)
 
     # ---- what several tests ask of a run ------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class RigCase(Case):
         that was held up may have others to ask still."""
         def all_answer():
             return all("balloon.rss" in stats for stats in self.rig.domstats(*names, timeout=20).values())
-        self.wait_for(lambda: all_answer() and (time.sleep(0.2) or all_answer()), 30, "guests do not answer again")
+        self.wait_for(lambda: all_answer() and (time.sleep(0.2) or all_answer()), "guests do not answer again", 30)
 
 
 class Lines(unittest.TestResult):

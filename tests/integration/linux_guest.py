@@ -2,7 +2,6 @@
 """A Linux guest of a rig, seen from inside: through QEMU's own agent in it, as OpenNebula's driver talks to it, and at its
 console, which is there without an agent too."""
 import base64
-import json
 import re
 import socket
 import time
@@ -17,18 +16,10 @@ class LinuxGuest:
 
     def __init__(self, rig, name):
         self.rig, self.name = rig, name
-        self.vm = int(name.removeprefix("one-"))
 
     def ask(self, execute, **arguments):
         """What the agent returns of a command."""
-        command = json.dumps({"execute": execute, **({"arguments": arguments} if arguments else {})})
-        return json.loads(self.rig.virsh("qemu-agent-command", self.name, command))["return"]
-
-    def has_agent(self):
-        try:
-            return self.ask("guest-ping") == {}
-        except RigError:
-            return False
+        return self.rig.ask_agent(self.name, execute, **arguments)
 
     def begin(self, path, *words, stdin=None):
         """The pid of a command, begun as OpenNebula's driver does."""

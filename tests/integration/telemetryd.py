@@ -179,7 +179,6 @@ class Events:
             self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.connection.request("GET", f"{API}/stream", headers=headers)
         self.answer = self.connection.getresponse()
-        self.comments = 0
 
     def __enter__(self):
         return self
@@ -199,8 +198,8 @@ class Events:
                 return None
             line = line.decode().rstrip("\n")
             if line.startswith(":"):
-                self.comments += 1
-            elif line:
+                continue
+            if line:
                 key, _, value = line.partition(": ")
                 fields[key] = value
             elif fields:

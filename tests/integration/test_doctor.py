@@ -33,7 +33,8 @@ class Guests(RigCase, Doctor):
         shutil.copy(endpoint.conf, place.etc / "telemetry.conf")
         place.let_cron_send()
         place.host.run(host="kvm1")  # makes state and spool
-        self.wait_for(lambda: not list(place.spool.glob("one/*.gz")) and not place.forwarder_runs(), 30, "nothing is sent")
+        self.wait_for(lambda: not list(place.spool.glob("one/*.gz")) and not place.forwarder_runs(),
+                      "nothing is sent", 30)
         stored = len(server.store.points)
         self.assertGreater(stored, 0)
         before = place.picture()
@@ -242,12 +243,12 @@ class Broken(Doctor):
         place.stub("onehost", "exec sleep 60\n")
         for kill_all in (False, True):
             with place.begin("--json", "--check", "hosts", "--check", "hooks") as doctor:
-                self.wait_for(lambda: self.below(doctor.pid, "sleep"), 20, "onehost is not called")
+                self.wait_for(lambda: self.below(doctor.pid, "sleep"), "onehost is not called")
                 sleeping = self.below(doctor.pid, "sleep")
                 check = int(pathlib.Path(f"/proc/{sleeping[0]}/stat").read_text().rpartition(")")[2].split()[1])
                 os.kill(doctor.pid if kill_all else check, signal.SIGKILL)
                 out = doctor.communicate(timeout=20)[0]
-            self.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleeping), 5, "onehost goes on")
+            self.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleeping), "onehost goes on", 5)
             if not kill_all:
                 told = {each["check"]: each["text"] for each in json.loads(out)["findings"] if each["status"] == "error"}
                 self.assertEqual(list(told), ["hosts"])
@@ -374,7 +375,8 @@ class Broken(Doctor):
         self.addCleanup(endpoint.stop)
         endpoint.start()
         shutil.copy(endpoint.conf, place.etc / "telemetry.conf")
-        self.wait_for(lambda: "nonexistent" in str(endpoint.json("diagnostic", token="read-t0ken-of-ours")["libvirt"]), 20, "no error")
+        self.wait_for(lambda: "nonexistent" in str(endpoint.json("diagnostic", token="read-t0ken-of-ours")["libvirt"]),
+                      "no error")
         findings = place.findings("--check", "telemetryd", "--check", "secrets", "--front-end")
         self.assert_found(findings, "ok", "telemetryd", "answers at https://127.0.0.1:")
         self.assert_found(findings, "warning", "telemetryd", "it says of libvirt qemu:///system.*/nonexistent", "virsh -c URI list")

@@ -164,8 +164,8 @@ class Guests(RigCase):
         before = int(self.cycle(90)[90]["CPU_TIME"])
         self.rig.destroy("one-90")
         self.start("one-90")
-        self.wait_for(lambda: int(self.rig.domstats("one-90", args=["--cpu-total"])["one-90"]["cpu.time"]) > before, 60,
-                      "it does not get to run")
+        self.wait_for(lambda: int(self.rig.domstats("one-90", args=["--cpu-total"])["one-90"]["cpu.time"]) > before,
+                      "it does not get to run", 60)
         self.assertGreater(int(self.cycle(without=[90])[90]["CPU_TIME"]), before)
 
     def test_renamed(self):

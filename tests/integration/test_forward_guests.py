@@ -67,9 +67,9 @@ class Chain:
 
     def arrive(self, *sinks):
         """Waits until nothing waits for these sinks (all that are up by default), and no forwarder is at work."""
-        self.case.wait_for(lambda: not any(self.waiting(sink) for sink in sinks or self.sinks), ARRIVAL_SECONDS,
-                           f"still waiting; log: {self.log + self.host.syslog.take()}")
-        self.case.wait_for(self.is_idle, ARRIVAL_SECONDS, "a forwarder does not end")
+        self.case.wait_for(lambda: not any(self.waiting(sink) for sink in sinks or self.sinks),
+                           f"still waiting; log: {self.log + self.host.syslog.take()}", ARRIVAL_SECONDS)
+        self.case.wait_for(self.is_idle, "a forwarder does not end", ARRIVAL_SECONDS)
 
     def is_idle(self):
         with open(self.spool / "lock", "rb") as lock:
@@ -230,7 +230,7 @@ class Guests(RigCase):
                 run = chain.cycle()
                 self.assertLess(run.seconds, 15)
                 time.sleep(APART)
-            self.wait_for(lambda: not chain.waiting("victoria"), ARRIVAL_SECONDS, "one sink holds the other up")
+            self.wait_for(lambda: not chain.waiting("victoria"), "one sink holds the other up", ARRIVAL_SECONDS)
             pid, = chain.forwarders()
             self.assertEqual(os.getsid(pid), pid)
             self.assertEqual([os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)], ["/dev/null"] * 3)

@@ -102,12 +102,6 @@ class Names(Case):
         self.forwarding.queue(texts := batches(count))
         return server, texts
 
-    def wait_for(self, condition, complaint, seconds=SOON):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.02)
-
     def assert_stored(self, server, texts):
         self.assertEqual((server.store.points == points(texts), server.store.overwritten, server.complaints),
                          (True, 0, []))
@@ -117,12 +111,13 @@ class Names(Case):
         server, texts = self.lost_and_good()
         process = self.start("--linger", "12")
         for round_ in range(1, 5):
-            self.wait_for(lambda: len(server.store.points) == len(points(texts)), f"round {round_}: nothing comes")
+            self.wait_for(lambda: len(server.store.points) == len(points(texts)),
+                          f"round {round_}: nothing comes", SOON)
             time.sleep(1)
             more = batches(1, first=1000 * round_)
             self.forwarding.queue(more, ["good"])
             texts += more
-        self.wait_for(lambda: not self.forwarding.waiting("good"), "the last round: nothing comes")
+        self.wait_for(lambda: not self.forwarding.waiting("good"), "the last round: nothing comes", SOON)
         run = self.forwarding.finish(process, 12 + SOON)
         self.assertEqual(run.status, 0, run)
         self.assert_stored(server, texts)
@@ -139,7 +134,7 @@ class Names(Case):
             with self.subTest(options):
                 self.lost_and_good()
                 process = self.start(*options)
-                self.wait_for(lambda: not self.forwarding.waiting("good"), "nothing is sent")
+                self.wait_for(lambda: not self.forwarding.waiting("good"), "nothing is sent", SOON)
                 if patience is None:
                     process.terminate()
                 run = self.forwarding.finish(process, (patience or 0) + SOON)
@@ -151,7 +146,7 @@ class Names(Case):
         self.forwarding.sinks[0].options["lines"] = 100
         self.forwarding.configure(*self.forwarding.sinks)
         process = self.start("--linger", "60")
-        self.wait_for(lambda: self.forwarding.ledger("lost").get("failures"), "no failure")
+        self.wait_for(lambda: self.forwarding.ledger("lost").get("failures"), "no failure", SOON)
         self.names.addresses = {"lost.example": ["127.0.0.9", "127.0.0.1"]}
         self.names.silent = False
         self.wait_for(lambda: not self.forwarding.waiting("lost"), "nothing is sent", 40)

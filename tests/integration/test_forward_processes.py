@@ -103,12 +103,6 @@ class ForwardCase(Case):
         self.assertTrue(server.store.points == want, "points of other values")
         self.assertEqual((server.store.overwritten, server.complaints), (0, []))
 
-    def wait(self, condition, complaint, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.005)
-
     def mount(self, path, options):
         """A small file system, for this test."""
         path.mkdir(mode=0o700, exist_ok=True)
@@ -283,8 +277,8 @@ class Several(ForwardCase):
             for host, process in zip(hosts, (first, second)):
                 run = host.finish(process)
                 self.assertEqual(run.status, 0, run)
-            self.wait(lambda: not self.waiting(), f"seed {SEED}, round {turn}: left lying: {self.waiting()}", 10)
-        self.wait(self.idle, "a forwarder does not end")
+            self.wait_for(lambda: not self.waiting(), f"seed {SEED}, round {turn}: left lying: {self.waiting()}", 10)
+        self.wait_for(self.idle, "a forwarder does not end")
         totals = [key for key in server.store.points if key[0] == "host_totals" and "sink" not in dict(key[1])]
         self.assertEqual(len(totals), 2 * ROUNDS)
         self.assertEqual(server.complaints, [])
@@ -304,7 +298,7 @@ class Several(ForwardCase):
                 last = others[0].name if others else "one"
                 with open(self.spool / last / "state.lock", "wb") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)  # it closes its books, after it has looked at the queues
-                    self.wait(lambda: not self.waiting(), "nothing is sent")
+                    self.wait_for(lambda: not self.waiting(), "nothing is sent")
                     time.sleep(0.3)
                     self.queue(1, sinks=["one"])
                     self.assertFalse(self.idle(), "nobody would start another")
@@ -372,7 +366,7 @@ class Trouble(ForwardCase):
         self.forward("--once")
         self.forwarding.edit_ledger("one", failures=30, retry_at_ns=time.time_ns() + 250 * SECOND)
         process = self.forwarding.start("--flush", "--timeout", "60")
-        self.wait(lambda: self.ledger()["failures"] > 33, "it is not tried again", 40)
+        self.wait_for(lambda: self.ledger()["failures"] > 33, "it is not tried again", 40)
         server.start()
         run = self.forwarding.finish(process)
         self.assertEqual(run.status, 0, run)
@@ -437,7 +431,7 @@ class Spools(ForwardCase):
         for _ in range(40):
             run = host.cycle()
             self.assertEqual((run.status, run.err), (0, ""), run)
-        self.wait(self.idle, "a forwarder does not end")
+        self.wait_for(self.idle, "a forwarder does not end")
         waiting, figures = self.waiting(), self.status()
         self.assertGreater(figures["dropped_batches"], 5)
         self.assertEqual(figures["dropped_batches"] + len(waiting), 40)

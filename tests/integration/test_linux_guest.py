@@ -5,8 +5,9 @@ real there, beside what virsh and the guest itself say."""
 import re
 import time
 
+from agent_case import AgentCase
 from exec_case import ExecCase, record
-from harness import Case, RigCase, file_rig, main
+from harness import Case, file_rig, main
 from linux_guest import LinuxGuest
 from rig.linux import ADDRESS, SYSTEM
 
@@ -38,7 +39,7 @@ GUESTAGENT = r"""
 """
 
 
-class LinuxCase(RigCase):
+class LinuxCase(AgentCase):
     """One rig for all of them: its guests take longer to boot than most tests take. 91's balloon has no stats period; 92's
     agent is one that never starts."""
     fleet = [("linux", "one-90", {"stats_period": STATS_PERIOD, "disks": 2}), ("linux", "one-91", {}),
@@ -52,20 +53,14 @@ class LinuxCase(RigCase):
             LinuxCase.rig = file_rig(cls.fleet)
             LinuxCase.guests = {int(name.removeprefix("one-")): LinuxGuest(cls.rig, name) for _, name, _ in cls.fleet}
             for vm in (90, 91):
-                assert cls.guests[vm].has_agent(), f"libvirt does not reach the agent of one-{vm}"
-
-    def uri(self):
-        return self.rig.uri(rw=True)  # agents are not for read-only connections
-
-    def agent_is_there(self, guest):
-        self.wait_for(guest.has_agent, 60, f"libvirt does not reach the agent of {guest.name}")
+                assert cls.rig.has_agent(f"one-{vm}"), f"libvirt does not reach the agent of one-{vm}"
 
     def kill_agent(self, guest):
         """It stays away until the test is over."""
         guest.type("touch /run/agent-stays-away; killall qemu-ga")
-        self.addCleanup(self.agent_is_there, guest)
+        self.addCleanup(self.agent_is_there, guest.name)
         self.addCleanup(guest.type, "rm -f /run/agent-stays-away")
-        self.wait_for(lambda: not guest.has_agent(), 60, f"libvirt still reaches the agent of {guest.name}")
+        self.wait_for(lambda: not self.rig.has_agent(guest.name), f"libvirt still reaches the agent of {guest.name}", 60)
 
 
 class Agents(LinuxCase):
@@ -81,7 +76,7 @@ class Agents(LinuxCase):
     def cycle(self):
         """The records of one cycle, and the questions that it begins."""
         run = self.kvm.cycle()
-        self.wait_for(lambda: not self.kvm.processes(), 60, "the guests are still asked")
+        self.wait_for(lambda: not self.kvm.processes(), "the guests are still asked", 60)
         return self.assert_complete(run, vms=sorted(self.guests))
 
     def failures(self):
@@ -125,7 +120,7 @@ class Agents(LinuxCase):
         """an agent hangs: an error for it, answers of the others, no more questions until it is due; then all is well"""
         guest = self.guests[91]
         guest.type("killall -STOP qemu-ga")
-        self.addCleanup(self.agent_is_there, guest)
+        self.addCleanup(self.agent_is_there, guest.name)
         self.addCleanup(guest.type, "killall -CONT qemu-ga")
         self.cycle()
         records, before = self.cycle(), self.book.stat()
@@ -140,7 +135,7 @@ class Agents(LinuxCase):
         self.cycle()
         self.assertEqual(self.failures(), {90: 0, 91: 2, 92: 2})
         guest.type("killall -CONT qemu-ga")
-        self.agent_is_there(guest)
+        self.agent_is_there(guest.name)
         self.all_are_due()
         self.cycle()
         self.assert_answered(self.cycle()[91], 91)
@@ -174,7 +169,7 @@ class Agents(LinuxCase):
             self.assertRegex(records[91][key], f"^error: .*{LOST}")
         self.assert_answered(records[90], 90)
         guest.type("rm /run/agent-stays-away")
-        self.agent_is_there(guest)
+        self.agent_is_there(guest.name)
         self.all_are_due()
         self.cycle()
         self.assert_answered(self.cycle()[91], 91)
@@ -193,7 +188,8 @@ class Figures(LinuxCase):
     def reported(self):
         """Waits for a report that the guest has begun after this call."""
         last = self.dommemstat(90)["last_update"]
-        self.wait_for(lambda: self.dommemstat(90)["last_update"] > last + STATS_PERIOD, 60, "its balloon does not report")
+        self.wait_for(lambda: self.dommemstat(90)["last_update"] > last + STATS_PERIOD,
+                      "its balloon does not report", 60)
 
     def beside_virsh(self, host):
         """Our figures, and virsh's, which were the same before and after."""
@@ -258,10 +254,10 @@ class Figures(LinuxCase):
         """a balloon that is blown up: what the domain has left, and what the guest says of it"""
         guest, host = self.guests[90], self.host()
         whole = self.dommemstat(90)["actual"]
-        self.addCleanup(self.wait_for, lambda: self.dommemstat(90)["actual"] == whole, 60, "the balloon stays")
+        self.addCleanup(self.wait_for, lambda: self.dommemstat(90)["actual"] == whole, "the balloon stays", 60)
         self.addCleanup(self.rig.virsh, "setmem", "one-90", str(whole), "--live")
         self.rig.virsh("setmem", "one-90", str(whole - (24 << 10)), "--live")
-        self.wait_for(lambda: self.dommemstat(90)["actual"] == whole - (24 << 10), 60, "the balloon does not grow")
+        self.wait_for(lambda: self.dommemstat(90)["actual"] == whole - (24 << 10), "the balloon does not grow", 60)
         self.reported()
         figures, virsh = self.beside_virsh(host)
         self.assert_as_virsh(figures, virsh)
@@ -326,7 +322,7 @@ class Figures(LinuxCase):
         inner_before = inside()
         guest.run("arp -s 192.0.2.1 02:00:00:00:00:01 -i eth0; ping -c 5 -i 0.1 -W 1 -s 1000 192.0.2.1; true")
         self.rig.frames("one-91", 40, 700)
-        self.wait_for(lambda: inside()[1] - inner_before[1] >= 40, 60, "the guest does not get what is sent to it")
+        self.wait_for(lambda: inside()[1] - inner_before[1] >= 40, "the guest does not get what is sent to it", 60)
         inner = inside()
         nic = self.figures(host, 91)["nics"][0]
         counted = inside()
@@ -358,7 +354,7 @@ class Executions(ExecCase, LinuxCase):
 
     def has_ended(self, vm, pid):
         """Nobody but the probe may ask the agent: it tells only once."""
-        self.wait_for(lambda: self.guests[vm].run(f"[ -e /proc/{pid}/exe ] && echo runs; true") == "", 60, "it runs on")
+        self.wait_for(lambda: self.guests[vm].run(f"[ -e /proc/{pid}/exe ] && echo runs; true") == "", "it runs on", 60)
 
     def test_life_of_a_command(self):
         """a command runs, then ends: code, output and errors in one record to the byte, and its file goes; then silence"""
@@ -413,7 +409,7 @@ class Executions(ExecCase, LinuxCase):
         self.assert_said(self.cycle(), record(90, other, 0), rf"one-91: has a command under way .*{LOST}")
         self.assertEqual(self.left(), ["one-91"])
         self.guests[91].type("rm /run/agent-stays-away")
-        self.agent_is_there(self.guests[91])
+        self.agent_is_there("one-91")
         self.assert_said(self.cycle(), "",  # in the words of QEMU 7, of later ones
                          rf"one-91: .*; onevm exec-cancel ends it: .*(Invalid parameter 'pid'|PID {pid} does not exist)")
         self.assertEqual(self.left(), ["one-91"])

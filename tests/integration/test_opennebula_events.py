@@ -304,7 +304,7 @@ class Hooks(CloudCase):
         vms = [self.cloud.add_vm(vm, state="POWEROFF") for vm in range(20, 26)]
         for vm in vms:
             vm.do("resume")
-        self.wait_for(lambda: len(os.listdir(begun)) >= 10, 60, "ten hooks do not run at a time")
+        self.wait_for(lambda: len(os.listdir(begun)) >= 10, "ten hooks do not run at a time", 60)
         self.assertEqual(len([each for each in manager.waiting if not each.running()]), 2)
         go.touch()
         manager.wait()

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """In poll.rb's place: OpenNebula's forecaster, its files and its runs, and what guests' agents answer; of real guests."""
+import contextlib
 import os
 import pathlib
 import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 
-from agent import Agent
+from agent_case import AgentCase, StandInCase
 from harness import ROOT, Case, RigCase, main
 
 TABLES = ("cpu", "memory", "netrx", "nettx", "diskrdbytes", "diskwrbytes", "diskrdiops", "diskwriops")
-
+LIMIT = 25  # seconds, of asking all guests
 
 # What poll.rb of OpenNebula 7.4 has sent of a VM, where Python could forecast.
 STOCK = """CPU MEMORY NETRX NETTX DISKRDBYTES DISKWRBYTES DISKRDIOPS DISKWRIOPS VM_QEMU_PING CPU_FORECAST MEMORY_FORECAST
@@ -43,36 +43,78 @@ class Page(Case):
                          re.findall(r'^FORECAST\("(\w+)"', table, re.M))
 
 
-class Forecaster(RigCase):
+class AsideCase(RigCase):
+    """Hosts whose probe, in poll.rb's place, has a process of its own do what takes time. host.said: what either told
+    syslog; that process may be done before the probe's end is seen, and its lines are then among the probe's."""
     fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
+    vms = (83, 84)
+    aside_seconds = 60
 
-    def replacing(self, files="yes", mode="replace", **options):
-        """A host whose probe puts its files below its own directory."""
-        host = self.host(**options)
-        host.db = host.dir / "one_db"
-        host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}")
-        return host
+    def host(self, *arguments, **options):
+        made = super().host(*arguments, **options)
+        made.said = []
+        return made
+
+    def begin(self, host):
+        """A cycle's records; what it does aside is under way."""
+        run = host.cycle()
+        host.said += run.log
+        return self.assert_complete(run, vms=self.vms)
 
     def settled(self, host):
         """No process of the probe is at work any more."""
-        self.wait_for(lambda: not host.processes(), 60, "the forecaster's files are not done")
+        self.wait_for(lambda: not host.processes(), "what it does aside is not done", self.aside_seconds)
+        host.said += host.syslog.take()
+
+    def cycle(self, host):
+        """A cycle's records; what it does aside is done too."""
+        records = self.begin(host)
+        self.settled(host)
+        return records
+
+    def warnings(self, host):
+        return [text for level, text in host.said if level <= 4]
+
+
+class FilesCase(AsideCase):
+    """The forecaster's files, below the host's own directory."""
+
+    def replacing(self, files="yes", mode="replace", more=""):
+        host = self.host()
+        host.db, host.moment = host.dir / "one_db", 0
+        self.configure(host, files, mode, more)
+        return host
+
+    def configure(self, host, files="yes", mode="replace", more=""):
+        host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}\n{more}")
+
+    def begin(self, host):
+        """In a second of its own: a table has one row for each."""
+        time.sleep(max(0.0, host.moment + 1.1 - time.monotonic()))
+        try:
+            return super().begin(host)
+        finally:
+            host.moment = time.monotonic()
+
+    def ask(self, host, vm, query, *values):
+        """Rows of a VM's file, which is opened as the forecaster opens it."""
+        with contextlib.closing(sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)) as db:
+            return db.execute(query, values).fetchall()
 
     def rows(self, host, vm, table):
-        db = sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)  # as the forecaster opens it
-        try:
-            return db.execute(f"SELECT TIMESTAMP, VALUE FROM virtualmachine_{vm}_{table}_monitoring "
-                              "ORDER BY TIMESTAMP").fetchall()
-        finally:
-            db.close()
+        return self.ask(host, vm, f"SELECT TIMESTAMP, VALUE FROM virtualmachine_{vm}_{table}_monitoring "
+                                  "ORDER BY TIMESTAMP")
+
+
+class Forecaster(FilesCase):
+    """What is in the files, and when there are any."""
 
     def test_values(self):
         """each VM's figures are in its file, under the time they were taken and as its record has them"""
         host, began = self.replacing(), int(time.time())
         runs = []
         for _ in range(2):
-            runs.append(self.assert_complete(host.cycle(), vms=[83, 84]))
-            self.settled(host)
-            time.sleep(1.1)
+            runs.append(self.cycle(host))
         for vm in (83, 84):
             for table in TABLES:
                 rows, told = self.rows(host, vm, table), [run[vm].get(table.upper()) for run in runs]
@@ -87,8 +129,7 @@ class Forecaster(RigCase):
         """beside poll.rb, which does it itself, with files = no, by hand, and without a forecaster: nothing is made"""
         for options in ({"mode": "beside"}, {"files": "no"}, {"files": "auto"}):
             host = self.replacing(**options)
-            self.assert_complete(host.cycle(), vms=[83, 84])
-            self.settled(host)
+            self.cycle(host)
             self.assertFalse(host.db.exists(), options)
         host = self.replacing()
         host.by_hand()
@@ -101,16 +142,13 @@ class Forecaster(RigCase):
         host = self.replacing()
         conf = host.tree.conf.parent / "forecast.conf"
         conf.write_text("virtualmachine:\n  db_retention: 3 # weeks\n")
-        host.cycle()
-        self.settled(host)
+        self.cycle(host)
         self.assertIn("-21 days", self.trigger(host, 83))
         conf.write_text("virtualmachine:\n  db_retention: [3]\n")
-        said = []
         for _ in range(3):
             (host.db / "83.db").unlink()
-            host.cycle()
-            self.settled(host)
-            said += [text for level, text in host.syslog.take() if level <= 4]
+            self.cycle(host)
+        said = self.warnings(host)
         self.assertEqual(len(said), 1, said)
         self.assertRegex(said[0], "forecaster lacks figures: .*forecast.conf: line 2: db_retention is a list: expected weeks.*"
                                   "new files keep 4 weeks")
@@ -118,34 +156,25 @@ class Forecaster(RigCase):
 
     def trigger(self, host, vm):
         """SQL of the trigger that keeps a table short."""
-        db = sqlite3.connect(host.db / f"{vm}.db")
-        try:
-            return db.execute("SELECT sql FROM sqlite_master WHERE name = ?",
-                              (f"delete_old_records_virtualmachine_{vm}_memory_monitoring",)).fetchone()[0]
-        finally:
-            db.close()
+        return self.ask(host, vm, "SELECT sql FROM sqlite_master WHERE name = ?",
+                        f"delete_old_records_virtualmachine_{vm}_memory_monitoring")[0][0]
 
     def test_locked_file(self):
         """a file that another program holds: the record is out at once, the others are written, the log has a line"""
         host = self.replacing()
-        host.cycle()
-        self.settled(host)
+        self.cycle(host)
         holder = sqlite3.connect(host.db / "83.db", isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")
-        time.sleep(1.1)
-        run = host.cycle()
-        self.assert_complete(run, vms=[83, 84])
-        self.settled(host)
+        self.cycle(host)
         holder.execute("ROLLBACK")
         holder.close()
         self.assertEqual((len(self.rows(host, 83, "memory")), len(self.rows(host, 84, "memory"))), (1, 2))
-        said = [text for level, text in run.log + host.syslog.take() if level <= 4]
+        said = self.warnings(host)
         self.assertEqual(len(said), 1, said)
         self.assertRegex(said[0], "1 of 2 VMs: .*83.db: SQLite: database is locked")
-        time.sleep(1.1)
-        run = host.cycle()
-        self.settled(host)
-        self.assertRegex(str(run.log + host.syslog.take()), "lacks figures: all is well again")
+        host.said.clear()
+        self.cycle(host)
+        self.assertRegex(str(host.said), "lacks figures: all is well again")
         self.assertEqual(len(self.rows(host, 83, "memory")), 2)
 
     def test_no_directory(self):
@@ -154,10 +183,8 @@ class Forecaster(RigCase):
         elsewhere = pathlib.Path(host.dir / "elsewhere")
         elsewhere.mkdir()
         host.db.symlink_to(elsewhere)
-        run = host.cycle()
-        self.assert_complete(run, vms=[83, 84])
-        self.settled(host)
-        self.assertRegex(str(run.log + host.syslog.take()), "one_db: is no directory")
+        self.cycle(host)
+        self.assertRegex(str(host.said), "one_db: is no directory")
         self.assertEqual(os.listdir(elsewhere), [])
 
     def test_forecaster_in_the_tree(self):
@@ -166,45 +193,27 @@ class Forecaster(RigCase):
         place = host.tree.root / "im" / "lib" / "python"
         place.mkdir(parents=True)
         (place / "prediction.sh").write_text("#!/bin/sh\n")
-        host.cycle()
-        self.settled(host)
+        self.cycle(host)
         self.assertEqual(host.db.exists(), can_forecast(), host.db)
 
 
-class Forecasts(RigCase):
+class Forecasts(FilesCase):
     """Runs of the forecaster, whose place forecaster.py takes."""
-    fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
 
-    def replacing(self, more="", mode="replace", files="yes", conf=True):
-        host = self.host()
-        host.db, host.said = host.dir / "one_db", []
+    def replacing(self, conf=True, **settings):
+        host = super().replacing(**settings)
         host.place = host.tree.root / "im" / "lib" / "python"
         host.place.mkdir(parents=True)
         shutil.copy(ROOT / "tests" / "integration" / "forecaster.py", host.place / "prediction.sh")
         (host.place / "prediction.sh").chmod(0o755)
         if conf:
             (host.tree.conf.parent / "forecast.conf").write_text(FORECAST_CONF)
-        self.configure(host, more, mode, files)
         return host
 
-    def configure(self, host, more="", mode="replace", files="yes"):
-        host.configure(f"mode = {mode}\n[forecast]\nfiles = {files}\ndir = {host.db}\n{more}")
-
     def settled(self, host):
-        self.wait_for(lambda: not host.processes(), 60, "the forecaster is not done")
+        super().settled(host)
         complaints = host.place / "complaints"
         self.assertFalse(complaints.exists() and complaints.read_text())
-
-    def cycle(self, host):
-        """A cycle's records, and all that it begins, up to a moment of its own. What it tells the log goes to host.said."""
-        run = host.cycle()
-        self.settled(host)
-        host.said += run.log + host.syslog.take()
-        time.sleep(1.1)
-        return self.assert_complete(run, vms=[83, 84])
-
-    def warnings(self, host):
-        return [text for level, text in host.said if level <= 4]
 
     def calls(self, host):
         """VMs that it was run for, and pids."""
@@ -265,7 +274,7 @@ class Forecasts(RigCase):
         host = self.replacing()
         self.cycle(host)
         self.assertIn("MEMORY_FORECAST", self.cycle(host)[83])
-        self.configure(host, "run = no")
+        self.configure(host, more="run = no")
         self.assertIsNone(self.cycle(host)[83]["MEMORY_FORECAST"])
 
     def test_hangs(self):
@@ -273,16 +282,15 @@ class Forecasts(RigCase):
         host = self.replacing()
         (host.place / "hangs").touch()
         for count in (1, 2, 3):
-            self.assert_complete(host.cycle(), vms=[83, 84])
-            self.wait_for(lambda want=count: self.count(host, 84) == want, 30, "the files are not kept meanwhile")
-            time.sleep(1.1)
+            self.begin(host)
+            self.wait_for(lambda want=count: self.count(host, 84) == want, "the files are not kept meanwhile", 30)
         (vm, pid), = self.calls(host)  # one at a time, cycle after cycle
         self.assertEqual(vm, 83)
         (host.place / "hangs").unlink()
         os.kill(pid, signal.SIGKILL)
         self.settled(host)
         self.assertEqual([vm for vm, _ in self.calls(host)], [84])
-        said = [text for level, text in host.syslog.take() if level <= 4]
+        said = self.warnings(host)
         self.assertEqual(len(said), 1, said)
         self.assertRegex(said[0], "forecaster fails: VM 83: ended by signal 9")
         record = self.cycle(host)
@@ -290,8 +298,7 @@ class Forecasts(RigCase):
 
     def count(self, host, vm):
         try:
-            db = sqlite3.connect(f"file:{host.db}/{vm}.db?mode=ro", uri=True)
-            return db.execute(f"SELECT COUNT(*) FROM virtualmachine_{vm}_memory_monitoring").fetchone()[0]
+            return len(self.rows(host, vm, "memory"))
         except sqlite3.OperationalError:
             return 0
 
@@ -333,26 +340,19 @@ virtualmachine:
 """
 
 
-class AgentsCase(RigCase):
-    """A host where guests' agents are asked."""
+class AgentsCase(AsideCase, AgentCase):
+    """Hosts where guests' agents are asked."""
+    aside_seconds = LIMIT + 15
 
-    def replacing(self, conf, more=""):
-        host = self.host(self.rig.uri(rw=True))  # agents are not for read-only connections
-        host.configure(f"mode = replace\n[guests]\ninterval = 10s\n{more}")
+    def replacing(self, conf):
+        host = self.host()
+        host.configure("mode = replace\n[guests]\ninterval = 10s")
         (host.tree.conf.parent / "guestagent.conf").write_text(conf)
         return host
-
-    def cycle(self, host):
-        """One cycle, and the questions that it begins. self.told: what the probe itself tells the log."""
-        run = host.cycle()
-        self.told = run.log
-        self.wait_for(lambda: not host.processes(), LIMIT + 15, "the guests are still asked")
-        return self.assert_complete(run, vms=[int(name.split("-")[1]) for _, name, _ in self.fleet])
 
 
 class Agents(AgentsCase):
     """Guests without an agent, on a real libvirt."""
-    fleet = [("disk", "one-83", {}), ("idle", "one-84", {})]
 
     def test_no_agent(self):
         """guests without agent: the error is their key's value from the next cycle on, and they are asked once"""
@@ -382,22 +382,20 @@ class Agents(AgentsCase):
     def test_wrong_file(self):
         """a command that is wrong is told the log once, with its line; the others are asked"""
         host = self.replacing(CONF.format("true") + "  :bad: two-$vm_id '{}'\n")
-        said = []
         for _ in range(3):
             for book in host.state.glob("guests-*"):
                 book.unlink()
             self.cycle(host)
-            said += [text for level, text in host.syslog.take() if level <= 4]
+        said = self.warnings(host)
         self.assertEqual(len(said), 1, said)
         self.assertRegex(said[0], "guests' agents: guestagent.conf: line 4: bad: it does not begin with one-")
 
     def test_unreadable_file(self):
         """a file that can't be read at all is told the log once, with its line, and nothing is sent"""
         host = self.replacing(CONF.format("true") + "  :bad: {a: 1}\n")
-        said = []
         for _ in range(3):
             self.assertNotIn("VM_QEMU_PING", self.cycle(host)[83])
-            said += [text for level, text in self.told + host.syslog.take() if level <= 4]
+        said = self.warnings(host)
         self.assertEqual(len(said), 1, said)
         self.assertRegex(said[0], "guests' agents: .*/guestagent.conf: line 4: lists in lists, {…}")
 
@@ -410,32 +408,16 @@ class Agents(AgentsCase):
         self.assertEqual(host.by_hand("--ask-guests", "--format", "json").status, 2)
 
 
-class AnsweringAgents(AgentsCase):
+class AnsweringAgents(AgentsCase, StandInCase):
     """Guests whose agents are stand-ins, under a real libvirt."""
-    numbers = (79, 80, 82, 83)
-
-    @classmethod
-    def setUpClass(cls):
-        super(RigCase, cls).setUpClass()
-        cls.agents = {}
-        for vm in cls.numbers:
-            cls.agents[vm] = Agent(cls.scratch / f"agent-{vm}.sock")
-            cls.cleanup(cls.agents[vm].close)
-        cls.fleet = [("agent", f"one-{vm}", {"agent": str(agent.path)}) for vm, agent in cls.agents.items()]
-        cls.rig = cls.new_rig("rig", cls.fleet)
+    with_agent = vms = (79, 80, 82, 83)
+    fleet = ()
 
     def setUp(self):
+        super().setUp()
         for vm, agent in self.agents.items():
-            agent.reset()
-            self.wait_for(lambda vm=vm: self.answers(vm), 60, f"libvirt does not reach the agent of one-{vm}")
-            agent.reset()
             agent.answers = {"guest-network-get-interfaces": INTERFACES, "guest-get-host-name": {"host-name": f"h{vm}"},
                              "guest-get-timezone": {"zone": "CET", "offset": 3600}}
-
-    def answers(self, vm):
-        run = subprocess.run(["virsh", "-c", self.rig.uri(True), "qemu-agent-command", f"one-{vm}",
-                              '{"execute":"guest-ping"}'], capture_output=True, timeout=60, check=False)
-        return run.returncode == 0
 
     def entries(self, host):
         """{VM: (failures in a row, when it is asked again)} as the probe keeps it."""
@@ -458,7 +440,7 @@ class AnsweringAgents(AgentsCase):
             self.assertRegex(said[vm][key], "^error: ")
         self.assertEqual(self.agents[82].asked, ["guest-get-osinfo", "guest-network-get-interfaces", "guest-ping",
                                                  "guest-network-get-interfaces", "guest-get-host-name"])
-        self.assertEqual([entries[vm][0] for vm in self.numbers], [0, 1, 1, 0])
+        self.assertEqual([entries[vm][0] for vm in self.vms], [0, 1, 1, 0])
         self.assertGreater(entries[82][1], entries[83][1] + 15)
 
     def test_filters(self):
@@ -476,7 +458,7 @@ class AnsweringAgents(AgentsCase):
         self.cycle(host)
         said = self.cycle(host)
         keys = ("OS_TYPE", "OS_ID", "OS_VERSION", "OS_MACHINE", "GUEST_IP_ADDRESSES", "VM_QEMU_PING", "HOST", "TIME")
-        self.assertEqual({vm: [said[vm].get(key) for key in keys] for vm in self.numbers}, {
+        self.assertEqual({vm: [said[vm].get(key) for key in keys] for vm in self.vms}, {
             79: ["posix", "ubuntu", "24.04", "x86_64", "2001:db8::4f,192.168.150.83", "{}", "h79", None],
             80: ["posix", "ubuntu", "23.10", "x86_64", "192.168.150.83", "{}", None, None],
             82: [None, None, None, None, None, "{}", None, None],  # its agent has neither command
@@ -497,8 +479,6 @@ class AnsweringAgents(AgentsCase):
         for key in ("VM_IP_ADDRESS", "VM_IP_ADDRESS_LIST"):
             self.assertRegex(said[key], r"^error: .* behind the \| has failed: exit status 127; .*jq-is-missing: not found")
 
-
-LIMIT = 25  # seconds, of asking all guests
 
 COMMANDS = """  :interfaces: one-$vm_id '{"execute":"guest-network-get-interfaces"}' | jq '{return:[.return[].name]}'
   :host: one-$vm_id '{"execute":"guest-get-host-name"}' --timeout 5 | jq '{return:.return."host-name"}'

@@ -152,7 +152,7 @@ class Sources(RigCase):
             host.configure("slow_interval = 10")
             looks = []
             self.wait_for(lambda: looks.append(self.explain(host)[name]["block.1.rd.reqs"]) or time.sleep(0.3) or
-                          looks[-1][1] != "kept", 30, "it is never looked at again")
+                          looks[-1][1] != "kept", "it is never looked at again", 30)
             self.assertEqual((int(looks[-1][0]), looks[-1][1]),
                              (int(virsh["block.1.rd.reqs"]) + 40, "libvirt, bulk call"))
         finally:

@@ -123,7 +123,7 @@ class WithoutGuests(Case):
 
     def started(self, host, seconds=20):
         """What the forwarders of this host were given; at least one. They are ended with the test."""
-        self.wait(lambda: list(host.dir.glob("started-*.json")), seconds, "no forwarder was started")
+        self.wait_for(lambda: list(host.dir.glob("started-*.json")), "no forwarder was started", seconds)
         found = [json.loads(path.read_text()) for path in host.dir.glob("started-*.json")]
         for each in found:
             self.addCleanup(self.end, each["pid"])
@@ -132,12 +132,6 @@ class WithoutGuests(Case):
     def end(self, pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-    def wait(self, condition, seconds, complaint):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, complaint)
-            time.sleep(0.05)
 
     def assert_fine(self, run, *patterns):
         """OpenNebula's call went well, the state was kept, and just this was logged."""
@@ -241,7 +235,7 @@ class WithoutGuests(Case):
         run = host.cycle()
         self.assert_fine(run)
         self.assertIn("the sinks get what is collected again", [text for _, text in run.log][-1])
-        self.wait((host.dir / "sign").exists, 20, "not started")
+        self.wait_for((host.dir / "sign").exists, "not started")
         self.assertEqual(len(spooled.batches()), 3)
 
     def test_forwarder_at_work(self):
@@ -253,8 +247,8 @@ class WithoutGuests(Case):
         holder = subprocess.Popen(["flock", spooled.path / "lock", "sleep", "60"], start_new_session=True)
         self.addCleanup(holder.wait)
         self.addCleanup(os.killpg, holder.pid, signal.SIGKILL)
-        self.wait(lambda: subprocess.run(["flock", "-n", spooled.path / "lock", "true"], check=False).returncode, 10,
-                  "flock")
+        self.wait_for(lambda: subprocess.run(["flock", "-n", spooled.path / "lock", "true"], check=False).returncode,
+                      "flock", 10)
         self.assert_fine(host.cycle())
         time.sleep(1)
         self.assertEqual(list(host.dir.glob("started-*")), [])
@@ -381,7 +375,7 @@ class WithoutGuests(Case):
                     os.chmod(lock.name, 0o600)
                     fcntl.flock(lock, fcntl.LOCK_EX)
                     process = host.start()
-                    self.wait(lambda: list((spooled.path / "one").glob("*.lp.gz")), 20, "nothing was queued")
+                    self.wait_for(lambda: list((spooled.path / "one").glob("*.lp.gz")), "nothing was queued")
                     process.send_signal(signal.SIGALRM)  # as if its time were up
                     run = host.finish(process)
                 self.assertEqual(run.status, 0, run)

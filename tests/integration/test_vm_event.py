@@ -6,7 +6,6 @@ import base64
 import fcntl
 import gzip
 import os
-import pathlib
 import re
 import resource
 import shutil

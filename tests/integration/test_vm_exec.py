@@ -4,18 +4,15 @@
 import contextlib
 import fcntl
 import os
-import pathlib
 import re
 import socket
-import subprocess
 import threading
 
-from agent import Agent
+from agent_case import StandInCase
 from exec_case import DEADLINE, ExecCase, record
-from harness import Case, RigCase, main
+from harness import main
 from opennebula import message_size
 
-GUESTS = (79, 82, 83)
 RELOCATIONS = 1500  # symbols that the loader may look up; libvirt has 18,000
 
 
@@ -105,33 +102,10 @@ class NothingPending(ExecCase):
         self.assert_said(self.kvm.cycle("--dir", "/etc/passwd"), "", r"can't look for commands: /etc/passwd: Not a directory")
 
 
-class Guests(ExecCase, RigCase):
+class Guests(ExecCase, StandInCase):
     """Real guests whose agents are stand-ins; 84 has no channel for one."""
-
-    @classmethod
-    def setUpClass(cls):
-        Case.setUpClass.__func__(cls)
-        cls.agents = {}
-        for vm in GUESTS:
-            cls.agents[vm] = Agent(cls.scratch / f"agent-{vm}.sock")
-            cls.cleanup(cls.agents[vm].close)
-        cls.rig = cls.new_rig("rig", [("agent", f"one-{vm}", {"agent": str(agent.path)}) for vm, agent in cls.agents.items()] +
-                              [("idle", "one-84", {})])
-
-    def setUp(self):
-        super().setUp()
-        for vm, agent in self.agents.items():
-            agent.reset()
-            self.wait_for(lambda vm=vm: self.answers(vm), 60, f"libvirt does not reach the agent of one-{vm}")
-            agent.reset()
-
-    def answers(self, vm):
-        run = subprocess.run(["virsh", "-c", self.rig.uri(True), "qemu-agent-command", f"one-{vm}", '{"execute":"guest-ping"}'],
-                             capture_output=True, text=True, timeout=60, check=False)
-        return run.returncode == 0
-
-    def uri(self):
-        return self.rig.uri(True)
+    with_agent = (79, 82, 83)
+    fleet = [("idle", "one-84", {})]
 
     def test_life_of_a_command(self):
         """a command runs, then has ended: one record to the byte, and its file goes; then silence"""
@@ -162,7 +136,7 @@ class Guests(ExecCase, RigCase):
         self.agents[79].silent = True
         self.agents[82].answer = b'{"return": {"exited": true, "exitcode": 0, "out-data": "\\" ]VM = [ ID=\\"83\\""}}'
         self.agents[83].end(3, code=0)
-        for vm in GUESTS:
+        for vm in self.agents:
             self.begin(vm, 3)
         self.assert_said(self.cycle(), record(83, 3, 0), r"one-79: .*: its agent does not answer",
                          r"one-82: .*exec-cancel.*: its agent's answer can't be used: its out-data is not base64")
@@ -295,7 +269,7 @@ class Guests(ExecCase, RigCase):
         self.assert_said(self.cycle(), "")  # the same to say: libvirt
         self.assertEqual(self.left(), ["one-83"])
         self.rig.libvirtd("start")
-        self.wait_for(lambda: self.answers(83), 60, "libvirt does not reach the agent again")
+        self.agent_is_there("one-83")
         self.assert_said(self.cycle(), record(83, 7, 0))
 
     def test_said_again(self):

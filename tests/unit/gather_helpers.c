@@ -26,6 +26,14 @@ void check_text(const char *got, const char *want, const char *label, const char
     _fail(file, line);
 }
 
+char *pairs_text(char *const *pairs)
+{
+    GString *out = g_string_new(NULL);
+    for (guint i = 0; pairs && pairs[i]; i += 2)
+        g_string_append_printf(out, "%s=%s;", pairs[i], pairs[i + 1]);
+    return g_string_free(out, FALSE);
+}
+
 char *read_test_data(const char *name, gsize *ret_length)
 {
     const char *root = g_getenv("ONE_TEST_DATA");

@@ -25,6 +25,9 @@ void check_failed(const char *file, int line, const char *condition, const char 
 #define CHECK_TEXT(got, want, label) check_text((got), (want), (label), __FILE__, __LINE__)
 void check_text(const char *got, const char *want, const char *label, const char *file, int line);
 
+/* "KEY=value;" each, of keys and values in turn; NULL: none. Owned by the caller. */
+char *pairs_text(char *const *pairs);
+
 /* Content of a file under tests/ (ONE_TEST_DATA names another directory), e.g. "golden/recorded/one-kvm-a.txt". Owned
  * by the caller. */
 char *read_test_data(const char *name, gsize *ret_length);

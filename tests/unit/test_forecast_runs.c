@@ -15,15 +15,6 @@
 
 /* --- what it prints --- */
 
-/* "KEY=value;" each. Owned by the caller. */
-static char *words_text(char **words)
-{
-    GString *out = g_string_new(NULL);
-    for (guint i = 0; words && words[i]; i += 2)
-        g_string_append_printf(out, "%s=%s;", words[i], words[i + 1]);
-    return g_string_free(out, FALSE);
-}
-
 static void test_answers(void **state)
 {
     (void)state;
@@ -66,7 +57,7 @@ static void test_answers(void **state)
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
         g_auto(GStrv) words = forecast_answer_read(cases[i].text, strlen(cases[i].text), &error);
-        g_autofree char *got = words_text(words);
+        g_autofree char *got = pairs_text(words);
         CHECK(!words == !cases[i].want && !words == !!error, "%s: %s", cases[i].text, error ? error->message : got);
         if (words)
             CHECK_TEXT(got, cases[i].want, cases[i].text);
@@ -185,7 +176,7 @@ static VmSample *vm_of(const Stage *stage, guint i)
 static void check_record(Stage *stage, guint i, gint64 now_s, const char *want)
 {
     forecast_runs_attach(stage->sample, stage->book, now_s);
-    g_autofree char *got = words_text(vm_of(stage, i)->forecasts);
+    g_autofree char *got = pairs_text(vm_of(stage, i)->forecasts);
     assert_string_equal(got, want);
 }
 

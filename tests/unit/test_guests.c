@@ -274,11 +274,9 @@ static void test_gpus(void **state)
 /* "KEY=value;" of the answers that count at that time, of which none may count longer than 1100 s. */
 static void check_answers(const VmEntry *entry, gint64 now_s, const char *want)
 {
-    g_auto(GStrv) words = vm_entry_answers(entry, now_s, 1100);
-    g_autoptr(GString) got = g_string_new(NULL);
-    for (guint i = 0; words && words[i]; i += 2)
-        g_string_append_printf(got, "%s=%s;", words[i], words[i + 1]);
-    assert_string_equal(got->str, want);
+    g_auto(GStrv) answers = vm_entry_answers(entry, now_s, 1100);
+    g_autofree char *got = pairs_text(answers);
+    assert_string_equal(got, want);
 }
 
 static void test_book(void **state)

@@ -8,8 +8,8 @@
 
 #include <math.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "agent_size.h"
 #include "encode/one_record.h"
 #include "sample_builder.h"
 
@@ -72,16 +72,6 @@ static char *record_around(const char *monitor)
 {
     g_autofree char *encoded = g_base64_encode((const guchar *)monitor, strlen(monitor));
     return g_strdup_printf("VM = [ ID=\"83\", DEPLOY_ID=\"\", MONITOR=\"%s\" ]\n", encoded);
-}
-
-/* What OpenNebula's agent makes of it, with nothing of ours. */
-static gsize agent_size(const GString *text)
-{
-    uLongf length = compressBound(text->len);
-    g_autofree Bytef *compressed = g_malloc(length);
-    assert_int_equal(compress2(compressed, &length, (const Bytef *)text->str, text->len, 9), Z_OK);
-    g_autofree char *encoded = g_base64_encode(compressed, length);
-    return strlen(encoded);
 }
 
 /* --- values --- */

@@ -5,20 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "agent_size.h"
 #include "encode/one_size.h"
 
-#include <string.h>
 #include <zlib.h>
-
-/* What zlib and base64 make of it in one go. */
-static gsize whole_size(const GString *text)
-{
-    uLongf length = compressBound(text->len);
-    g_autofree guchar *out = g_malloc(length);
-    assert_int_equal(compress2(out, &length, (const Bytef *)text->str, text->len, Z_BEST_COMPRESSION), Z_OK);
-    g_autofree char *base64 = g_base64_encode(out, length);
-    return strlen(base64);
-}
 
 static void append_words(GString *text, GRand *rand)
 {
@@ -41,10 +31,10 @@ static void test_parts_make_the_whole(void **state)
             append_words(text, rand);
             one_size_add(grown, text->str + before, text->len - before);
             one_size_begin_with(copy, grown);
-            assert_int_equal(one_size_end(copy), whole_size(text));
+            assert_int_equal(one_size_end(copy), agent_size(text));
         }
-        assert_int_equal(one_size_end(grown), whole_size(text));
-        assert_int_equal(one_message_size(text->str, text->len), whole_size(text));
+        assert_int_equal(one_size_end(grown), agent_size(text));
+        assert_int_equal(one_message_size(text->str, text->len), agent_size(text));
     }
 }
 
@@ -63,7 +53,7 @@ static void test_cap(void **state)
     g_autoptr(GString) text = g_string_new(NULL);
     for (guint i = 0; i < 20; i++)
         append_words(text, rand);
-    const gsize all = whole_size(text);
+    const gsize all = agent_size(text);
     g_autoptr(OneSize) size = one_size_new(Z_BEST_COMPRESSION), copy = one_size_new(Z_BEST_COMPRESSION);
     const gsize caps[] = {0, 100, all / 2, all - 1, all, G_MAXSIZE};
     for (guint i = 0; i < G_N_ELEMENTS(caps); i++) {

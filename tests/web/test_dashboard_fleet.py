@@ -250,7 +250,7 @@ class FleetView(WebCase):
         self.assertGreater(abs(vms[83]["cpu_rate"]), 30)
         self.assertLess(vms[83]["memory_rate"], -15)
         for vm_id in vms:
-            self.assertEqual(self.browser.js(TITLE, vm_id, ".facts"), f"2 vCPUs, 1024 KiB, host kvm1, owner not known")
+            self.assertEqual(self.browser.js(TITLE, vm_id, ".facts"), "2 vCPUs, 1024 KiB, host kvm1, owner not known")
         self.page(daemon, "#/?layout=table")
         self.shows(3)
         for vm_id, vm in vms.items():

@@ -3,7 +3,6 @@
 notification, reload. What keeps a service in (ProtectSystem and the like) is not."""
 import contextlib
 import os
-import pathlib
 import shlex
 import signal
 import socket
@@ -241,7 +240,3 @@ class Units:
             except subprocess.TimeoutExpired:
                 unit.process.kill()
                 unit.process.wait(10)
-
-    def log_of(self, machine, name):
-        """What a service said."""
-        return pathlib.Path(self.cloud.directory / f"{machine.name}-{name}.log").read_text(errors="replace")

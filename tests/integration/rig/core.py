@@ -2,6 +2,7 @@
 """Rig: starts, asks, disturbs and stops a private libvirtd and its guests."""
 import concurrent.futures
 import contextlib
+import json
 import os
 import select
 import signal
@@ -251,6 +252,18 @@ class Rig:
                 log = self.layout.libvirtd_log
                 raise RigError(f"{self.dir}: libvirtd does not run: 'rig.py up' first (log: {log})") from err
             raise
+
+    def ask_agent(self, name, execute, **arguments):
+        """What the guest's agent returns of a command, asked as OpenNebula's driver asks it."""
+        command = json.dumps({"execute": execute, **({"arguments": arguments} if arguments else {})})
+        return json.loads(self.virsh("qemu-agent-command", name, command))["return"]
+
+    def has_agent(self, name):
+        """Whether libvirt reaches an agent in the guest."""
+        try:
+            return self.ask_agent(name, "guest-ping") == {}
+        except RigError:
+            return False
 
     def domstats(self, *names, args=(), timeout=VIRSH_SECONDS):
         """{name: {key: text}} of the guests, of all if none is named. Does not wait for a guest's job, but

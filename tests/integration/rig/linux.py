@@ -3,8 +3,7 @@
 agent. tests/install-deps.sh has put their packages' files below UNPACKED.
 
 The guest has the disks and NICs that its domain has (vda …, eth0 …: 192.0.2.2 is eth0's address), a system of the name
-SYSTEM, and a shell at its
-console, where it says READY once all is there. Of the kernel's command line, /init takes
+SYSTEM, and a shell at its console, where it says READY once all is there. Of the kernel's command line, /init takes
 
     agent=no        no guest agent is started
 """
