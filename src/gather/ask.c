@@ -16,7 +16,7 @@ typedef struct {
 static AskedVm *find(AskedVm *vms, guint count, const char *uuid)
 {
     for (guint i = 0; i < count; i++)
-        if (g_strcmp0(vms[i].uuid, uuid) == 0)
+        if (g_strcmp0(vms[i].domain->uuid, uuid) == 0)
             return &vms[i];
     return NULL;
 }
@@ -88,7 +88,7 @@ static bool asks_bulk(const Batch *batch, HypervisorGroups groups, const char **
     guint n = 0;
     for (guint i = 0; i < batch->count; i++)
         if (batch->vms[i].vm && batch->needs[i].groups == groups)
-            uuids[n++] = batch->vms[i].uuid;
+            uuids[n++] = batch->vms[i].domain->uuid;
     *ret_count = n;
     return n > 0;
 }
@@ -101,7 +101,7 @@ static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrAr
         bool found = !asked->vm || batch->needs[i].groups != groups;
         for (guint r = 0; !found && r < records->len; r++) {
             const VmSample *record = g_ptr_array_index(records, r);
-            found = g_strcmp0(record->uuid, asked->uuid) == 0 && record->domain_id == asked->vm->domain_id;
+            found = g_strcmp0(record->uuid, asked->domain->uuid) == 0 && record->domain_id == asked->vm->domain_id;
         }
         if (!found)
             g_clear_pointer(&asked->vm, vm_sample_free);
@@ -142,7 +142,7 @@ static bool ask_first(const Batch *batch, HypervisorGroups groups, GError **erro
 {
     g_autofree const char **uuids = g_new0(const char *, batch->count);
     for (guint i = 0; i < batch->count; i++)
-        uuids[i] = batch->vms[i].uuid;
+        uuids[i] = batch->vms[i].domain->uuid;
     g_autoptr(GPtrArray) records = batch->options->api->stats(batch->hypervisor, uuids, batch->count, groups, error);
     for (guint i = 0; records && i < records->len; i++) {
         VmSample *record = g_ptr_array_index(records, i);
@@ -160,13 +160,29 @@ static bool ask_first(const Batch *batch, HypervisorGroups groups, GError **erro
 
 /* --- one VM's --- */
 
+/* What the list has of it. */
+static VmSample *listed(const HypervisorDomain *domain)
+{
+    VmSample *vm = vm_sample_new(domain->name);
+    vm->uuid = g_strdup(domain->uuid);
+    vm->domain_id = domain->id;
+    vm->boottime_ns = domain->boottime_ns;
+    row_set_u64(vm->row, METRIC_VM_LOCKED, 0);
+    mark_served(vm, HYPERVISOR_STATE, true, 0);
+    if (domain->state >= 0)
+        row_set_u64(vm->row, METRIC_VM_STATE, (guint64)domain->state);
+    if (domain->reason >= 0)
+        row_set_u64(vm->row, METRIC_VM_STATE_REASON, (guint64)domain->reason);
+    return vm;
+}
+
 /* Its disk is not what it was, or was there a job that did not end? The bulk call tells. */
 static void ask_disk(const Batch *batch, AskedVm *asked, PlanNeeds *needs)
 {
     VmSample *vm = asked->vm;
     MetricRow *row = vm_sample_row(vm, SCOPE_DISK, asked->known->row);
     const gint64 begin_ns = host_boottime_ns();
-    if (!row || !batch->options->api->disk(batch->hypervisor, asked->uuid, asked->known->disk, row, NULL) ||
+    if (!row || !batch->options->api->disk(batch->hypervisor, asked->domain->uuid, asked->known->disk, row, NULL) ||
         !row_has(row, METRIC_DISK_RD_REQS)) {
         *needs = plan_all;
         return;
@@ -199,12 +215,13 @@ static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
 {
     const VmKnown *known = asked->known;
     VmSample *vm = asked->vm;
-    vm->mark = status_mark(batch->options->status_dir, asked->name); /* before the XML, so that it is not newer */
+    vm->mark =
+        status_mark(batch->options->status_dir, asked->domain->name); /* before the XML, so that it is not newer */
     if (known->complete && !slow && vm->mark && g_strcmp0(vm->mark, known->mark) == 0) {
         vm->shape = g_strdup(known->shape);
         return;
     }
-    g_autofree char *xml = batch->options->api->xml(batch->hypervisor, asked->uuid);
+    g_autofree char *xml = batch->options->api->xml(batch->hypervisor, asked->domain->uuid);
     vm->shape = xml ? plan_shape(xml, known->shape) : NULL;
     if (xml && g_strcmp0(vm->shape, known->shape) != 0)
         asked->xml = g_steal_pointer(&xml);
@@ -219,7 +236,7 @@ static void look_at_nics(const Batch *batch, AskedVm *asked)
     VmSample *vm = asked->vm;
     if (!known->nics || g_strcmp0(vm->shape, known->shape) != 0)
         return;
-    g_autofree char *mark = options->fast ? status_mark(options->status_dir, asked->name) : NULL;
+    g_autofree char *mark = options->fast ? status_mark(options->status_dir, asked->domain->name) : NULL;
     if (!options->fast || (mark && g_strcmp0(mark, known->mark) == 0))
         netdevs_file(options->netdevs, processes_pid(vm->process), known->nics, vm);
 }
@@ -268,9 +285,10 @@ static void plan(const Batch *batch, AskedVm *asked, PlanNeeds *ret_needs)
 
 static bool ask_planned(const Batch *batch, GError **error)
 {
-    for (guint i = 0; i < batch->count; i++)
-        if (batch->vms[i].vm)
-            plan(batch, &batch->vms[i], &batch->needs[i]);
+    for (guint i = 0; i < batch->count; i++) {
+        batch->vms[i].vm = listed(batch->vms[i].domain);
+        plan(batch, &batch->vms[i], &batch->needs[i]);
+    }
     for (guint i = 0; i < batch->count; i++)
         if (batch->vms[i].vm && batch->needs[i].disk)
             ask_disk(batch, &batch->vms[i], &batch->needs[i]);
@@ -298,10 +316,10 @@ static bool ask(const Batch *batch, bool again, GError **error)
 {
     if (!batch->options->processes && (again || !batch->options->fast))
         return ask_first(batch, HYPERVISOR_ALL_GROUPS, error);
-    if (!ask_first(batch, batch->options->processes && !again ? HYPERVISOR_STATE : HYPERVISOR_FREE_GROUPS, error))
-        return false;
     if (!again)
         return ask_planned(batch, error);
+    if (!ask_first(batch, HYPERVISOR_FREE_GROUPS, error))
+        return false;
     add_kernel(batch);
     for (guint i = 0; i < batch->count; i++)
         batch->needs[i] = plan_all;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Asks for a batch of VMs, each for what plan.h finds that it needs: the states in one bulk call, what the kernel has
- * from /proc, the rest of libvirt by as few monitor round trips as there can be. Blocks as libvirt does; touches
+ * Asks for a batch of VMs, each for what plan.h finds that it needs: the state is that of the list, what the kernel has
+ * comes from /proc, the rest of libvirt by as few monitor round trips as there can be. Blocks as libvirt does; touches
  * nothing but what it is given. */
 #pragma once
 
@@ -18,7 +18,7 @@ typedef struct {
 } AskOptions;
 
 typedef struct {
-    const char *name, *uuid;
+    const HypervisorDomain *domain; /* as it was listed */
     const VmKnown *known;
     /* The answer; owned by the caller. */
     VmSample *vm; /* NULL: it has ended. METRIC_VM_LOCKED is set: 1 where figures are missing that libvirt has not given

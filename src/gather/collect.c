@@ -23,8 +23,7 @@ G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 #define BATCH_MAX 16
 
 typedef struct {
-    char *name, *uuid;
-    gint64 id;
+    HypervisorDomain domain;
     char *known_devices; /* NIC names whose XML was read before; NULL: none */
     VmKnown known;
     VmSample *vm; /* the fullest answer so far */
@@ -69,8 +68,8 @@ typedef struct {
 static void free_target(gpointer data)
 {
     Target *target = data;
-    g_free(target->name);
-    g_free(target->uuid);
+    g_free(target->domain.name);
+    g_free(target->domain.uuid);
     g_free(target->known_devices);
     vm_known_clear(&target->known);
     vm_sample_free(target->vm);
@@ -196,7 +195,7 @@ static void read_new_xml(Collection *collection, Hypervisor *hypervisor, guint f
     for (guint i = first; i < first + count; i++) {
         g_mutex_lock(&collection->lock);
         Target *target = g_ptr_array_index(collection->targets, i);
-        g_autofree char *uuid = g_strdup(target->uuid);
+        g_autofree char *uuid = g_strdup(target->domain.uuid);
         g_autofree char *devices = target->vm ? identity_devices(target->vm) : NULL;
         bool wanted = devices && !target->xml && g_strcmp0(devices, target->known_devices) != 0 && !collection->over;
         g_mutex_unlock(&collection->lock);
@@ -218,7 +217,7 @@ static bool ask(Collection *collection, Hypervisor *hypervisor, guint first, gui
     g_autofree AskedVm *asked = g_new0(AskedVm, count);
     for (guint i = 0; i < count; i++) { /* these never change and live as long as the collection */
         const Target *target = g_ptr_array_index(collection->targets, first + i);
-        asked[i] = (AskedVm){.name = target->name, .uuid = target->uuid, .known = &target->known};
+        asked[i] = (AskedVm){.domain = &target->domain, .known = &target->known};
     }
     GError *error = NULL;
     const bool good = how == ASK_FOR_LITTLE
@@ -424,11 +423,11 @@ static bool wait_opened(Collection *collection, gint64 deadline)
 /* What the sample before says of it. */
 static void set_known(Target *target, const Sample *previous)
 {
-    VmSample key = {.name = target->name, .uuid = target->uuid, .domain_id = target->id};
-    vm_id_from_name(target->name, &key.vm_id);
+    VmSample key = {.name = target->domain.name, .uuid = target->domain.uuid, .domain_id = target->domain.id};
+    vm_id_from_name(target->domain.name, &key.vm_id);
     const VmSample *before = sample_find_run(previous, &key);
     vm_known_set(&target->known, before, previous ? previous->realtime_ns : 0);
-    if (before && strcmp(before->name, target->name) == 0)
+    if (before && strcmp(before->name, target->domain.name) == 0)
         target->known_devices = g_strdup(before->xml_devices);
 }
 
@@ -439,9 +438,9 @@ static void plan(Collection *collection, const CollectOptions *options)
     for (guint i = 0; i < domains->len; i++) {
         const HypervisorDomain *domain = g_ptr_array_index(domains, i);
         Target *target = g_new0(Target, 1);
-        target->name = g_strdup(domain->name);
-        target->uuid = g_strdup(domain->uuid);
-        target->id = domain->id;
+        target->domain = *domain;
+        target->domain.name = g_strdup(domain->name);
+        target->domain.uuid = g_strdup(domain->uuid);
         set_known(target, options->previous);
         g_ptr_array_add(collection->targets, target);
     }
@@ -534,9 +533,9 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
 
 static VmSample *silent_vm(const Target *target)
 {
-    VmSample *vm = vm_sample_new(target->name);
-    vm->uuid = g_strdup(target->uuid);
-    vm->domain_id = target->id;
+    VmSample *vm = vm_sample_new(target->domain.name);
+    vm->uuid = g_strdup(target->domain.uuid);
+    vm->domain_id = target->domain.id;
     row_set_u64(vm->row, METRIC_VM_LOCKED, 1);
     return vm;
 }

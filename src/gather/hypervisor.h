@@ -23,6 +23,8 @@ typedef struct {
     char *name; /* "one-83" */
     char *uuid;
     gint64 id;
+    int state, reason;  /* libvirt's numbers; -1: it did not say */
+    gint64 boottime_ns; /* CLOCK_BOOTTIME when it was in that state */
 } HypervisorDomain;
 
 typedef struct {
@@ -31,8 +33,8 @@ typedef struct {
 } HypervisorState;
 
 typedef struct {
-    /* A read-only connection and the list of its active domains named one-<number>; wild ones are left out. NULL:
-     * error. */
+    /* A read-only connection and the list of its active domains named one-<number>, with their states; wild ones are
+     * left out. NULL: error. */
     Hypervisor *(*open)(const char *uri, GError **error);
     void (*close)(Hypervisor *hypervisor);
     /* The list anew, over the same connection, once nobody asks over it. false: error, and it is only to be closed. */

@@ -12,14 +12,15 @@
 
 struct Hypervisor {
     virConnectPtr connection;
-    GPtrArray *domains;            /* of Known */
-    GHashTable *by_uuid, *by_name; /* Known; all owned by domains */
+    virDomainStatsRecordPtr *records; /* which the list was made of; NULL: none */
+    GPtrArray *domains;               /* of Known */
+    GHashTable *by_uuid, *by_name;    /* Known; all owned by domains */
     guint left_out;
 };
 
 typedef struct {
     HypervisorDomain domain; /* first: what others see of it */
-    virDomainPtr handle;
+    virDomainPtr handle;     /* owned by records */
 } Known;
 
 static GQuark libvirt_error_quark(void)
@@ -39,6 +40,14 @@ static void set_error(GError **error, const char *what)
     virErrorPtr last = virGetLastError();
     g_set_error(error, libvirt_error_quark(), last ? last->code : 0, "%s: %s", what,
                 last && last->message ? last->message : "unknown error");
+}
+
+static int number_of(const virDomainStatsRecord *record, const char *field)
+{
+    for (int i = 0; i < record->nparams; i++)
+        if (strcmp(record->params[i].field, field) == 0 && record->params[i].type == VIR_TYPED_PARAM_INT)
+            return record->params[i].value.i;
+    return -1;
 }
 
 /* virDomainGetUUIDString costs 16 conversions of printf a call, which is most of what a domain costs here. */
@@ -64,14 +73,25 @@ static void free_domain(gpointer data)
     Known *known = data;
     g_free(known->domain.name);
     g_free(known->domain.uuid);
-    virDomainFree(known->handle);
     g_free(known);
+}
+
+static void forget_domains(Hypervisor *hypervisor)
+{
+    g_hash_table_remove_all(hypervisor->by_uuid);
+    g_hash_table_remove_all(hypervisor->by_name);
+    g_ptr_array_set_size(hypervisor->domains, 0);
+    hypervisor->left_out = 0;
+    if (hypervisor->records)
+        virDomainStatsRecordListFree(hypervisor->records);
+    hypervisor->records = NULL;
 }
 
 static void libvirt_close(Hypervisor *hypervisor)
 {
     if (!hypervisor)
         return;
+    forget_domains(hypervisor);
     g_hash_table_unref(hypervisor->by_uuid);
     g_hash_table_unref(hypervisor->by_name);
     g_ptr_array_unref(hypervisor->domains);
@@ -80,43 +100,52 @@ static void libvirt_close(Hypervisor *hypervisor)
     g_free(hypervisor);
 }
 
+/* `record` is of the one call that has the list and the states, and asks no QEMU; the handle stays the record's. */
+static void add_domain(Hypervisor *hypervisor, const virDomainStatsRecord *record, gint64 boottime_ns)
+{
+    guint64 vm_id;
+    const char *name = virDomainGetName(record->dom);
+    const bool is_one = name && vm_id_from_name(name, &vm_id);
+    const int state = number_of(record, "state.state");
+    if (state == VIR_DOMAIN_SHUTOFF) /* it has ended between the list and its turn */
+        return;
+    char *uuid = is_one ? uuid_of(record->dom) : NULL;
+    hypervisor->left_out += name && !is_one;
+    if (!uuid)
+        return;
+    Known *known = g_new0(Known, 1);
+    known->domain = (HypervisorDomain){
+        .name = g_strdup(name),
+        .uuid = uuid,
+        .id = (int)virDomainGetID(record->dom), /* (unsigned)-1 for one that has just ended */
+        .state = state,
+        .reason = number_of(record, "state.reason"),
+        .boottime_ns = boottime_ns,
+    };
+    known->handle = record->dom;
+    g_ptr_array_add(hypervisor->domains, known);
+    g_hash_table_insert(hypervisor->by_uuid, uuid, known);
+    g_hash_table_insert(hypervisor->by_name, known->domain.name, known);
+}
+
 static bool list_domains(Hypervisor *hypervisor, GError **error)
 {
-    virDomainPtr *handles = NULL;
-    int count = virConnectListAllDomains(hypervisor->connection, &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    const gint64 begin_ns = host_boottime_ns();
+    int count = virConnectGetAllDomainStats(hypervisor->connection, VIR_DOMAIN_STATS_STATE, &hypervisor->records,
+                                            VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE);
     if (count < 0) {
         set_error(error, "cannot list the domains");
         return false;
     }
-    for (int i = 0; i < count; i++) {
-        guint64 vm_id;
-        const char *name = virDomainGetName(handles[i]);
-        const bool is_one = name && vm_id_from_name(name, &vm_id);
-        char *uuid = is_one ? uuid_of(handles[i]) : NULL;
-        hypervisor->left_out += name && !is_one;
-        if (!uuid) {
-            virDomainFree(handles[i]);
-            continue;
-        }
-        Known *known = g_new0(Known, 1);
-        known->domain.name = g_strdup(name);
-        known->domain.uuid = uuid;
-        known->domain.id = (int)virDomainGetID(handles[i]); /* (unsigned)-1 for one that has just ended */
-        known->handle = handles[i];
-        g_ptr_array_add(hypervisor->domains, known);
-        g_hash_table_insert(hypervisor->by_uuid, uuid, known);
-        g_hash_table_insert(hypervisor->by_name, known->domain.name, known);
-    }
-    free(handles);
+    const gint64 boottime_ns = begin_ns + (host_boottime_ns() - begin_ns) / 2;
+    for (int i = 0; i < count; i++)
+        add_domain(hypervisor, hypervisor->records[i], boottime_ns);
     return true;
 }
 
 static bool libvirt_list_again(Hypervisor *hypervisor, GError **error)
 {
-    g_hash_table_remove_all(hypervisor->by_uuid);
-    g_hash_table_remove_all(hypervisor->by_name);
-    g_ptr_array_set_size(hypervisor->domains, 0);
-    hypervisor->left_out = 0;
+    forget_domains(hypervisor);
     return list_domains(hypervisor, error);
 }
 
@@ -299,14 +328,6 @@ void hypervisor_state_free(HypervisorState *state)
     g_free(state->name);
     g_free(state->uuid);
     g_free(state);
-}
-
-static int number_of(const virDomainStatsRecord *record, const char *field)
-{
-    for (int i = 0; i < record->nparams; i++)
-        if (strcmp(record->params[i].field, field) == 0 && record->params[i].type == VIR_TYPED_PARAM_INT)
-            return record->params[i].value.i;
-    return -1;
 }
 
 /* NULL: it can't be told who it is. */

@@ -95,6 +95,8 @@ static void list(Hypervisor *hypervisor)
         domain->name = g_strdup(fake.guests[i].name);
         domain->uuid = g_strdup(fake.guests[i].uuid);
         domain->id = fake.guests[i].id;
+        domain->state = domain->reason = 1;
+        domain->boottime_ns = host_boottime_ns();
         g_ptr_array_add(hypervisor->domains, domain);
     }
 }
@@ -941,9 +943,8 @@ static void each_cycle_asks_for_what_may_have_changed(void **state)
     check_all_by_kernel(second, G_MAXUINT);
     check_all_by_kernel(fast, G_MAXUINT);
     for (guint i = 0; i < 12; i++) {
-        /* all once, the state each time, the NICs in the fast sample, for no file of libvirt's says that they are the
-         * same */
-        CHECK(fake.guests[i].asked == 5, "%u", fake.guests[i].asked);
+        /* all once, and the NICs in the fast sample, for no file of libvirt's says that they are the same */
+        CHECK(fake.guests[i].asked == 2, "%u", fake.guests[i].asked);
         CHECK(row_u64(g_ptr_array_index(vm_of(second, i)->nics, 0), METRIC_NIC_RX_BYTES) == 1000 + i, "%u", i);
         CHECK(fake.guests[i].disk_asked == 1, "%u", fake.guests[i].disk_asked);
         CHECK(vm_of(fast, i)->held && !vm_of(second, i)->held, "%u", i);

@@ -45,7 +45,7 @@ static Hypervisor *fake_open(const char *uri, GError **error)
         return NULL;
     }
     HypervisorDomain *domain = g_new(HypervisorDomain, 1);
-    *domain = (HypervisorDomain){.name = g_strdup("one-83"), .uuid = g_strdup("u"), .id = 3};
+    *domain = (HypervisorDomain){.name = g_strdup("one-83"), .uuid = g_strdup("u"), .id = 3, .state = 1};
     Hypervisor *hypervisor = g_new(Hypervisor, 1);
     hypervisor->domains = g_ptr_array_new_with_free_func(free_domain);
     g_ptr_array_add(hypervisor->domains, domain);
