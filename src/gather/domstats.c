@@ -392,7 +392,7 @@ static bool read_all(Reader *reader, char *text, gsize length, GError **error)
     return true;
 }
 
-GPtrArray *domstats_read(const char *text, gsize length, GError **error)
+GPtrArray *domstats_read_up(char *text, gsize length, GError **error)
 {
     g_autoptr(GPtrArray) samples = g_ptr_array_new_with_free_func((GDestroyNotify)sample_free);
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
@@ -401,10 +401,15 @@ GPtrArray *domstats_read(const char *text, gsize length, GError **error)
         g_set_error(error, DOMSTATS_ERROR, DOMSTATS_ERROR_LIMIT, "line 1: more than %d bytes", DOMSTATS_FILE_MAX);
         return NULL;
     }
+    return read_all(&reader, text, length, error) ? g_steal_pointer(&samples) : NULL;
+}
+
+GPtrArray *domstats_read(const char *text, gsize length, GError **error)
+{
     g_autofree char *copy = g_malloc(length + 1);
     memcpy(copy, text, length);
     copy[length] = '\0';
-    return read_all(&reader, copy, length, error) ? g_steal_pointer(&samples) : NULL;
+    return domstats_read_up(copy, length, error);
 }
 
 /* --- writing --- */

@@ -22,7 +22,7 @@ static bool read_into(GPtrArray *all, const char *path, GError **error)
         g_prefix_error(error, "cannot replay ");
         return false;
     }
-    g_autoptr(GPtrArray) samples = domstats_read(text, length, error);
+    g_autoptr(GPtrArray) samples = domstats_read_up(text, length, error);
     if (!samples) {
         g_prefix_error(error, "%s: ", path);
         return false;

@@ -36,10 +36,10 @@ static bool is_ours(const Sample *sample, const StateContext *context, GError **
     return true;
 }
 
-static Sample *parse(const char *text, gsize length, const StateContext *context, GError **error)
+static Sample *parse(char *text, gsize length, const StateContext *context, GError **error)
 {
     g_autoptr(GError) reason = NULL;
-    g_autoptr(GPtrArray) samples = domstats_read(text, length, &reason);
+    g_autoptr(GPtrArray) samples = domstats_read_up(text, length, &reason);
     if (!samples || samples->len != 1) {
         g_set_error(error, STATE_ERROR, STATE_ERROR_UNUSABLE, "%s",
                     reason ? reason->message : "it holds more than one collection");

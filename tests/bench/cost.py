@@ -300,6 +300,9 @@ def bench(rig, args):
             worse += check(table.promises())
             table.print_more()
         table.print_day()
+    if not args.keep:
+        rig.down()  # our own part needs none of them
+    pathlib.Path(rig.dir).mkdir(exist_ok=True)
     own = OwnPart(args.build, rig.dir)
     own.print()
     return worse + check(own_promises(own))
