@@ -94,4 +94,4 @@ class Stead(Installing):
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -291,4 +291,4 @@ class Sanitized(Guests):
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
