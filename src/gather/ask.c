@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define SHUTOFF 5 /* libvirt's VIR_DOMAIN_SHUTOFF */
+
 typedef struct {
     const AskOptions *options;
     Hypervisor *hypervisor;
@@ -72,6 +74,11 @@ static bool add_record(AskedVm *asked, const VmSample *record, const PlanNeeds *
     VmSample *vm = asked->vm;
     const HypervisorGroups groups = needs->groups;
     const bool is_locked = is_in_part(record, groups, asked->known);
+    if (row_has(record->row, METRIC_VM_STATE)) { /* newer than the list's */
+        row_unset(vm->row, METRIC_VM_STATE);
+        row_unset(vm->row, METRIC_VM_STATE_REASON);
+        vm->group_ns[GROUP_STATE] = record->boottime_ns;
+    }
     metric_row_merge(vm->row, record->row, true);
     add_rows(vm, record, SCOPE_VCPU);
     add_rows(vm, record, SCOPE_NIC);
@@ -93,7 +100,7 @@ static bool asks_bulk(const Batch *batch, HypervisorGroups groups, const char **
     return n > 0;
 }
 
-/* It has ended since the first call, or was started anew: of the run that this one is of there is no more to be had. */
+/* It has ended since it was listed, or was started anew: of the run that this one is of there is no more to be had. */
 static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrArray *records)
 {
     for (guint i = 0; i < batch->count; i++) {
@@ -101,7 +108,8 @@ static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrAr
         bool found = !asked->vm || batch->needs[i].groups != groups;
         for (guint r = 0; !found && r < records->len; r++) {
             const VmSample *record = g_ptr_array_index(records, r);
-            found = g_strcmp0(record->uuid, asked->domain->uuid) == 0 && record->domain_id == asked->vm->domain_id;
+            found = g_strcmp0(record->uuid, asked->domain->uuid) == 0 && record->domain_id == asked->vm->domain_id &&
+                    row_u64(record->row, METRIC_VM_STATE) != SHUTOFF;
         }
         if (!found)
             g_clear_pointer(&asked->vm, vm_sample_free);

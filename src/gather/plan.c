@@ -41,7 +41,8 @@ static bool is_removable(const MetricRow *disk, const char *shape)
 static GArray *find_taps(const VmSample *vm)
 {
     const char *mark = vm->shape ? strstr(vm->shape, TAPS_MARK) : NULL;
-    if (!mark || g_ascii_strtoull(mark + strlen(TAPS_MARK), NULL, 10) != vm->nics->len)
+    if (!mark || !g_ascii_isdigit(mark[strlen(TAPS_MARK)]) ||
+        g_ascii_strtoull(mark + strlen(TAPS_MARK), NULL, 10) != vm->nics->len)
         return NULL;
     g_autoptr(GArray) taps = g_array_sized_new(FALSE, TRUE, sizeof(NetdevNic), vm->nics->len);
     for (guint i = 0; i < vm->nics->len; i++) {
@@ -122,24 +123,25 @@ static bool is_tap(const XmlElement *interface)
 {
     g_autofree char *type = xml_attribute(interface, "type");
     g_autofree char *device = xml_attribute(xml_child(interface, "target"), "dev");
-    return device &&
+    g_autofree char *managed = xml_attribute(xml_child(interface, "target"), "managed");
+    return device && g_strcmp0(managed, "no") != 0 && /* else somebody made it, as a macvtap maybe */
            (g_strcmp0(type, "bridge") == 0 || g_strcmp0(type, "ethernet") == 0 || g_strcmp0(type, "network") == 0);
 }
 
-/* "+taps=2"; "": not all of its NICs are. Owned by the caller. */
+/* "+taps=2"; "+taps=-": not all of its NICs are. Owned by the caller. */
 static char *taps_mark(const XmlElement *devices)
 {
     guint taps = 0;
     for (const XmlElement *nic = xml_child(devices, "interface"); nic; nic = xml_next(nic, "interface"), taps++)
         if (!is_tap(nic))
-            return g_strdup("");
-    return devices ? g_strdup_printf(TAPS_MARK "%u", taps) : g_strdup("");
+            return g_strdup(TAPS_MARK "-");
+    return devices ? g_strdup_printf(TAPS_MARK "%u", taps) : g_strdup(TAPS_MARK "-");
 }
 
 char *plan_shape(const char *xml, const char *known)
 {
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_MD5, xml, -1);
-    if (known && g_str_has_prefix(known, sum))
+    if (known && g_str_has_prefix(known, sum) && strstr(known, TAPS_MARK)) /* not one of an older version */
         return g_strdup(known);
     g_autoptr(XmlTree) tree = xml_tree_read(xml, strlen(xml), VM_XML_MAX, NULL);
     const XmlElement *devices = tree ? xml_child(xml_root(tree), "devices") : NULL;

@@ -31,6 +31,7 @@ typedef struct {
     bool job_ends;      /* it holds a job for one call more */
     guint ends_after;   /* it answers so many calls more, and has ended then; 0: it goes on */
     guint64 reads;      /* counter of its disks */
+    guint state;        /* since it was listed as running; 0: it still is */
 } Guest;
 
 static struct {
@@ -70,7 +71,7 @@ static VmSample *record_of(const Guest *guest, HypervisorGroups groups)
     vm->domain_id = guest->id;
     vm->boottime_ns = 5000 * NS_PER_S;
     if (groups & HYPERVISOR_STATE)
-        put_figures(vm, "state.state=1");
+        row_set_u64(vm->row, METRIC_VM_STATE, guest->state ? guest->state : 1);
     if (groups & HYPERVISOR_INTERFACE)
         put_figures(vm, "net.count=1 net.0.name=nic net.0.rx.bytes=7");
     if (groups & HYPERVISOR_CPU)
@@ -480,6 +481,18 @@ static void a_guest_that_ends_meanwhile_is_not_answered(void **state)
     sample_free(sample);
 }
 
+static void a_state_that_is_newer_than_the_list_is_taken(void **state)
+{
+    (void)state;
+    fake.guests[0].state = 3;
+    fake.guests[1].state = 5; /* shut off, and defined */
+    Sample *sample = cycle(&(Cycle){.what = "new"}, NULL, FIRST);
+    assert_int_equal(sample->vms->len, 2);
+    assert_int_equal(row_u64(vm_at(sample, 0)->row, METRIC_VM_STATE), 3);
+    assert_string_equal(vm_at(sample, 1)->name, "one-3");
+    sample_free(sample);
+}
+
 /* --- guests without /proc --- */
 
 static void a_guest_without_proc_falls_back_alone(void **state)
@@ -704,6 +717,7 @@ int main(void)
         TEST(where_the_disks_call_fails_the_bulk_call_helps),
         TEST(where_a_call_fails_nothing_is_answered),
         TEST(a_guest_that_ends_meanwhile_is_not_answered),
+        TEST(a_state_that_is_newer_than_the_list_is_taken),
         TEST(a_guest_without_proc_falls_back_alone),
         TEST(without_processes_libvirt_serves_everything),
         TEST(a_fast_cycle_makes_no_call),
