@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SHUTOFF 5 /* libvirt's VIR_DOMAIN_SHUTOFF */
-
 typedef struct {
     const AskOptions *options;
     Hypervisor *hypervisor;
@@ -90,16 +88,6 @@ static bool add_record(AskedVm *asked, const VmSample *record, const PlanNeeds *
     return !is_locked || groups == HYPERVISOR_ALL_GROUPS;
 }
 
-static bool asks_bulk(const Batch *batch, HypervisorGroups groups, const char **uuids, guint *ret_count)
-{
-    guint n = 0;
-    for (guint i = 0; i < batch->count; i++)
-        if (batch->vms[i].vm && batch->needs[i].groups == groups)
-            uuids[n++] = batch->vms[i].domain->uuid;
-    *ret_count = n;
-    return n > 0;
-}
-
 /* It has ended since it was listed, or was started anew: of the run that this one is of there is no more to be had. */
 static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrArray *records)
 {
@@ -108,8 +96,7 @@ static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrAr
         bool found = !asked->vm || batch->needs[i].groups != groups;
         for (guint r = 0; !found && r < records->len; r++) {
             const VmSample *record = g_ptr_array_index(records, r);
-            found = g_strcmp0(record->uuid, asked->domain->uuid) == 0 && record->domain_id == asked->vm->domain_id &&
-                    row_u64(record->row, METRIC_VM_STATE) != SHUTOFF;
+            found = g_strcmp0(record->uuid, asked->domain->uuid) == 0 && record->domain_id == asked->vm->domain_id;
         }
         if (!found)
             g_clear_pointer(&asked->vm, vm_sample_free);
@@ -120,9 +107,10 @@ static void drop_ended(const Batch *batch, HypervisorGroups groups, const GPtrAr
 static bool ask_bulk(const Batch *batch, HypervisorGroups groups, GError **error)
 {
     g_autofree const char **uuids = g_new0(const char *, batch->count);
-    guint n;
-    if (!asks_bulk(batch, groups, uuids, &n))
-        return true;
+    guint n = 0;
+    for (guint i = 0; i < batch->count; i++)
+        if (batch->vms[i].vm && batch->needs[i].groups == groups)
+            uuids[n++] = batch->vms[i].domain->uuid;
     g_autoptr(GPtrArray) records = batch->options->api->stats(batch->hypervisor, uuids, n, groups, error);
     if (records)
         drop_ended(batch, groups, records);
@@ -136,10 +124,21 @@ static bool ask_bulk(const Batch *batch, HypervisorGroups groups, GError **error
     return records != NULL;
 }
 
-/* For every set of groups that some VM needs. */
+/* The next set of groups, as numbers go, that some VM needs; 0: there is none. */
+static HypervisorGroups next_groups(const Batch *batch, HypervisorGroups before)
+{
+    HypervisorGroups next = 0;
+    for (guint i = 0; i < batch->count; i++) {
+        const HypervisorGroups groups = batch->vms[i].vm ? batch->needs[i].groups : 0;
+        if (groups > before && (next == 0 || groups < next))
+            next = groups;
+    }
+    return next;
+}
+
 static bool ask_bulks(const Batch *batch, GError **error)
 {
-    for (HypervisorGroups groups = 1; groups <= HYPERVISOR_ALL_GROUPS; groups++)
+    for (HypervisorGroups groups = 0; (groups = next_groups(batch, groups)) != 0;)
         if (!ask_bulk(batch, groups, error))
             return false;
     return true;
@@ -155,7 +154,7 @@ static bool ask_first(const Batch *batch, HypervisorGroups groups, GError **erro
     for (guint i = 0; records && i < records->len; i++) {
         VmSample *record = g_ptr_array_index(records, i);
         AskedVm *asked = find(batch->vms, batch->count, record->uuid);
-        if (!asked || asked->vm)
+        if (!asked || asked->vm || record->domain_id < 0) /* it has ended since it was listed */
             continue;
         asked->vm = record;
         records->pdata[i] = NULL;
@@ -171,9 +170,7 @@ static bool ask_first(const Batch *batch, HypervisorGroups groups, GError **erro
 /* What the list has of it. */
 static VmSample *listed(const HypervisorDomain *domain)
 {
-    VmSample *vm = vm_sample_new(domain->name);
-    vm->uuid = g_strdup(domain->uuid);
-    vm->domain_id = domain->id;
+    VmSample *vm = hypervisor_vm_new(domain);
     vm->boottime_ns = domain->boottime_ns;
     row_set_u64(vm->row, METRIC_VM_LOCKED, 0);
     mark_served(vm, HYPERVISOR_STATE, true, 0);
@@ -260,6 +257,8 @@ static bool look_at(const Batch *batch, AskedVm *asked, bool slow)
     const bool thorough = !known->seen || (slow && !options->fast) || (!known->complete && !is_lost);
     bool kernel =
         options->processes && processes_read(options->processes, options->status_dir, vm, known->process, thorough);
+    if (processes_pid(known->process) != 0 && processes_pid(vm->process) != processes_pid(known->process))
+        kernel = false;          /* the run that was listed has ended; libvirt tells whether this is another */
     if (!kernel && !known->seen) /* one that is only coming up has no vCPU threads yet */
         g_clear_pointer(&vm->process, g_free);
     if (options->fast && known->seen)
@@ -278,7 +277,7 @@ static void plan(const Batch *batch, AskedVm *asked, PlanNeeds *ret_needs)
     const AskOptions *options = batch->options;
     static const VmKnown nothing;
     VmSample *vm = asked->vm;
-    if (asked->known->domain_id != vm->domain_id) /* started anew since the list was made */
+    if (asked->known->domain_id != vm->domain_id) /* of another run: nothing of it holds */
         asked->known = &nothing;
     const VmKnown *known = asked->known;
     const bool slow = plan_slow_due(vm->vm_id, known->slow_ns, options->now_ns, options->slow_ns);

@@ -8,11 +8,7 @@
 
 G_DEFINE_QUARK(one_telemetry_collect, collect_error)
 
-/* What happens when, in parts of the deadline: while there are batches that nobody has taken, another worker joins each
- * time that so much has passed: threads that share a connection to libvirt take turns at its socket and wake each
- * other, so that two of them cost a tenth more than one, in all … */
-#define JOIN_AFTER(deadline) ((deadline) / 50)
-/* … a batch that has been out for so long is asked for again … */
+/* What happens when, in parts of the deadline: a batch that has been out for so long is asked for again … */
 #define PATIENCE(deadline) ((deadline) / 4)
 /* … a batch answered in part, while the first call for it is still out, is taken as it is … */
 #define SETTLE_AFTER(deadline) ((deadline)*6 / 10)
@@ -44,7 +40,7 @@ typedef struct {
     gint references;
     const HypervisorApi *api;
     char *uri;
-    AskOptions ask;       /* with a reference on its processes and netdevs */
+    AskOptions ask;       /* with a reference on its processes; its netdevs are its own */
     CollectCount *count;  /* may be NULL */
     KeptConnection *kept; /* may be NULL */
     GMutex lock;          /* for all that follows */
@@ -94,7 +90,7 @@ static void collection_unref(Collection *collection)
     g_cond_clear(&collection->changed);
     g_free(collection->uri);
     processes_unref(collection->ask.processes);
-    netdevs_unref(collection->ask.netdevs);
+    netdevs_free(collection->ask.netdevs);
     g_free((gpointer)(guintptr)collection->ask.status_dir);
     collect_count_unref(collection->count);
     kept_connection_unref(collection->kept);
@@ -490,32 +486,14 @@ static gint64 next_look(Collection *collection, gint64 now)
     return look;
 }
 
-typedef struct {
-    guint count, most;
-    gint64 join_at, join_us; /* monotonic, of the next; how long after the one before */
-} Workers;
-
-/* Whether another one may still join. */
-static bool join_worker(Collection *collection, Workers *workers, gint64 now)
-{
-    if (workers->count >= workers->most || collection->next_batch >= collection->batches->len)
-        return false;
-    if (now < workers->join_at)
-        return true;
-    start_worker(collection, work);
-    workers->count++;
-    workers->join_at = now + workers->join_us;
-    return workers->count < workers->most;
-}
-
 static void run_until(Collection *collection, const CollectOptions *options, gint64 begin, gint64 deadline)
 {
     gint64 settle_at = begin + SETTLE_AFTER(deadline - begin);
     gint64 last_call_at = deadline - LAST_CALL_BEFORE(deadline - begin);
     bool last_call_made = false;
 
-    Workers workers = {.count = 1, .most = options->workers, .join_us = JOIN_AFTER(deadline - begin)};
-    workers.join_at = g_get_monotonic_time() + workers.join_us;
+    for (guint i = 1; i < MIN(options->workers, collection->batches->len); i++)
+        start_worker(collection, work);
     for (gint64 now; !all_done(collection, settle_at) && (now = g_get_monotonic_time()) < deadline;) {
         if (now >= last_call_at && !last_call_made) {
             start_thread(collection, "libvirt-last", last_call);
@@ -523,8 +501,7 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
         } else if (now < last_call_at) {
             start_retry(collection);
         }
-        const gint64 look = join_worker(collection, &workers, now) ? workers.join_at : deadline;
-        g_cond_wait_until(&collection->changed, &collection->lock, MIN(next_look(collection, now), look));
+        g_cond_wait_until(&collection->changed, &collection->lock, MIN(next_look(collection, now), deadline));
     }
     collection->over = true;
 }
@@ -533,9 +510,7 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
 
 static VmSample *silent_vm(const Target *target)
 {
-    VmSample *vm = vm_sample_new(target->domain.name);
-    vm->uuid = g_strdup(target->domain.uuid);
-    vm->domain_id = target->domain.id;
+    VmSample *vm = hypervisor_vm_new(&target->domain);
     row_set_u64(vm->row, METRIC_VM_LOCKED, 1);
     return vm;
 }

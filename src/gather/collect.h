@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One collection of all of a host's VMs that ends by its deadline, whatever libvirt and the guests do.
  *
- * The domains are cut into batches; a worker, and more where one is not enough, ask for one batch at a time. A batch
- * that does not come back is asked again over another connection: the guest that blocks it then holds a job, and NOWAIT
- * passes over it, so only that guest is missing figures. What is missing shortly before the deadline is asked for state
- * and network alone, which needs no QEMU. Calls still under way at the deadline are left behind; their threads end when
- * libvirt lets them. */
+ * The domains are cut into batches, a few workers ask for one batch at a time. A batch that does not come back is asked
+ * again over another connection: the guest that blocks it then holds a job, and NOWAIT passes over it, so only that
+ * guest is missing figures. What is missing shortly before the deadline is asked for state and network alone, which
+ * needs no QEMU. Calls still under way at the deadline are left behind; their threads end when libvirt lets them. */
 #pragma once
 
 #include "gather/collect_count.h"
@@ -16,8 +15,8 @@
 typedef struct {
     const HypervisorApi *api; /* &libvirt_api */
     const char *uri;
-    gint64 deadline_ms;     /* from the call of collect_sample on */
-    guint workers;          /* at most */
+    gint64 deadline_ms; /* from the call of collect_sample on */
+    guint workers;
     const Sample *previous; /* for what is read once per domain start, and what has not changed; may be NULL */
     Processes *processes;   /* the kernel's figures of these guests; NULL: libvirt is asked for everything each time */
     gint64 slow_ms;         /* with processes: how often the figures are read that hardly change */

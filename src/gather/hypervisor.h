@@ -60,4 +60,7 @@ typedef struct {
 
 void hypervisor_state_free(HypervisorState *state);
 
+/* Who it is, and no figure yet. Owned by the caller. */
+VmSample *hypervisor_vm_new(const HypervisorDomain *domain);
+
 extern const HypervisorApi libvirt_api;

@@ -204,17 +204,16 @@ static void set_parameter(VmSample *vm, const virTypedParameter *parameter)
     }
 }
 
-/* NULL: not one of those listed. It is found by its name, which an active domain keeps, and the rest is taken from the
- * list: libvirt's other calls about a handle format its uuid for a debug message that nobody wants. */
+/* NULL: not one of those listed. It is found by its name, which an active domain keeps, and its uuid is the list's:
+ * most of libvirt's calls about a handle format that for a debug message that nobody wants. */
 static VmSample *vm_from_record(const Hypervisor *hypervisor, const virDomainStatsRecord *record)
 {
     const char *name = virDomainGetName(record->dom);
     const Known *known = name ? g_hash_table_lookup(hypervisor->by_name, name) : NULL;
     if (!known)
         return NULL;
-    VmSample *vm = vm_sample_new(known->domain.name);
-    vm->uuid = g_strdup(known->domain.uuid);
-    vm->domain_id = known->domain.id;
+    VmSample *vm = hypervisor_vm_new(&known->domain);
+    vm->domain_id = (int)virDomainGetID(record->dom); /* another than the list's: it has ended since, or another run */
     for (int i = 0; i < record->nparams; i++)
         set_parameter(vm, &record->params[i]);
     return vm;
@@ -322,13 +321,6 @@ static char *libvirt_xml(Hypervisor *hypervisor, const char *uuid)
 }
 
 /* --- states alone --- */
-
-void hypervisor_state_free(HypervisorState *state)
-{
-    g_free(state->name);
-    g_free(state->uuid);
-    g_free(state);
-}
 
 /* NULL: it can't be told who it is. */
 static HypervisorState *state_from(const virDomainStatsRecord *record)

@@ -21,7 +21,6 @@ typedef struct {
 } Namespace;
 
 struct Netdevs {
-    gint references;
     char *proc;
     GMutex lock;           /* for the next; what is in there never changes */
     GPtrArray *namespaces; /* of Namespace */
@@ -37,23 +36,15 @@ static void free_namespace(gpointer data)
 Netdevs *netdevs_new(const char *proc)
 {
     Netdevs *netdevs = g_new0(Netdevs, 1);
-    netdevs->references = 1;
     netdevs->proc = g_strdup(proc);
     netdevs->namespaces = g_ptr_array_new_with_free_func(free_namespace);
     g_mutex_init(&netdevs->lock);
     return netdevs;
 }
 
-Netdevs *netdevs_ref(Netdevs *netdevs)
+void netdevs_free(Netdevs *netdevs)
 {
-    if (netdevs)
-        g_atomic_int_inc(&netdevs->references);
-    return netdevs;
-}
-
-void netdevs_unref(Netdevs *netdevs)
-{
-    if (!netdevs || !g_atomic_int_dec_and_test(&netdevs->references))
+    if (!netdevs)
         return;
     g_ptr_array_unref(netdevs->namespaces);
     g_mutex_clear(&netdevs->lock);

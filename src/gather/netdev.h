@@ -17,11 +17,10 @@ typedef struct {
 /* Each namespace's devices are read once, when the first of them is asked for: so these are of one sample. */
 typedef struct Netdevs Netdevs;
 
-/* `proc` is "/proc", or a test's. One reference; may be used by several threads at once. */
+/* `proc` is "/proc", or a test's. May be used by several threads at once. */
 Netdevs *netdevs_new(const char *proc);
-Netdevs *netdevs_ref(Netdevs *netdevs); /* of NULL both are nothing */
-void netdevs_unref(Netdevs *netdevs);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netdevs, netdevs_unref)
+void netdevs_free(Netdevs *netdevs); /* NULL: nothing */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netdevs, netdevs_free)
 
 /* Files in `vm` the figures of GROUP_NET of these NICs (array of NetdevNic), all of which are taps: what the host's
  * side receives the guest has sent. `pid` is its QEMU's. false: not readable, or one of them is not among the devices;

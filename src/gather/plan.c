@@ -219,8 +219,7 @@ static bool is_carried(const VmSample *vm, const MetricRow *before, Metric m)
         return true; /* libvirt has it with the balloon's figures, so in a fast sample without /proc nobody serves it */
     if (group == GROUP_DISK && before->idle_ns != 0 && vm->served[group] == SERVED_DISK)
         return is_read; /* the other disk's were asked for, not this one's */
-    return is_read && group != GROUP_STATE && group != GROUP_NET && group != GROUP_START &&
-           vm->served[group] == SERVED_EARLIER;
+    return is_read && group != GROUP_STATE && group != GROUP_START && vm->served[group] == SERVED_EARLIER;
 }
 
 static bool carries_any(const VmSample *vm, const MetricRow *before)

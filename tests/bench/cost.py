@@ -40,6 +40,7 @@ COLLECTORS = {  # row: interval and monitor_interval, s
     "collector, a full sample": (1, 1),
 }
 MIXED, FAST, FULL = COLLECTORS
+ALONE = "probe, workers = 1"
 WINDOW_S = 10  # whole monitor_intervals and intervals of collectd
 GUEST_MB = 60
 PROMISED_AT = 50
@@ -74,6 +75,7 @@ class Bench:
     def _programs(self):
         only, trees = str(self.build / "tests" / "bench" / "libvirt_only"), {
             "probe": self._tree("probe"), "probe, sources = libvirt": self._tree("libvirt", "sources = libvirt\n"),
+            ALONE: self._tree("alone", "workers = 1\n"),
             "probe with a sink": self._tree("sink", SPOOLING.format(self.scratch))}
         self.tree = trees["probe"]
         made = {"connect": [only, "connect", self.uri], "the bulk call": [only, "stats", self.uri],

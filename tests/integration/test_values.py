@@ -69,8 +69,8 @@ class Values(RigCase):
         for _ in range(cycles):
             host.cycle()
         before = Reading(self.rig)
-        for key, size in first.figures.items():  # may be kept from the first cycle, while a guest's image grows
-            if key[1].endswith(SIZES) and key in before.figures:
+        for key, size in first.figures.items():  # is kept from the first cycle, while a guest's image grows
+            if cycles and key[1].endswith(SIZES) and key in before.figures:
                 before.figures[key] = min(size, before.figures[key])
         run = host.cycle(*options)
         after = Reading(self.rig)

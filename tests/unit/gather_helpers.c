@@ -66,6 +66,19 @@ void remove_tree(const char *path)
     g_remove(path);
 }
 
+int set_up_directory(void **state)
+{
+    *state = make_temporary_dir();
+    return 0;
+}
+
+int tear_down_directory(void **state)
+{
+    remove_tree(*state);
+    g_free(*state);
+    return 0;
+}
+
 Sample *parse_domstats(const char *text)
 {
     g_autoptr(GError) error = NULL;

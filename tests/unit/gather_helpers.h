@@ -36,6 +36,10 @@ char *read_test_data(const char *name, gsize *ret_length);
 char *make_temporary_dir(void);
 void remove_tree(const char *path);
 
+/* Set-up and tear-down of a test whose state is such a directory's path. */
+int set_up_directory(void **state);
+int tear_down_directory(void **state);
+
 /* The only sample of such a text; fails the test where it is refused. */
 Sample *parse_domstats(const char *text);
 

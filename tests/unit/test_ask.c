@@ -31,6 +31,7 @@ typedef struct {
     bool job_ends;      /* it holds a job for one call more */
     guint ends_after;   /* it answers so many calls more, and has ended then; 0: it goes on */
     guint64 reads;      /* counter of its disks */
+    bool restarted;     /* since it was listed */
     guint state;        /* since it was listed as running; 0: it still is */
 } Guest;
 
@@ -68,7 +69,7 @@ static VmSample *record_of(const Guest *guest, HypervisorGroups groups)
 {
     VmSample *vm = vm_sample_new(guest->name);
     vm->uuid = g_strdup(guest->uuid);
-    vm->domain_id = guest->id;
+    vm->domain_id = guest->state == 5 ? -1 : guest->id + guest->restarted; /* one that is shut off has none */
     vm->boottime_ns = 5000 * NS_PER_S;
     if (groups & HYPERVISOR_STATE)
         row_set_u64(vm->row, METRIC_VM_STATE, guest->state ? guest->state : 1);
@@ -493,6 +494,32 @@ static void a_state_that_is_newer_than_the_list_is_taken(void **state)
     sample_free(sample);
 }
 
+/* Its uuid is that of the run before, its process is not. */
+static void a_guest_that_was_started_anew_since_it_was_listed_is_not_answered(void **state)
+{
+    (void)state;
+    Sample *sample = first_cycle();
+    fake.guests[1].restarted = true;
+    fake_remove(fake.proc, "200");
+    fake_qemu(fake.proc, &(FakeQemu){.pid = 201, .uuid = fake.guests[1].uuid, .start = 90, .user = 3, .rss = 10});
+    fake_thread(fake.proc, 201, 202, "CPU 0/KVM", 31, 32);
+    fake_process_file(fake.proc, 201, "net/dev", NET_DEV);
+    sample = cycle(&(Cycle){.what = "restarted"}, sample, "vda:1 vda:3 63:2");
+    assert_int_equal(sample->vms->len, 2);
+    assert_string_equal(vm_at(sample, 1)->name, "one-3");
+    sample_free(sample);
+}
+
+static void one_that_is_shut_off_is_not_answered_by_libvirt_alone_neither(void **state)
+{
+    (void)state;
+    fake.guests[1].state = 5;
+    Sample *sample = cycle(&(Cycle){.what = "all by libvirt", .no_kernel = true}, NULL, "63:1:2:3");
+    assert_int_equal(sample->vms->len, 2);
+    assert_string_equal(vm_at(sample, 1)->name, "one-3");
+    sample_free(sample);
+}
+
 /* --- guests without /proc --- */
 
 static void a_guest_without_proc_falls_back_alone(void **state)
@@ -718,6 +745,8 @@ int main(void)
         TEST(where_a_call_fails_nothing_is_answered),
         TEST(a_guest_that_ends_meanwhile_is_not_answered),
         TEST(a_state_that_is_newer_than_the_list_is_taken),
+        TEST(a_guest_that_was_started_anew_since_it_was_listed_is_not_answered),
+        TEST(one_that_is_shut_off_is_not_answered_by_libvirt_alone_neither),
         TEST(a_guest_without_proc_falls_back_alone),
         TEST(without_processes_libvirt_serves_everything),
         TEST(a_fast_cycle_makes_no_call),

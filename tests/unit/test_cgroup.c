@@ -8,19 +8,6 @@
 #define PID 100
 #define SCOPE "/machine.slice/machine-qemu\\x2d1\\x2done\\x2d83.scope"
 
-static int set_up(void **state)
-{
-    *state = make_temporary_dir();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
-}
-
 static void check_cgroup(const char *root, const char *lines, const char *want)
 {
     fake_process_file(root, PID, "cgroup", "%s", lines);
@@ -117,7 +104,7 @@ static void times_of_version_1(void **state)
     check_times(*state, "no system time", "1:cpu,cpuacct/x", NULL);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up_directory, tear_down_directory)
 
 int main(void)
 {

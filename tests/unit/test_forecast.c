@@ -68,19 +68,6 @@ static void put(const char *dir, gint64 seconds, guint weeks, guint written, gui
     assert_int_equal(report.mended, mended);
 }
 
-static int setup(void **state)
-{
-    *state = make_temporary_dir();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
-}
-
 #define TABLE(name) "virtualmachine_83_" name "_monitoring"
 #define OF(name) "SELECT '" name "', * FROM " TABLE(name)
 #define AND " UNION ALL "
@@ -217,13 +204,13 @@ static void test_directories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_new_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_gpu, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_poll_rbs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_one_transaction, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_directories, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_new_files, set_up_directory, tear_down_directory),
+        cmocka_unit_test_setup_teardown(test_goes_on, set_up_directory, tear_down_directory),
+        cmocka_unit_test_setup_teardown(test_gpu, set_up_directory, tear_down_directory),
+        cmocka_unit_test_setup_teardown(test_poll_rbs, set_up_directory, tear_down_directory),
+        cmocka_unit_test_setup_teardown(test_damaged, set_up_directory, tear_down_directory),
+        cmocka_unit_test_setup_teardown(test_one_transaction, set_up_directory, tear_down_directory),
+        cmocka_unit_test_setup_teardown(test_directories, set_up_directory, tear_down_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

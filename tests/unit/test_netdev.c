@@ -19,19 +19,6 @@
 #define SECOND                                                                                                         \
     "one-83-1:   21      22   23   24   25     26         27        28    31    32   33   34   35    36  37  38\n"
 
-static int set_up(void **state)
-{
-    *state = make_temporary_dir();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
-}
-
 /* What is filed of these NICs (names by blanks, numbered from 4) of the process with that pid, as words; "" nothing.
  * Owned by the caller. */
 static char *filed(Netdevs *netdevs, guint pid, const char *names)
@@ -131,7 +118,7 @@ static void without_nics_there_is_nothing_to_file(void **state)
     assert_int_equal(vm->nics->len, 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up_directory, tear_down_directory)
 
 int main(void)
 {

@@ -14,19 +14,6 @@
 
 /* --- a /proc of our own --- */
 
-static int set_up(void **state)
-{
-    *state = make_temporary_dir();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
-}
-
 /* Arguments stand with a | between them. */
 static void put_process(const char *proc, const char *pid, const char *arguments, const char *status)
 {
@@ -235,7 +222,7 @@ static void only_this_machines_qemu_is_served(void **state)
         CHECK(proc_serves_uri(cases[i].uri) == cases[i].served, "%s", cases[i].uri);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up_directory, tear_down_directory)
 
 int main(void)
 {

@@ -14,16 +14,8 @@
 
 static int set_up(void **state)
 {
-    *state = make_temporary_dir();
     assert_int_equal(sysconf(_SC_CLK_TCK), 100);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
+    return set_up_directory(state);
 }
 
 /* A guest with two vCPUs, and threads that are none. */
@@ -400,7 +392,7 @@ static void the_pid_in_the_text(void **state)
     assert_true(processes_pid("") == 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down_directory)
 
 int main(void)
 {

@@ -6,19 +6,6 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-static int set_up(void **state)
-{
-    *state = make_temporary_dir();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
-}
-
 static void put_file(const char *dir, const char *name, const char *text, int mode)
 {
     g_autofree char *path = g_build_filename(dir, name, NULL);
@@ -159,7 +146,7 @@ static void loopback(void **state)
                  own_address_is_loopback("::") || own_address_is_loopback("localhost") || own_address_is_loopback(""));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_directory, tear_down_directory)
 
 int main(void)
 {

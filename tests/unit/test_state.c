@@ -14,21 +14,6 @@
 
 static const StateContext here = {.host = "kvm-a", .boot_id = BOOT, .boottime_ns = 1000 * SECOND};
 
-/* --- fixture: an own directory for each test --- */
-
-static int set_up(void **state)
-{
-    *state = make_temporary_dir();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
-}
-
 static Sample *sample_of_here(void)
 {
     Sample *sample = sample_new();
@@ -320,7 +305,7 @@ static void a_failed_save_leaves_the_file_before(void **state)
     assert_true(loaded->cycle == 12);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up_directory, tear_down_directory)
 
 int main(void)
 {
