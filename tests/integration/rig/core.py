@@ -223,12 +223,13 @@ class Rig:
     def thaw(self, name):
         self._signal(self.pid(name), name, signal.SIGCONT)
 
-    def frames(self, name, count=100, size=1000, nic=0):
-        """Sends the guest broadcast frames through its tap: its received bytes and packets grow by just that."""
+    def frames(self, name, count=100, size=1000, nic=0, to="ff:ff:ff:ff:ff:ff"):
+        """Sends the guest frames through its tap, to everybody unless told otherwise: its received bytes and packets grow by
+        just that."""
         if not 60 <= size <= 1514:
             raise RigError(f"size {size}: must be 60 to 1514")
         interface = domain.tap(name, nic)
-        frame = (b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x88\xb5").ljust(size, b"\0")
+        frame = (bytes.fromhex(to.replace(":", "")) + b"\x02\x00\x00\x00\x00\x01" + b"\x88\xb5").ljust(size, b"\0")
         try:
             with contextlib.closing(sandbox.packet_socket(self.pid(name), interface)) as sock:
                 for sent in range(count):
