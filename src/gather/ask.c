@@ -232,18 +232,26 @@ static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
         asked->xml = g_steal_pointer(&xml);
 }
 
-/* The kernel has the figures of NICs whose names are known: those that the XML has, which is as it was. In a fast cycle
- * libvirt's file is all that says so. */
-static void look_at_nics(const Batch *batch, AskedVm *asked)
+/* Whether its XML is what it was, as far as is known: in a fast cycle libvirt's file is all that says so. Where it says
+ * otherwise the XML is read: another NIC may have the name of one that was there. */
+static bool is_as_known(const Batch *batch, AskedVm *asked)
 {
     const AskOptions *options = batch->options;
-    const VmKnown *known = asked->known;
-    VmSample *vm = asked->vm;
-    if (!known->nics || g_strcmp0(vm->shape, known->shape) != 0)
-        return;
-    g_autofree char *mark = options->fast ? status_mark(options->status_dir, asked->domain->name) : NULL;
-    if (!options->fast || (mark && g_strcmp0(mark, known->mark) == 0))
-        netdevs_file(options->netdevs, processes_pid(vm->process), known->nics, vm);
+    if (!options->fast || !asked->known->seen)
+        return g_strcmp0(asked->vm->shape, asked->known->shape) == 0;
+    g_autofree char *mark = status_mark(options->status_dir, asked->domain->name);
+    if (mark && g_strcmp0(mark, asked->known->mark) == 0)
+        return true;
+    if (mark && !asked->known->locked)
+        asked->xml = options->api->xml(batch->hypervisor, asked->domain->uuid);
+    return false;
+}
+
+/* The kernel has the figures of NICs whose names are known. */
+static void look_at_nics(const Batch *batch, AskedVm *asked)
+{
+    if (is_as_known(batch, asked) && asked->known->nics)
+        netdevs_file(batch->options->netdevs, processes_pid(asked->vm->process), asked->known->nics, asked->vm);
 }
 
 /* What a VM's vCPUs and disks are: looked at where the kernel serves it, and its vCPU threads are listed anew where

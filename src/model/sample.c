@@ -146,12 +146,19 @@ const char *row_device_name(const MetricRow *row)
     }
 }
 
+/* OpenNebula gives the device of a NIC the name of one that was unplugged. */
+static bool is_other_nic(const MetricRow *a, const MetricRow *b)
+{
+    return a->scope == SCOPE_NIC && row_has(a, METRIC_NIC_MAC) && row_has(b, METRIC_NIC_MAC) &&
+           strcmp(row_text(a, METRIC_NIC_MAC), row_text(b, METRIC_NIC_MAC)) != 0;
+}
+
 static bool is_same_device(const MetricRow *a, const MetricRow *b)
 {
     if (a->scope == SCOPE_VCPU)
         return a->index == b->index;
     const char *name = row_device_name(a), *other = row_device_name(b);
-    return name && other && strcmp(name, other) == 0;
+    return name && other && strcmp(name, other) == 0 && !is_other_nic(a, b);
 }
 
 const MetricRow *metric_rows_find_same(const GPtrArray *rows, guint place, const MetricRow *row)

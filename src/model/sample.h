@@ -130,8 +130,8 @@ GPtrArray *vm_sample_rows(const VmSample *vm, Scope scope); /* SCOPE_VCPU, SCOPE
 /* The device's name (NIC, disk), or NULL. */
 const char *row_device_name(const MetricRow *row);
 
-/* The row of the same device in another sample's rows of that scope: of a vCPU by its number, else by its name. It is
- * looked for first at `place`, where it nearly always is. NULL: there is none. */
+/* The row of the same device in another sample's rows of that scope: of a vCPU by its number, else by its name, and of
+ * NICs not one with another MAC. It is looked for first at `place`, where it nearly always is. NULL: there is none. */
 const MetricRow *metric_rows_find_same(const GPtrArray *rows, guint place, const MetricRow *row);
 
 /* What became of the batches for one sink. */

@@ -9,6 +9,7 @@ import time
 
 import figures
 from databases import Influxd
+from explained import explained
 from harness import RigCase, args, main
 from rig import sandbox
 from rig.core import FLEET, MORE
@@ -17,23 +18,6 @@ from telemetryd import EndpointCase
 IDLE, DISK, BUSY, WIDE = 79, 82, 83, 84
 VMS = (IDLE, DISK, BUSY, WIDE)
 MONITOR = 3             # seconds between two readings of the disks, in the test at one second
-LINE = re.compile(r"  (\S+) +(.*?) {2,}(computed, kept|computed|[^ ].*?)(?: +([0-9.]+) s)?$")
-
-
-def explained(text):
-    """{VM's name: {figure: (value, who served it, age in seconds or None)}} of --explain's table."""
-    found, current = {}, None
-    for line in text.splitlines():
-        if line and not line.startswith(" "):
-            current = found.setdefault(line, {})
-        elif match := LINE.fullmatch(line):
-            figure, value, served, age = match.groups()
-            current[figure] = (value, served, float(age) if age else None)
-        elif line and "figure" not in line:
-            raise AssertionError(f"not a line of the table: {line!r}")
-    for each in found.values():
-        each.pop("figure", None)
-    return found
 
 
 class Sources(RigCase):
