@@ -6,11 +6,9 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/program.h"
-#include "base/remotes.h"
 #include "encode/explain.h"
 #include "encode/json.h"
 #include "encode/line_protocol.h"
-#include "encode/one_record.h"
 #include "encode/prometheus.h"
 #include "gather/collect.h"
 #include "gather/domstats.h"
@@ -22,6 +20,8 @@
 #include "probe/forecasting.h"
 #include "probe/guest_asking.h"
 #include "probe/guests.h"
+#include "probe/monitor_arguments.h"
+#include "probe/monitor_records.h"
 #include "probe/probe_settings.h"
 #include "probe/spooling.h"
 
@@ -32,11 +32,6 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-/* As in format_names; the last is --explain's. */
-enum { FORMAT_ONE, FORMAT_LINE, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_DOMSTATS, FORMAT_EXPLAIN };
-
-static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};
-
 /* Whatever libvirt or a disk does, the guard ends a run this long after the deadline. */
 #define GUARD_GRACE_MS 5000
 /* What it says of a run that it ends. */
@@ -44,15 +39,7 @@ static const char *const format_names[] = {"one", "line", "json", "prometheus", 
 #define RECORDS_SENT "OpenNebula has its records, but this sample may not be kept or queued"
 
 typedef struct {
-    char *config_path, *uri, *state_dir, *record, *format_name, *deadline;
-    char **replay, **positional;
-    gboolean spool, explain, dry_run, dump_config, ask_guests;
-    int format;
-    bool by_opennebula; /* called with OpenNebula's arguments, not by a person */
-} Arguments;
-
-typedef struct {
-    Arguments arguments;
+    MonitorArguments arguments;
     Config *config;
     char *program;     /* the probe's own file, links resolved; NULL unknown */
     char *config_file; /* that was read, absolute; NULL: none */
@@ -61,88 +48,11 @@ typedef struct {
     char *state_dir, *state_name;
 } Probe;
 
-/* --- arguments and configuration --- */
-
-static bool check_arguments(Arguments *arguments, GError **error)
-{
-    guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
-    if (words == 1)
-        return program_usage(
-            error, "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
-    arguments->by_opennebula = words > 1;
-    for (arguments->format = 0; format_names[arguments->format]; arguments->format++)
-        if (g_strcmp0(arguments->format_name ? arguments->format_name : "one", format_names[arguments->format]) == 0)
-            break;
-    if (!format_names[arguments->format])
-        return program_usage(error, "--format: expected one, line, json, prometheus or domstats");
-    if (arguments->explain && (arguments->format_name || arguments->by_opennebula))
-        return program_usage(error, "--explain goes neither with --format nor with OpenNebula's arguments");
-    if (arguments->explain)
-        arguments->format = FORMAT_EXPLAIN;
-    if (arguments->replay && arguments->record)
-        return program_usage(error, "--record and --replay do not go together");
-    if (arguments->replay && arguments->spool)
-        return program_usage(error, "--spool and --replay do not go together");
-    if (arguments->ask_guests && (arguments->format_name || arguments->explain || arguments->record ||
-                                  arguments->replay || arguments->spool || arguments->dry_run))
-        return program_usage(error, "--ask-guests goes with --uri, --config and --state-dir alone");
-    if (arguments->dry_run && (arguments->spool || arguments->record))
-        return program_usage(error, "--dry-run goes with neither --spool nor --record");
-    return true;
-}
-
-static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
-{
-    const GOptionEntry entries[] = {
-        {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri,
-         "libvirt connection (default: OpenNebula's kvmrc, else qemu:///system)", "URI"},
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
-         "configuration file (default: etc/im/kvm-probes.d/telemetry.conf of the tree the probe is in)", "FILE"},
-        {"state-dir", 's', 0, G_OPTION_ARG_FILENAME, &arguments->state_dir,
-         "where the previous sample is kept (default: /var/tmp/one-telemetry-UID)", "DIR"},
-        {"deadline", 'd', 0, G_OPTION_ARG_STRING, &arguments->deadline,
-         "end by then, whatever libvirt does (default: 10)", "SECONDS"},
-        {"format", 'f', 0, G_OPTION_ARG_STRING, &arguments->format_name,
-         "one: OpenNebula's records; line: InfluxDB line protocol; json; prometheus: its text format; "
-         "domstats: as virsh prints them",
-         "FORMAT"},
-        {"explain", 0, 0, G_OPTION_ARG_NONE, &arguments->explain,
-         "print a table of all figures: who served each, libvirt, /proc or the sample before, and how old it is", NULL},
-        {"record", 0, 0, G_OPTION_ARG_FILENAME, &arguments->record, "append what was collected to FILE", "FILE"},
-        {"replay", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->replay,
-         "take the sample from FILE (--record's or virsh domstats --raw's) instead of libvirt; repeat for several, "
-         "rates are of the last two collections",
-         "FILE"},
-        {"spool", 0, 0, G_OPTION_ARG_NONE, &arguments->spool,
-         "queue the sample for the configured sinks and start the forwarder, as when OpenNebula calls", NULL},
-        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
-         "print what would be sent, and leave no trace: the sample is not kept, nothing is queued or started", NULL},
-        {"ask-guests", 0, 0, G_OPTION_ARG_NONE, &arguments->ask_guests,
-         "ask the guests' agents that are due, as guestagent.conf says, and keep the answers for the next cycle", NULL},
-        {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
-         "print the options in effect and where they come from", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
-         "[HYPERVISOR ... HOST_ID HOST_NAME]"},
-        {.long_name = NULL},
-    };
-    const ProgramOptions options = {
-        .name = "vm_monitor",
-        .summary = "Prints OpenNebula monitoring records of all VMs (domains one-<ID>) of this KVM host.",
-        .description =
-            "With HOST_ID and HOST_NAME it behaves as OpenNebula's probe: messages go to syslog, and in mode "
-            "\"beside\" the\n"
-            "exit status is 0 whatever happens. By hand: 0 done, 1 the collection failed, 2 wrong usage or "
-            "configuration.\n"
-            "With its arguments and without --format it also queues the sample for the configured sinks.\n"
-            "Rates need two runs, 0.1 s to 1 h apart. More: man 1 vm_monitor\n",
-        .entries = entries,
-    };
-    return program_parse(&options, argc, argv, error) && check_arguments(arguments, error);
-}
+/* --- configuration --- */
 
 static bool load_config(Probe *probe, GError **error)
 {
-    const Arguments *arguments = &probe->arguments;
+    const MonitorArguments *arguments = &probe->arguments;
     Config *config = probe->config;
     return probe_settings_load(config, arguments->config_path, probe->program, &probe->config_file, error) &&
            probe_settings_set(config, CONFIG_probe_uri, arguments->uri, "--uri", error) &&
@@ -215,65 +125,10 @@ static Sample *collect_now(const Probe *probe, const Sample *previous, bool *ret
 
 /* --- output --- */
 
-/* What the probes beside this one send and may need: poll.rb, with or without its forecast, and monitor_ds_vm.rb. By
- * hand, outside a probe directory, as if they stood there, without forecast. */
-static void set_neighbours(const Probe *probe, OneOptions *options)
-{
-    bool beside = config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
-    const char *program = probe->program;
-    g_autofree char *tree = program ? remotes_root(program) : NULL;
-    bool poll = beside && (!tree || remotes_has_probe(program, "poll.rb"));
-    bool sizes = !tree || remotes_has_probe(program, "monitor_ds_vm.rb");
-    bool forecast = poll && tree && remotes_can_forecast("");
-    options->stock_tiers = (guint)poll + (guint)forecast;
-    gsize least = (poll ? ONE_RESERVE_POLL : 0) + (sizes ? ONE_RESERVE_DISK_SIZE : 0);
-    gint64 set = config_integer(probe->config, CONFIG_probe_message_reserve);
-    options->reserve_least = set >= 0 ? (gsize)set : least;
-    options->reserve_per_vm = set >= 0 ? (gsize)set : least + (forecast ? ONE_RESERVE_FORECAST - ONE_RESERVE_POLL : 0);
-}
-
-/* `always`: not only when it begins. */
-static void report_message(const Sample *now, const Sample *previous, const OneOptions *options,
-                           const OneReport *report, bool always)
-{
-    bool remind = now->cycle % LOG_REMIND_CYCLES == 0 || always;
-    bool changed = report->tier != (previous ? previous->sent_tier : options->detail);
-    if (report->vms_left_out && remind)
-        log_warning("OpenNebula's message has room for %u of %u VMs at a time; each gets its turn. Its limit is "
-                    "%" G_GSIZE_FORMAT " bytes",
-                    now->vms->len - report->vms_left_out, now->vms->len, options->limit);
-    else if (report->dropped_keys && (changed || remind))
-        log_warning("%u keys dropped (tiers above %u) to keep OpenNebula's message in its limit of %" G_GSIZE_FORMAT
-                    " bytes: %u VMs, ours take %" G_GSIZE_FORMAT,
-                    report->dropped_keys, report->tier, options->limit, now->vms->len, report->message_bytes);
-    if (report->rejected)
-        log_error("%u records were not sent, they failed our own check: %s", report->rejected, report->reason);
-}
-
-static GString *encode_records(const Probe *probe, Sample *now, const Sample *previous)
-{
-    OneOptions options = {
-        .detail = (guint)config_integer(probe->config, CONFIG_probe_detail),
-        .leave = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE,
-        .limit = (gsize)config_integer(probe->config, CONFIG_probe_message_limit),
-        .cycle = now->cycle,
-    };
-    OneReport report;
-    set_neighbours(probe, &options);
-    GString *text = one_records_write(now, previous, &options, &report);
-    now->sent_tier = report.tier;
-    row_set_u64(now->row, METRIC_HOST_DROPPED_KEYS, report.dropped_keys);
-    row_set_u64(now->row, METRIC_HOST_MESSAGE_BYTES, report.message_bytes);
-    row_set_text(now->row, METRIC_HOST_VERSION, ONE_TELEMETRY_VERSION);
-    report_message(now, previous, &options, &report, probe->arguments.dry_run);
-    one_report_clear(&report);
-    return text;
-}
-
 /* The records are made in any case: the host's figures and the state tell of them. */
 static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
 {
-    GString *records = encode_records(probe, now, previous);
+    GString *records = monitor_records(probe->config, probe->program, now, previous, probe->arguments.dry_run);
     if (probe->arguments.format == FORMAT_ONE)
         return records;
     g_string_free(records, TRUE);
@@ -293,7 +148,7 @@ static GString *encode(const Probe *probe, Sample *now, const Sample *previous)
 /* Called by OpenNebula beside poll.rb: a failure would cost the data of all probes in the directory. */
 static bool must_not_fail(const Probe *probe)
 {
-    const Arguments *arguments = &probe->arguments;
+    const MonitorArguments *arguments = &probe->arguments;
     return arguments->by_opennebula && !arguments->dry_run &&
            config_integer(probe->config, CONFIG_probe_mode) != MODE_REPLACE;
 }
@@ -317,7 +172,7 @@ static bool print(const Probe *probe, const GString *text, GError **error)
 /* Runs by hand, and those that OpenNebula does not make, leave the sinks' series alone. */
 static bool must_spool(const Probe *probe)
 {
-    const Arguments *arguments = &probe->arguments;
+    const MonitorArguments *arguments = &probe->arguments;
     bool leaves = config_integer(probe->config, CONFIG_probe_mode) == MODE_LEAVE || arguments->dry_run;
     return arguments->spool || (arguments->by_opennebula && arguments->format == FORMAT_ONE && !leaves);
 }
@@ -358,7 +213,7 @@ static void start_forwarder(const Spooling *spooling)
 
 static bool stands_in(const Probe *probe)
 {
-    const Arguments *arguments = &probe->arguments;
+    const MonitorArguments *arguments = &probe->arguments;
     return config_integer(probe->config, CONFIG_probe_mode) == MODE_REPLACE && arguments->by_opennebula &&
            arguments->format == FORMAT_ONE;
 }
@@ -540,7 +395,7 @@ static int start(Probe *probe, int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     log_init("vm_monitor", LOG_TO_STDERR, LOG_LEVEL_INFO);
-    if (!parse_arguments(&probe->arguments, &argc, &argv, &error))
+    if (!monitor_arguments_parse(&probe->arguments, &argc, &argv, &error))
         return refuse(probe, error);
     if (probe->arguments.by_opennebula) /* what is known so far; again below */
         guard(probe);
@@ -565,15 +420,11 @@ static int start(Probe *probe, int argc, char **argv)
 
 static void probe_clear(Probe *probe)
 {
-    Arguments *arguments = &probe->arguments;
-    char *texts[] = {arguments->config_path, arguments->uri,      arguments->state_dir, arguments->record,
-                     arguments->format_name, arguments->deadline, probe->config_file,   probe->program,
-                     probe->host_id,         probe->host,         probe->uri,           probe->state_dir,
-                     probe->state_name};
+    char *texts[] = {probe->config_file, probe->program,   probe->host_id,   probe->host,
+                     probe->uri,         probe->state_dir, probe->state_name};
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
-    g_strfreev(arguments->replay);
-    g_strfreev(arguments->positional);
+    monitor_arguments_clear(&probe->arguments);
     config_free(probe->config);
 }
 
