@@ -87,8 +87,9 @@ void status_row_free(StatusRow *row)
 typedef struct {
     const StatusOptions *options;
     StatusReport *report;
-    GHashTable *by_id; /* &row->id to the row that is believed of that VM; VMs that are seen are taken out */
-    GHashTable *uuids; /* of the VMs of now */
+    GHashTable *by_id;   /* &row->id to the row that is believed of that VM; VMs that are seen are taken out */
+    GHashTable *by_uuid; /* the same of domains of other names, which have no id */
+    GHashTable *uuids;   /* of the VMs of now */
 } Work;
 
 static bool is_full_due(const StatusOptions *options)
@@ -131,22 +132,49 @@ static void put(Work *work, StatusRow *row)
     g_ptr_array_add(work->report->put, row);
 }
 
-/* Rows that are of no use are dropped: too old, of domains that are no VMs, without a uuid, and of several of one VM
- * all but the last that was written. */
+static bool is_other_name(gint64 id)
+{
+    return id < 0;
+}
+
+static StatusRow *find_row(const Work *work, gint64 id, const char *uuid)
+{
+    return is_other_name(id) ? g_hash_table_lookup(work->by_uuid, uuid) : g_hash_table_lookup(work->by_id, &id);
+}
+
+/* Its keys lie in the row. */
+static void keep_row(Work *work, StatusRow *row)
+{
+    if (is_other_name(row->id))
+        g_hash_table_replace(work->by_uuid, row->uuid, row);
+    else
+        g_hash_table_replace(work->by_id, &row->id, row);
+}
+
+static void forget_row(Work *work, gint64 id, const char *uuid)
+{
+    if (is_other_name(id))
+        g_hash_table_remove(work->by_uuid, uuid);
+    else
+        g_hash_table_remove(work->by_id, &id);
+}
+
+/* Rows that are of no use are dropped: too old, without a uuid, and of several of one VM all but the last that was
+ * written. */
 static void take_row(Work *work, StatusRow *row)
 {
-    if (row->id < 0 || !row->uuid || (guint64)age_s(row, work->options->now_s) > work->options->obsolete_s) {
+    if (!row->uuid || (guint64)age_s(row, work->options->now_s) > work->options->obsolete_s) {
         drop(work, row);
         return;
     }
-    StatusRow *other = g_hash_table_lookup(work->by_id, &row->id);
+    StatusRow *other = find_row(work, row->id, row->uuid);
     if (other && other->written_s >= row->written_s) {
         drop(work, row);
         return;
     }
     if (other)
         drop(work, other);
-    g_hash_table_replace(work->by_id, &row->id, row); /* its key too: it lies in the row */
+    keep_row(work, row);
 }
 
 /* So that a row of a VM that stays as it is never gets too old; and one from the future would never do. */
@@ -157,19 +185,21 @@ static bool needs_refresh(const Work *work, const StatusRow *row)
            (guint64)age_s(row, options->now_s) >= options->obsolete_s / REFRESHES_IN_OBSOLETE;
 }
 
+/* Domains of other names are told of in full reports alone. */
 static void see_vm(Work *work, const StatusVm *vm)
 {
-    const StatusRow *row = g_hash_table_lookup(work->by_id, &vm->id);
+    const StatusRow *row = find_row(work, vm->id, vm->uuid);
+    const bool full = work->report->full;
     bool news = !row || g_strcmp0(row->state, vm->state) != 0 || g_strcmp0(row->deploy_id, vm->uuid) != 0;
-    if (news || work->report->full)
+    if (full || (news && !is_other_name(vm->id)))
         tell(work, vm->id, vm->uuid, vm->state);
-    if (news || work->report->full || row->missing != 0 || g_strcmp0(row->uuid, vm->uuid) != 0 ||
+    if (news || full || row->missing != 0 || g_strcmp0(row->uuid, vm->uuid) != 0 ||
         g_strcmp0(row->name, vm->name) != 0 || needs_refresh(work, row)) {
         StatusRow *after = status_row_new(vm->id, vm->name, vm->uuid, vm->state);
         after->row = row ? row->row : 0;
         put(work, after);
     }
-    g_hash_table_remove(work->by_id, &vm->id);
+    forget_row(work, vm->id, vm->uuid);
 }
 
 /* A full report names a VM that was not missing for long enough by its last state: what it does not name is powered
@@ -201,8 +231,9 @@ StatusReport *status_report(const GPtrArray *vms, const GPtrArray *rows, const S
 {
     StatusReport *report = g_new0(StatusReport, 1);
     g_autoptr(GHashTable) by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+    g_autoptr(GHashTable) by_uuid = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) uuids = g_hash_table_new(g_str_hash, g_str_equal);
-    Work work = {options, report, by_id, uuids};
+    Work work = {options, report, by_id, by_uuid, uuids};
     report->text = g_string_new(NULL);
     report->put = g_ptr_array_new_with_free_func((GDestroyNotify)status_row_free);
     report->dropped = g_array_new(FALSE, FALSE, sizeof(gint64));
@@ -213,16 +244,11 @@ StatusReport *status_report(const GPtrArray *vms, const GPtrArray *rows, const S
         take_row(&work, g_ptr_array_index(rows, i));
     for (guint i = 0; i < vms->len; i++)
         g_hash_table_add(uuids, ((StatusVm *)g_ptr_array_index(vms, i))->uuid);
-    for (guint i = 0; i < vms->len; i++) {
-        const StatusVm *vm = g_ptr_array_index(vms, i);
-        if (vm->id >= 0)
-            see_vm(&work, vm);
-        else if (report->full)
-            tell(&work, -1, vm->uuid, vm->state);
-    }
+    for (guint i = 0; i < vms->len; i++)
+        see_vm(&work, g_ptr_array_index(vms, i));
     for (guint i = 0; i < rows->len; i++) { /* in their order, so that a report is the same each time */
         const StatusRow *row = g_ptr_array_index(rows, i);
-        if (g_hash_table_lookup(by_id, &row->id) == row)
+        if (row->uuid && find_row(&work, row->id, row->uuid) == row)
             miss_row(&work, row);
     }
     return report;

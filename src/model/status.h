@@ -13,7 +13,8 @@
 const char *status_word(int state, int reason);
 
 /* A domain of now. One that is no VM by its name may still be one: OpenNebula knows what it has imported by deploy id,
- * and would power it off if a full report did not name it. */
+ * and powers it off if a full report does not name it. So it is missing by the same rules, but what becomes of it
+ * otherwise is told in full reports alone. */
 typedef struct {
     gint64 id; /* 83 of one-83; -1 of any other name */
     char *name, *uuid;
@@ -26,7 +27,7 @@ void status_vm_free(StatusVm *vm);
 /* A row of the table `states`. Its texts may be NULL, and its numbers anything: others write there as well. */
 typedef struct {
     gint64 row; /* SQLite's number of it; 0: it has none yet */
-    gint64 id;  /* of the VM; below 0 of a domain that is none */
+    gint64 id;  /* of the VM; below 0 of a domain of another name, which its uuid tells from others */
     char *uuid, *name, *deploy_id, *state;
     gint64 written_s; /* column timestamp: seconds since 1970 */
     gint64 missing;   /* in how many runs, up to the last, it was not seen */

@@ -214,6 +214,9 @@ def main():
     signal.alarm(FILE_SECONDS)
     loader = unittest.TestLoader()
     found = loader.loadTestsFromModule(sys.modules["__main__"])
+    unknown = set(args.tests) - {test.id().split(".")[-1] for suite in found for test in suite}
+    if unknown:
+        parser.error(f"no such test here: {' '.join(sorted(unknown))}")
     if args.tests:
         found = unittest.TestSuite(type(suite)(test for test in suite if test.id().split(".")[-1] in args.tests)
                                    for suite in found)

@@ -15,6 +15,7 @@ RECORD = re.compile(r'^VM = \[ ID="(-?\d+)", DEPLOY_ID="([0-9a-f-]{36})", STATE=
 FULL = ["SYNC_STATE=yes", "MISSING_STATE=POWEROFF"]
 TIMES = 5  # as OpenNebula ships :times_missing:
 SYNC = 180
+THERE = "there"
 TEST_NS = "http://libvirt.org/schemas/domain/test/1.0"
 RUNSTATE = {"RUNNING": 1, "FAILURE": 6, "SUSPENDED": 7}  # of libvirt's test driver
 
@@ -33,6 +34,14 @@ def report(text):
     return full, [(int(each[1]), each[3]) for each in found], {int(each[1]): each[2] for each in found}
 
 
+def told_by_uuid(text):
+    """(whether it is a full one, [(id, state)]) of what the probe printed; of domains of other names as StockProbe's."""
+    full = report(text)[0]
+    records = [RECORD.match(line) for line in text.splitlines()[2 * full:]]
+    return full, [(int(id_), state) if int(id_) >= 0 else (uuid_, state if state == "POWEROFF" else THERE)
+                  for id_, uuid_, state in (record.groups() for record in records)]
+
+
 class Database:
     """status_kvm_0.db of a tree."""
 
@@ -49,8 +58,12 @@ class Database:
             return db.execute(sql, values).fetchall()
 
     def rows(self):
-        """{id: (state, missing)}"""
-        return {id_: (state, missing) for id_, state, missing in self.ask("SELECT id, state, missing FROM states")}
+        """{id: (state, missing)} of VMs."""
+        return {id_: (state, missing) for id_, state, missing in self.ask("SELECT id, state, missing FROM states WHERE id >= 0")}
+
+    def others(self):
+        """{uuid: missing} of domains of other names."""
+        return dict(self.ask("SELECT uuid, missing FROM states WHERE id = -1"))
 
     def content(self):
         return self.path.read_bytes() if self.path.exists() else None
@@ -62,7 +75,8 @@ class Database:
 
 class StockProbe:
     """What OpenNebula's own probe does with that file, read from its source; each statement is a transaction there. It
-    takes its domains from the test: [(id, uuid, state)]."""
+    takes its domains from the test: [(id, uuid, state)]. Of domains of other names, whose id is -1, it knows no state, and
+    tells that with each run: what comes back is [(id, state)], of these [(uuid, THERE or POWEROFF)] with full reports."""
 
     def __init__(self, database, times=TIMES, sync=SYNC):
         self.database, self.times, self.sync = database, times, sync
@@ -79,7 +93,8 @@ class StockProbe:
             if full:
                 db.execute(f"REPLACE INTO settings VALUES ('LAST_SYNC', {now})")
             for id_, uuid_, state in domains:
-                where, which = "WHERE id = ? OR uuid = ?", (str(id_), uuid_)
+                where, which = ("WHERE id = ? OR uuid = ?", (str(id_), uuid_)) if id_ >= 0 else ("WHERE uuid = ?", (uuid_,))
+                state = state if id_ >= 0 else ""
                 row = db.execute(f"SELECT * FROM states {where}", which).fetchone()
                 if row is None:
                     db.execute("INSERT INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -87,18 +102,21 @@ class StockProbe:
                 else:
                     db.execute(f"UPDATE states SET state = ?, missing = 0, timestamp = ?, uuid = ?, deploy_id = ? {where}",
                                (state, now, uuid_, uuid_, *which))
-                if full or row is None or row[6] != state:
+                if id_ < 0:
+                    told += [(uuid_, THERE)] if full else []
+                elif full or row is None or row[6] != state:
                     told.append((id_, state))
             seen = {uuid_ for _, uuid_, _ in domains}
             for row in db.execute("SELECT * FROM states").fetchall():
                 if row[0] in seen:
                     continue
+                who = row[1] if row[1] >= 0 else row[0]
                 if row[5] >= self.times:
-                    told.append((row[1], "POWEROFF"))
+                    told.append((who, "POWEROFF"))
                     db.execute("DELETE FROM states WHERE uuid = ?", (row[0],))
                 else:
                     if full:
-                        told.append((row[1], row[6]))
+                        told.append((who, row[6] if row[1] >= 0 else THERE))
                     db.execute("UPDATE states SET timestamp = ?, missing = ? WHERE uuid = ?", (now, row[5] + 1, row[0]))
         return full, told
 

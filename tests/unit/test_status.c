@@ -139,7 +139,9 @@ static char *told(const StatusReport *report)
 static gint by_id(gconstpointer a, gconstpointer b)
 {
     const StatusRow *const *left = a, *const *right = b;
-    return (*left)->id < (*right)->id ? -1 : (*left)->id > (*right)->id;
+    if ((*left)->id == (*right)->id)
+        return strcmp((*left)->uuid, (*right)->uuid);
+    return (*left)->id < (*right)->id ? -1 : 1;
 }
 
 /* "7 RUNNING u1 2": id, state, uuid, how often it was missing. */
@@ -249,11 +251,27 @@ static const struct {
       {5, "8 RUNNING u1, 9 RUNNING u2", "9 RUNNING u2", "8 RUNNING u1 0, 9 RUNNING u2 0"},
       {5, "8 RUNNING u2, 9 RUNNING u1", "8 RUNNING u2, 9 RUNNING u1", "8 RUNNING u2 0, 9 RUNNING u1 0"},
       {0, NULL, NULL, NULL}}},
-    {"domains of other names are told in full reports alone, and not kept",
-     {{0, "-1 RUNNING u9, 7 RUNNING u1", "FULL, -1 RUNNING u9, 7 RUNNING u1", "7 RUNNING u1 0"},
-      {5, "-1 SUSPENDED u9, 7 RUNNING u1, -1 RUNNING u8", "", "7 RUNNING u1 0"},
-      {5, "7 RUNNING u1", "", "7 RUNNING u1 0"},
-      {180, "7 RUNNING u1, -1 FAILURE u9", "FULL, 7 RUNNING u1, -1 FAILURE u9", "7 RUNNING u1 0"},
+    {"domains of other names are told of in full reports alone",
+     {{0, "-1 RUNNING u9, 7 RUNNING u1", "FULL, -1 RUNNING u9, 7 RUNNING u1", "-1 RUNNING u9 0, 7 RUNNING u1 0"},
+      {5, "-1 SUSPENDED u9, 7 RUNNING u1", "", "-1 SUSPENDED u9 0, 7 RUNNING u1 0"},
+      {180, "7 RUNNING u1, -1 FAILURE u9", "FULL, 7 RUNNING u1, -1 FAILURE u9", "-1 FAILURE u9 0, 7 RUNNING u1 0"},
+      {0, NULL, NULL, NULL}}},
+    {"one that is away for a moment when a full report is due is named by its last state",
+     {{0, "-1 RUNNING u9", "FULL, -1 RUNNING u9", "-1 RUNNING u9 0"},
+      {181, "", "FULL, -1 RUNNING u9", "-1 RUNNING u9 1"},
+      {5, "-1 RUNNING u9", "", "-1 RUNNING u9 0"},
+      {0, NULL, NULL, NULL}}},
+    {"and is gone after as many misses as a VM",
+     {{0, "-1 RUNNING u9, -1 RUNNING u8", "FULL, -1 RUNNING u9, -1 RUNNING u8", "-1 RUNNING u8 0, -1 RUNNING u9 0"},
+      {5, "-1 RUNNING u8", "", "-1 RUNNING u8 0, -1 RUNNING u9 1"},
+      {5, "-1 RUNNING u8", "", "-1 RUNNING u8 0, -1 RUNNING u9 2"},
+      {5, "-1 RUNNING u8", "-1 POWEROFF u9", "-1 RUNNING u8 0"},
+      {180, "-1 RUNNING u8", "FULL, -1 RUNNING u8", "-1 RUNNING u8 0"},
+      {0, NULL, NULL, NULL}}},
+    {"a domain that is given a VM's name, and another",
+     {{0, "-1 RUNNING u9", "FULL, -1 RUNNING u9", "-1 RUNNING u9 0"},
+      {5, "7 RUNNING u9", "7 RUNNING u9", "7 RUNNING u9 0"},
+      {5, "-1 RUNNING u9", "", "-1 RUNNING u9 0"},
       {0, NULL, NULL, NULL}}},
     {"ids and uuids change places while one is missing",
      {{0, "7 RUNNING u1, 8 RUNNING u2", "FULL, 7 RUNNING u1, 8 RUNNING u2", "7 RUNNING u1 0, 8 RUNNING u2 0"},
@@ -344,9 +362,10 @@ static void test_odd_rows(void **state)
     row->written_s = NOW + 1000; /* of a time to come */
     row->missing = G_MININT64;
     const Step steps[] = {
-        {5, "7 SUSPENDED u3, 11 RUNNING u8", "10 POWEROFF u7", "7 SUSPENDED u3 0, 9 UNKNOWN u6 1, 11 RUNNING u8 0"},
-        {176, "7 SUSPENDED u3, 11 RUNNING u8", "FULL, 7 SUSPENDED u3, 11 RUNNING u8, 9 UNKNOWN u6",
-         "7 SUSPENDED u3 0, 9 UNKNOWN u6 2, 11 RUNNING u8 0"},
+        {5, "7 SUSPENDED u3, 11 RUNNING u8", "10 POWEROFF u7",
+         "-1 UNKNOWN u1 1, 7 SUSPENDED u3 0, 9 UNKNOWN u6 1, 11 RUNNING u8 0"},
+        {176, "7 SUSPENDED u3, 11 RUNNING u8", "FULL, 7 SUSPENDED u3, 11 RUNNING u8, -1 UNKNOWN u1, 9 UNKNOWN u6",
+         "-1 UNKNOWN u1 2, 7 SUSPENDED u3 0, 9 UNKNOWN u6 2, 11 RUNNING u8 0"},
         {0, NULL, NULL, NULL}};
     play("odd rows", steps, &table);
     for (guint i = 0; i < table.rows->len; i++)
