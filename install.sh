@@ -21,7 +21,8 @@ What is installed
                         the probe then starts the one that runs on its host
   --beside              the probe stands beside OpenNebula's poll.rb (default at the first installation), and OpenNebula's
                         other probes do their work
-  --replace             instead of it: poll.rb loses its executable bit, until --beside or --uninstall
+  --replace             instead of it: poll.rb loses its executable bit, until --beside or --uninstall; imported VMs
+                        whose domains are not named one-ID get no figures then
   --replace-status      vm_status instead of OpenNebula's state.rb, which tells of VMs' states; likewise
   --replace-execution   vm_exec instead of its exec.rb, which tells of commands in guests; likewise
   --hosts NAME,...      only these hosts get it now (default: all KVM hosts of OpenNebula); with --uninstall: only from

@@ -119,8 +119,8 @@ static double rate_seconds(gint64 elapsed_ns)
     return elapsed_ns < RATES_MIN_INTERVAL_NS || elapsed_ns > RATES_MAX_INTERVAL_NS ? 0 : (double)elapsed_ns / NS_PER_S;
 }
 
-/* Neither reading found that it had been used since the one before, or there was none. */
-static bool is_idle(const MetricRow *now, const MetricRow *before)
+/* It was not read anew: until it is it counts as unused, as it was. */
+static bool is_kept(const MetricRow *now, const MetricRow *before)
 {
     return now->idle_ns != 0 && now->idle_ns == before->idle_ns;
 }
@@ -153,12 +153,12 @@ static bool sum_change(const Pair *pair, Metric of, guint64 *ret_change, double 
         if (device->reset || !counter_change(row, device->before, of, &change))
             return false;
         const double seconds = seconds_of(pair, row, device->before, metric_group(of));
-        const bool is_usual = is_idle(row, device->before) || (seconds >= usual && seconds <= usual);
-        if (!is_usual && seconds <= 0)
+        const bool is_usual = is_kept(row, device->before) || (seconds >= usual && seconds <= usual);
+        if (!is_usual && seconds <= 0 && change != 0)
             return false;
         sum += change;
         sum_usual += is_usual ? change : 0;
-        others += is_usual ? 0 : (double)change / seconds;
+        others += is_usual || change == 0 ? 0 : (double)change / seconds;
         paired++;
     }
     if (with_figure && !paired)
@@ -191,9 +191,7 @@ static bool rate_of(const Pair *pair, const MetricRow *now, const MetricRow *bef
 /* A row of which nothing new was read. */
 static void keep_rate(const Pair *pair, MetricRow *now, const MetricRow *before, Metric m)
 {
-    if (is_idle(now, before) && metric_info[m].origin == ORIGIN_RATE && row_has(now, metric_info[m].of))
-        row_set_real(now, m, 0);
-    else if (vm_sample_holds(pair->now, m) && row_has(before, m))
+    if (vm_sample_holds(pair->now, m) && row_has(before, m))
         row_set_real(now, m, row_real(before, m)); /* of the same two readings as there */
 }
 

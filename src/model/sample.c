@@ -262,6 +262,11 @@ gint64 vm_sample_row_ns(const VmSample *vm, const MetricRow *row, Group group)
     return group == GROUP_DISK && row->idle_ns != 0 ? row->idle_ns : vm_sample_group_ns(vm, group);
 }
 
+bool vm_sample_keeps_row(const VmSample *vm, const MetricRow *row)
+{
+    return row->idle_ns != 0 && row->idle_ns != vm_sample_group_ns(vm, GROUP_DISK);
+}
+
 bool vm_sample_holds(const VmSample *vm, Metric m)
 {
     if (!vm->held) /* nearly always */

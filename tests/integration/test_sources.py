@@ -8,6 +8,7 @@ import re
 import time
 
 import figures
+import line_protocol
 from databases import Influxd
 from explained import explained
 from harness import RigCase, args, main
@@ -133,6 +134,10 @@ class Sources(RigCase):
             self.assertEqual(int(cycles[2]["disk_rd_bytes"][0].split()[0]), total, cycles[2])
             self.read_disc(name, 40)
             self.assertEqual(self.explain(host)[name]["block.1.rd.reqs"][:2], (virsh["block.1.rd.reqs"], "kept"))
+            fields = [point.fields for point in line_protocol.read(host.by_hand("--format", "line").out)
+                      if (point.measurement, point.tags.get("VMID"), point.tags.get("device")) == ("vm_devices", "91", "hda")]
+            self.assertEqual([("rd_req" in each, "rd_req_per_sec" in each, "capacity" in each) for each in fields],
+                             [(False, False, True)], fields)
             host.configure("slow_interval = 10")
             looks = []
             self.wait_for(lambda: looks.append(self.explain(host)[name]["block.1.rd.reqs"]) or time.sleep(0.3) or

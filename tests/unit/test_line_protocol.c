@@ -405,6 +405,29 @@ static void test_what_a_fast_sample_holds_is_left_out(void **state)
     assert_non_null(strstr(full->str, ",disk_rd_req="));
 }
 
+static void test_counters_of_an_idle_disc_are_left_out_where_they_were_not_read(void **state)
+{
+    (void)state;
+    g_autoptr(Sample) sample = sample_new();
+    VmSample *vm = build_vm(sample, 83);
+    vm->group_ns[GROUP_DISK] = 500;
+    MetricRow *disk = build_disk(vm, 0, "vda"), *disc = build_disk(vm, 1, "hda");
+    row_set_u64(disk, METRIC_DISK_RD_REQS, 11);
+    row_set_u64(disc, METRIC_DISK_RD_REQS, 22);
+    row_set_u64(disc, METRIC_DISK_CAPACITY, 33);
+    const struct {
+        gint64 idle_ns;
+        bool is_written;
+    } cases[] = {{0, true}, {500, true}, {400, false}};
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        disc->idle_ns = cases[i].idle_ns;
+        g_autoptr(GString) text = line_protocol_write(sample, SERIES_DEVICES);
+        assert_non_null(strstr(text->str, "rd_req=11"));
+        assert_true(!strstr(text->str, "rd_req=22") == !cases[i].is_written);
+        assert_non_null(strstr(text->str, "capacity=33"));
+    }
+}
+
 static void test_what_is_unknown_is_left_out(void **state)
 {
     (void)state;
@@ -632,6 +655,7 @@ int main(void)
         cmocka_unit_test(test_reals_are_the_shortest),
         cmocka_unit_test(test_to_the_letter),
         cmocka_unit_test(test_what_a_fast_sample_holds_is_left_out),
+        cmocka_unit_test(test_counters_of_an_idle_disc_are_left_out_where_they_were_not_read),
         cmocka_unit_test(test_what_is_unknown_is_left_out),
         cmocka_unit_test(test_random_samples),
         cmocka_unit_test(test_info_of_what_changed),

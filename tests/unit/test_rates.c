@@ -286,9 +286,9 @@ static void an_idle_disc_has_rates_of_its_own_readings(void **state)
 {
     (void)state;
     static const Case cases[] = {
-        {"idle: no news is no use", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
+        {"not read: nothing is known of it, and the sum takes it as unused", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
          "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@80",
-         "c:DISK_RD_REQS_RATE=0 d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS=59"},
+         "c:DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS=59"},
         {"read again, and still idle",
          "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
          "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@110",
@@ -300,6 +300,10 @@ static void an_idle_disc_has_rates_of_its_own_readings(void **state)
         {"just found idle", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9",
          "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@110",
          "c:DISK_RD_REQS_RATE=0 VM_DISK_RD_REQS_RATE=5"},
+        {"read too long ago, but not used since: none of its own, and the sum of the others",
+         "@9000 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@100",
+         "@9010 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@9010",
+         "c:DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=5"},
         {"read too long ago: none of its own, and so no sum",
          "@9000 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@100",
          "@9010 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=99",
