@@ -18,6 +18,7 @@ from telemetryd import EndpointCase
 
 IDLE, DISK, BUSY, WIDE = 79, 82, 83, 84
 VMS = (IDLE, DISK, BUSY, WIDE)
+NOBODY = 65534
 MONITOR = 3             # seconds between two readings of the disks, in the test at one second
 
 
@@ -222,6 +223,32 @@ class Sources(RigCase):
             self.assertEqual(*read)
         seen = self.explain(host)[f"one-{BUSY}"]["cpu.time"]
         self.assertEqual(seen[1], "libvirt, bulk call")  # that it was not found is remembered
+
+    def test_other_user(self):
+        """another user than the guests' processes are of, as OpenNebula's is: every figure is served as root's is"""
+        host, state = self.host(), self.scratch / "others-state"
+
+        def nobody():
+            host.syslog.enter()
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        state.mkdir()
+        os.chown(state, NOBODY, NOBODY)
+        for path in (host.tree.root, *host.tree.root.rglob("*"), *state.parents):
+            if path.is_relative_to(self.scratch):
+                path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))
+
+        def served(**options):
+            run = host.by_hand("--explain", "--state-dir", str(state if options else self.scratch / "roots-state"), **options)
+            self.assertEqual(run.status, 0, run)
+            return {vm: {figure: by for figure, (_, by, _) in figures_.items() if not figure.endswith("_percent")}
+                    for vm, figures_ in explained(run.out).items()}
+        for _ in range(2):
+            table = served(preexec_fn=nobody)
+            self.assertEqual(table, served())
+            self.assertEqual((table["one-84"]["cpu.time"], table["one-84"]["vcpu.3.delay"]), ("/proc", "/proc"))
+        self.assertEqual(table["one-84"]["net.0.rx.bytes"], "/proc")
 
     def test_all_hidden(self):
         """where /proc shows no guest's process libvirt serves all, and every record is complete"""
