@@ -286,7 +286,8 @@ static void an_idle_disc_has_rates_of_its_own_readings(void **state)
 {
     (void)state;
     static const Case cases[] = {
-        {"not read: nothing is known of it, and the sum takes it as unused", "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
+        {"not read: nothing is known of it, and the sum takes it as unused",
+         "@100 block.0.name=d block.0.rd.reqs=0 block.1.name=c block.1.rd.reqs=9 idle1@80",
          "@110 block.0.name=d block.0.rd.reqs=50 block.1.name=c block.1.rd.reqs=9 idle1@80",
          "c:DISK_RD_REQS_RATE=- d:DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS_RATE=5 VM_DISK_RD_REQS=59"},
         {"read again, and still idle",

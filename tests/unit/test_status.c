@@ -361,12 +361,12 @@ static void test_odd_rows(void **state)
     row = add_row(&table, 11, 8, "RUNNING");
     row->written_s = NOW + 1000; /* of a time to come */
     row->missing = G_MININT64;
-    const Step steps[] = {
-        {5, "7 SUSPENDED u3, 11 RUNNING u8", "10 POWEROFF u7",
-         "-1 UNKNOWN u1 1, 7 SUSPENDED u3 0, 9 UNKNOWN u6 1, 11 RUNNING u8 0"},
-        {176, "7 SUSPENDED u3, 11 RUNNING u8", "FULL, 7 SUSPENDED u3, 11 RUNNING u8, -1 UNKNOWN u1, 9 UNKNOWN u6",
-         "-1 UNKNOWN u1 2, 7 SUSPENDED u3 0, 9 UNKNOWN u6 2, 11 RUNNING u8 0"},
-        {0, NULL, NULL, NULL}};
+    const Step steps[] = {{5, "7 SUSPENDED u3, 11 RUNNING u8", "10 POWEROFF u7",
+                           "-1 UNKNOWN u1 1, 7 SUSPENDED u3 0, 9 UNKNOWN u6 1, 11 RUNNING u8 0"},
+                          {176, "7 SUSPENDED u3, 11 RUNNING u8",
+                           "FULL, 7 SUSPENDED u3, 11 RUNNING u8, -1 UNKNOWN u1, 9 UNKNOWN u6",
+                           "-1 UNKNOWN u1 2, 7 SUSPENDED u3 0, 9 UNKNOWN u6 2, 11 RUNNING u8 0"},
+                          {0, NULL, NULL, NULL}};
     play("odd rows", steps, &table);
     for (guint i = 0; i < table.rows->len; i++)
         assert_true(((StatusRow *)g_ptr_array_index(table.rows, i))->written_s <= NOW + 181);
