@@ -234,6 +234,22 @@ static gpointer last_call(gpointer data)
     return collection_end_thread(collection);
 }
 
+/* With the lock held. Batches wait, and no worker has come to one for long: all of them may be held up by what is no
+ * batch, as an XML. */
+static bool are_held_up(const Collection *collection)
+{
+    const guint taken = collection->next_batch;
+    return taken > 0 && taken < collection->batches->len &&
+           g_get_monotonic_time() - collection_batch(collection, taken - 1)->asked_at >= collection->patience_us;
+}
+
+/* With the lock held. So much that those who are on their way will not do it all. */
+static bool is_more_wanted(Collection *collection)
+{
+    return overdue(collection, collection->arriving) < collection->batches->len ||
+           (collection->arriving == 0 && are_held_up(collection));
+}
+
 /* --- starting them --- */
 
 static void start_user(Collection *collection, GThreadFunc function)
@@ -253,9 +269,8 @@ void collect_work_join(Collection *collection)
 
 void collect_work_again(Collection *collection)
 {
-    if (collection->retrying >= RETRY_THREADS || overdue(collection, collection->arriving) == collection->batches->len)
-        return;
-    if (!collection_start_thread(collection, "libvirt-again", work_again))
+    if (collection->retrying >= RETRY_THREADS || !is_more_wanted(collection) ||
+        !collection_start_thread(collection, "libvirt-again", work_again))
         return;
     collection->retrying++;
     collection->arriving++;

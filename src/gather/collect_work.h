@@ -10,7 +10,8 @@
 void collect_work_open(Collection *collection);
 /* One more worker over that connection. */
 void collect_work_join(Collection *collection);
-/* One more over a connection of its own, where a batch is overdue that none of those on their way will come to. */
+/* One more over a connection of its own, where a batch is overdue that none of those on their way will come to, or
+ * where the workers do not get on. */
 void collect_work_again(Collection *collection);
 /* One that asks for state and network of whatever has no answer, which takes no QEMU. */
 void collect_work_last_call(Collection *collection);

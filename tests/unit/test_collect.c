@@ -492,15 +492,24 @@ static void one_worker_makes_one_call_at_a_time(void **state)
     assert_int_equal(fake.at_once, 1);
 }
 
+static void one_worker_is_enough_for_a_few_guests(void **state)
+{
+    (void)state;
+    have_guests(64);
+    g_autoptr(Sample) sample = collect(20000, 3, NULL);
+    assert_true(missing(sample) == 0);
+    assert_int_equal(fake.at_once, 1);
+}
+
 static void workers_ask_at_the_same_time(void **state)
 {
     (void)state;
-    have_guests(100);
+    have_guests(200);
     fake.meeting = 3;
     g_autoptr(Sample) sample = collect(20000, 3, NULL);
     assert_true(missing(sample) == 0);
     assert_int_equal(fake.at_once, 3);
-    for (guint i = 0; i < 100; i++) {
+    for (guint i = 0; i < 200; i++) {
         check_full(sample, i);
         CHECK(fake.guests[i].asked == 1, "one-%u", i + 1); /* nobody had to be asked again */
     }
@@ -1117,6 +1126,7 @@ int main(void)
         TEST(a_sample_knows_when_it_was_taken),
         TEST(no_thread_is_left_where_all_is_well),
         TEST(one_worker_makes_one_call_at_a_time),
+        TEST(one_worker_is_enough_for_a_few_guests),
         TEST(workers_ask_at_the_same_time),
         TEST(a_host_without_vms_is_no_error),
         TEST(no_daemon_is_an_error),
