@@ -191,8 +191,7 @@ static guint next_again(Collection *collection)
 static void be_patient(Collection *collection)
 {
     for (guint i = 0; i < collection->next_batch; i++)
-        if (!collection_batch(collection, i)->answered)
-            collection_batch(collection, i)->asked_at = g_get_monotonic_time();
+        collection_batch(collection, i)->asked_at = g_get_monotonic_time();
 }
 
 /* For batches that are overdue, over a connection of its own. */

@@ -34,12 +34,13 @@ static struct {
     bool released; /* the test is over: whatever hangs goes on */
     Guest *guests;
     guint n;
-    bool open_fails, monitor_hangs, all_hang; /* all_hang: state and network too */
-    guint opens_good;                         /* so many connections are made, later ones hang */
-    guint failing_calls;                      /* so many calls still fail */
-    guint sticking;                           /* so many guests of the batch that is asked first get stuck */
-    guint call_ms, open_ms, xml_ms;           /* what a call takes, each connection but the first, an XML */
-    bool list_fails, list_hangs;              /* over a connection that was kept */
+    bool open_fails, later_opens_fail;
+    bool monitor_hangs, all_hang;   /* all_hang: state and network too */
+    guint opens_good;               /* so many connections are made, later ones hang */
+    guint failing_calls;            /* so many calls still fail */
+    guint sticking;                 /* so many guests of the batch that is asked first get stuck */
+    guint call_ms, open_ms, xml_ms; /* what a call takes, each connection but the first, an XML */
+    bool list_fails, list_hangs;    /* over a connection that was kept */
     guint opens, closes, lists, calls;
     guint under_way, at_once; /* calls for statistics; the most of them at a time */
     guint meeting;            /* none comes back before so many are under way */
@@ -104,7 +105,7 @@ static void list(Hypervisor *hypervisor)
 static Hypervisor *fake_open(const char *uri, GError **error)
 {
     g_mutex_lock(&fake.lock);
-    bool good = !fake.open_fails && strcmp(uri, URI) == 0;
+    bool good = !fake.open_fails && !(fake.later_opens_fail && fake.opens > 0) && strcmp(uri, URI) == 0;
     if (fake.opens++ >= fake.opens_good)
         hang();
     take_time(fake.opens > 1 ? fake.open_ms : 0);
@@ -308,7 +309,7 @@ static void have_guests(guint n)
     if (!release_all())
         fail_msg("threads of the collection before do not end");
     g_free(fake.guests);
-    fake.released = fake.open_fails = fake.monitor_hangs = fake.all_hang = false;
+    fake.released = fake.open_fails = fake.later_opens_fail = fake.monitor_hangs = fake.all_hang = false;
     fake.failing_calls = fake.sticking = fake.opens = fake.closes = fake.lists = fake.calls = 0;
     fake.list_fails = fake.list_hangs = false;
     fake.under_way = fake.at_once = fake.meeting = 0;
@@ -869,6 +870,21 @@ static void an_xml_that_hangs_costs_no_figures(void **state)
     check_xml(sample, 0, "name of one-1", "nic1-0", 1);
 }
 
+/* And where no more connections are to be had, they are not asked for again and again. */
+static void an_xml_that_hangs_and_no_other_connection(void **state)
+{
+    (void)state;
+    have_guests(40);
+    fake.guests[1].xml_hangs = fake.later_opens_fail = true;
+    bool abandoned = false;
+    g_autoptr(Sample) sample = collect_error(1500, 1, NULL, &abandoned, NULL);
+    assert_non_null(sample);
+    assert_true(abandoned);
+    check_full(sample, 0);
+    assert_true(missing(sample) > 0);
+    assert_in_range(fake.opens, 2, 6); /* the first, at most four of patience, the last call's */
+}
+
 /* Without an answer, nothing of what was read before is lost. */
 static void what_was_read_stands_while_a_guest_is_silent(void **state)
 {
@@ -1151,6 +1167,7 @@ int main(void)
         TEST(a_restart_behind_the_list_carries_nothing_over),
         TEST(the_last_xml_ends_the_collection),
         TEST(an_xml_that_hangs_costs_no_figures),
+        TEST(an_xml_that_hangs_and_no_other_connection),
         TEST(what_was_read_stands_while_a_guest_is_silent),
         TEST(each_cycle_asks_for_what_may_have_changed),
         TEST(a_disks_call_that_hangs_takes_no_other_guest_with_it),
