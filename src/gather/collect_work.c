@@ -233,20 +233,11 @@ static gpointer last_call(gpointer data)
     return collection_end_thread(collection);
 }
 
-/* With the lock held. Batches wait, and no worker has come to one for long: all of them may be held up by what is no
- * batch, as an XML. */
-static bool are_held_up(const Collection *collection)
-{
-    const guint taken = collection->next_batch;
-    return taken > 0 && taken < collection->batches->len &&
-           g_get_monotonic_time() - collection_batch(collection, taken - 1)->asked_at >= collection->patience_us;
-}
-
 /* With the lock held. So much that those who are on their way will not do it all. */
 static bool is_more_wanted(Collection *collection)
 {
     return overdue(collection, collection->arriving) < collection->batches->len ||
-           (collection->arriving == 0 && are_held_up(collection));
+           (collection->arriving == 0 && collect_work_is_held_up(collection));
 }
 
 /* --- starting them --- */
@@ -283,4 +274,11 @@ void collect_work_last_call(Collection *collection)
 bool collect_work_is_lost(const Batch *batch)
 {
     return !batch->answered && !batch->out && batch->attempts >= BATCH_ATTEMPTS;
+}
+
+bool collect_work_is_held_up(const Collection *collection)
+{
+    const guint taken = collection->next_batch;
+    return taken > 0 && taken < collection->batches->len &&
+           g_get_monotonic_time() - collection_batch(collection, taken - 1)->asked_at >= collection->patience_us;
 }

@@ -130,6 +130,7 @@ bool metric_row_merge(MetricRow *row, const MetricRow *from, bool absent_only)
 MetricRow *metric_row_copy(const MetricRow *row)
 {
     MetricRow *copy = metric_row_new(row->scope, row->index);
+    copy->idle_ns = row->idle_ns;
     metric_row_merge(copy, row, false);
     return copy;
 }

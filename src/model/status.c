@@ -185,13 +185,14 @@ static bool needs_refresh(const Work *work, const StatusRow *row)
            (guint64)age_s(row, options->now_s) >= options->obsolete_s / REFRESHES_IN_OBSOLETE;
 }
 
-/* Domains of other names are told of in full reports alone. */
+/* Of a domain of another name it is told between full reports that it is there, for it may have been told gone, but not
+ * what becomes of it. */
 static void see_vm(Work *work, const StatusVm *vm)
 {
     const StatusRow *row = find_row(work, vm->id, vm->uuid);
     const bool full = work->report->full;
     bool news = !row || g_strcmp0(row->state, vm->state) != 0 || g_strcmp0(row->deploy_id, vm->uuid) != 0;
-    if (full || (news && !is_other_name(vm->id)))
+    if (full || (news && (!row || !is_other_name(vm->id))))
         tell(work, vm->id, vm->uuid, vm->state);
     if (news || full || row->missing != 0 || g_strcmp0(row->uuid, vm->uuid) != 0 ||
         g_strcmp0(row->name, vm->name) != 0 || needs_refresh(work, row)) {

@@ -13,8 +13,8 @@
 const char *status_word(int state, int reason);
 
 /* A domain of now. One that is no VM by its name may still be one: OpenNebula knows what it has imported by deploy id,
- * and powers it off if a full report does not name it. So it is missing by the same rules, but what becomes of it
- * otherwise is told in full reports alone. */
+ * and powers it off if a full report does not name it. So it is new and missing by the same rules, but what
+ * becomes of it otherwise is told in full reports alone. */
 typedef struct {
     gint64 id; /* 83 of one-83; -1 of any other name */
     char *name, *uuid;

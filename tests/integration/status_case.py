@@ -76,7 +76,8 @@ class Database:
 class StockProbe:
     """What OpenNebula's own probe does with that file, read from its source; each statement is a transaction there. It
     takes its domains from the test: [(id, uuid, state)]. Of domains of other names, whose id is -1, it knows no state, and
-    tells that with each run: what comes back is [(id, state)], of these [(uuid, THERE or POWEROFF)] with full reports."""
+    tells that with each run: what comes back is [(id, state)], of these [(uuid, THERE or POWEROFF)],
+    THERE with full reports and of new ones."""
 
     def __init__(self, database, times=TIMES, sync=SYNC):
         self.database, self.times, self.sync = database, times, sync
@@ -103,7 +104,7 @@ class StockProbe:
                     db.execute(f"UPDATE states SET state = ?, missing = 0, timestamp = ?, uuid = ?, deploy_id = ? {where}",
                                (state, now, uuid_, uuid_, *which))
                 if id_ < 0:
-                    told += [(uuid_, THERE)] if full else []
+                    told += [(uuid_, THERE)] if full or row is None else []
                 elif full or row is None or row[6] != state:
                     told.append((id_, state))
             seen = {uuid_ for _, uuid_, _ in domains}

@@ -627,6 +627,15 @@ static void more_stuck_guests_than_workers(void **state)
     check_with_stuck(12000, 2, 3); /* three calls after another, with room for a slow machine */
 }
 
+/* So few guests have but one worker, and one of each batch is stuck: the others join when the first does not get on. */
+static void a_stuck_guest_in_each_batch_of_one_worker(void **state)
+{
+    (void)state;
+    have_guests(64);
+    fake.guests[0].stuck = fake.guests[16].stuck = fake.guests[32].stuck = fake.guests[48].stuck = true;
+    check_with_stuck(12000, 2, 4);
+}
+
 /* Answers come in all the time while a connection for the first stuck guest is still being made; the guest that gets
  * stuck later finds a thread of its own all the same. */
 static void a_stuck_guest_after_another(void **state)
@@ -1152,6 +1161,7 @@ int main(void)
         TEST(two_stuck_guests_of_one_batch),
         TEST(three_stuck_guests_of_one_batch),
         TEST(more_stuck_guests_than_workers),
+        TEST(a_stuck_guest_in_each_batch_of_one_worker),
         TEST(a_stuck_guest_after_another),
         TEST(where_every_monitor_hangs_the_last_call_helps),
         TEST(where_all_calls_hang_it_is_an_error),

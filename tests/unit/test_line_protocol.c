@@ -425,6 +425,9 @@ static void test_counters_of_an_idle_disc_are_left_out_where_they_were_not_read(
         assert_non_null(strstr(text->str, "rd_req=11"));
         assert_true(!strstr(text->str, "rd_req=22") == !cases[i].is_written);
         assert_non_null(strstr(text->str, "capacity=33"));
+        g_autoptr(Sample) copy = sample_copy(sample);
+        g_autoptr(GString) of_copy = line_protocol_write(copy, SERIES_DEVICES);
+        assert_string_equal(of_copy->str, text->str);
     }
 }
 
