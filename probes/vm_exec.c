@@ -57,8 +57,7 @@ static bool check_arguments(Arguments *arguments, GError **error)
     guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
     arguments->by_opennebula = words > 1;
     if (words == 1)
-        return program_usage(
-            error, "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
+        return program_usage(error, PROBE_WORDS_WRONG);
     if (!words && !arguments->dry_run)
         return program_usage(
             error, "an agent tells but once that a command has ended, and OpenNebula would not get to know: by "
@@ -74,8 +73,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri,
          "libvirt connection (default: as vm_monitor has it: configuration, OpenNebula's kvmrc, else qemu:///system)",
          "URI"},
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
-         "configuration file (default: etc/im/kvm-probes.d/telemetry.conf of the tree the probe is in)", "FILE"},
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path, PROBE_CONFIG_HELP, "FILE"},
         {"dir", 0, 0, G_OPTION_ARG_FILENAME, &arguments->directory,
          "where OpenNebula notes the commands that it has begun (default: " PENDING_DIR ")", "DIR"},
         {"deadline", 'd', 0, G_OPTION_ARG_DOUBLE, &arguments->deadline,
@@ -83,8 +81,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arguments->dry_run,
          "say what is pending and whether those guests' agents answer; nothing is asked of commands, nothing removed",
          NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
-         "[HYPERVISOR ... HOST_ID HOST_NAME]"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL, PROBE_WORDS_HELP},
         {.long_name = NULL},
     };
     const ProgramOptions options = {

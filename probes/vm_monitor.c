@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
 /* Whatever libvirt or a disk does, the guard ends a run this long after the deadline. */
 #define GUARD_GRACE_MS 5000
 /* What it says of a run that it ends. */

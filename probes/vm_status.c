@@ -64,8 +64,7 @@ static bool check_arguments(Arguments *arguments, GError **error)
 {
     guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
     if (words == 1)
-        return program_usage(
-            error, "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
+        return program_usage(error, PROBE_WORDS_WRONG);
     arguments->by_opennebula = words > 1;
     if (words > 1 && !is_host_id(arguments->positional[words - 2]))
         return program_usage(error, "expected HOST_ID, a number, as the last argument but one");
@@ -78,10 +77,8 @@ static bool check_arguments(Arguments *arguments, GError **error)
 static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
 {
     const GOptionEntry entries[] = {
-        {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri,
-         "libvirt connection (default: OpenNebula's kvmrc, else qemu:///system)", "URI"},
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
-         "configuration file (default: etc/im/kvm-probes.d/telemetry.conf of the tree the probe is in)", "FILE"},
+        {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri, PROBE_URI_HELP, "URI"},
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path, PROBE_CONFIG_HELP, "FILE"},
         {"database", 0, 0, G_OPTION_ARG_FILENAME, &arguments->database,
          "what was told before (default: im/status_kvm_HOST_ID.db of the tree the probe is in, as OpenNebula's own)",
          "FILE"},
@@ -91,8 +88,7 @@ static bool parse_arguments(Arguments *arguments, int *argc, char ***argv, GErro
          "print what would be told, and leave the database as it is", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
-         "[HYPERVISOR ... HOST_ID HOST_NAME]"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL, PROBE_WORDS_HELP},
         {.long_name = NULL},
     };
     const ProgramOptions options = {

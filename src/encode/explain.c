@@ -27,10 +27,9 @@ static Served served_of(const VmSample *vm, const MetricRow *row, Metric m)
 {
     if (m == METRIC_VM_MEMORY_SWAPPED)
         return SERVED_PROC;
-    const Group group = metric_group(m);
-    if (vm_sample_holds(vm, m) ||
-        vm_sample_row_ns(vm, row, group) != vm_sample_group_ns(vm, group)) /* an idle CD-ROM */
+    if (vm_sample_keeps(vm, row, m))
         return SERVED_EARLIER;
+    const Group group = metric_group(m);
     if (group == GROUP_START)
         return SERVED_XML;
     const Served served = vm->served[group];

@@ -150,14 +150,9 @@ static void append_series(GString *out, const char *measurement, const Tags *tag
 
 /* What was not read for this sample was written with the one it is of: with this one's time it would be a counter that
  * stood still, and leapt. */
-static bool is_held(const VmSample *vm, const MetricRow *row, Metric m)
-{
-    return vm_sample_holds(vm, m) || (metric_group(m) == GROUP_DISK && vm_sample_keeps_row(vm, row));
-}
-
 static bool is_written(const Writer *w, const MetricRow *row, Metric m, LineSeries series)
 {
-    return series_of(m) == series && row_has(row, m) && !(w->vm && is_held(w->vm, row, m));
+    return series_of(m) == series && row_has(row, m) && !(w->vm && vm_sample_keeps(w->vm, row, m));
 }
 
 /* One line with the fields that `series` has of the row; none where there is no field. */

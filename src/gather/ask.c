@@ -232,26 +232,35 @@ static void look_at_shape(const Batch *batch, AskedVm *asked, bool slow)
         asked->xml = g_steal_pointer(&xml);
 }
 
-/* Whether its XML is what it was, as far as is known: in a fast cycle libvirt's file is all that says so. Where it says
- * otherwise the XML is read: another NIC may have the name of one that was there. */
-static bool is_as_known(const Batch *batch, AskedVm *asked)
+/* In a fast cycle libvirt's file is all that says whether the XML is what it was. Where it may be another it is read,
+ * once: another NIC may have the name of one that was there. Its shape is not known then, so that the next full cycle
+ * asks for everything. Without a mark nothing says that what is known still holds. */
+static void look_at_fast_shape(const Batch *batch, AskedVm *asked)
 {
-    const AskOptions *options = batch->options;
-    if (!options->fast || !asked->known->seen)
-        return g_strcmp0(asked->vm->shape, asked->known->shape) == 0;
-    g_autofree char *mark = status_mark(options->status_dir, asked->domain->name);
-    if (mark && g_strcmp0(mark, asked->known->mark) == 0)
-        return true;
-    if (mark && !asked->known->locked)
-        asked->xml = options->api->xml(batch->hypervisor, asked->domain->uuid);
-    return false;
+    const VmKnown *known = asked->known;
+    VmSample *vm = asked->vm;
+    g_autofree char *mark = status_mark(batch->options->status_dir, asked->domain->name);
+    if (mark && g_strcmp0(mark, known->mark) == 0)
+        return;
+    g_clear_pointer(&vm->mark, g_free);
+    if (!mark || known->locked)
+        return;
+    vm->mark = g_steal_pointer(&mark);
+    g_autofree char *xml = batch->options->api->xml(batch->hypervisor, asked->domain->uuid);
+    g_autofree char *shape = xml ? plan_shape(xml, known->shape) : NULL;
+    if (g_strcmp0(shape, known->shape) == 0)
+        return;
+    g_clear_pointer(&vm->shape, g_free);
+    asked->xml = g_steal_pointer(&xml);
 }
 
-/* The kernel has the figures of NICs whose names are known. */
+/* The kernel has the figures of NICs whose names are known: those that the XML has, which is as it was. */
 static void look_at_nics(const Batch *batch, AskedVm *asked)
 {
-    if (is_as_known(batch, asked) && asked->known->nics)
-        netdevs_file(batch->options->netdevs, processes_pid(asked->vm->process), asked->known->nics, asked->vm);
+    const VmKnown *known = asked->known;
+    VmSample *vm = asked->vm;
+    if (known->nics && g_strcmp0(vm->shape, known->shape) == 0 && (vm->mark || !batch->options->fast))
+        netdevs_file(batch->options->netdevs, processes_pid(vm->process), known->nics, vm);
 }
 
 /* What a VM's vCPUs and disks are: looked at where the kernel serves it, and its vCPU threads are listed anew where
@@ -269,10 +278,13 @@ static bool look_at(const Batch *batch, AskedVm *asked, bool slow)
         kernel = false;          /* the run that was listed has ended; libvirt tells whether this is another */
     if (!kernel && !known->seen) /* one that is only coming up has no vCPU threads yet */
         g_clear_pointer(&vm->process, g_free);
-    if (options->fast && known->seen)
+    if (options->fast && known->seen) {
         carry_shape(vm, known);
-    else if (kernel && !known->locked)
+        if (kernel)
+            look_at_fast_shape(batch, asked);
+    } else if (kernel && !known->locked) {
         look_at_shape(batch, asked, slow);
+    }
     if (kernel && !thorough && g_strcmp0(vm->shape, known->shape) != 0)
         kernel = processes_read(options->processes, options->status_dir, vm, known->process, true);
     if (kernel)

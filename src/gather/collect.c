@@ -112,16 +112,13 @@ static void run_until(Collection *collection, const CollectOptions *options, gin
     gint64 last_call_at = deadline - LAST_CALL_BEFORE(deadline - begin);
     bool last_call_made = false;
 
-    guint workers = 1;
-    for (; workers < wanted_workers(collection, options); workers++)
+    for (guint i = 1; i < wanted_workers(collection, options); i++)
         collect_work_join(collection);
     for (gint64 now; !all_done(collection, settle_at) && (now = g_get_monotonic_time()) < deadline;) {
         if (now >= last_call_at && !last_call_made) {
             collect_work_last_call(collection);
             last_call_made = true;
         } else if (now < last_call_at) {
-            for (; workers < options->workers && collect_work_is_held_up(collection); workers++)
-                collect_work_join(collection);
             collect_work_again(collection);
         }
         g_cond_wait_until(&collection->changed, &collection->lock, MIN(next_look(collection, now), deadline));

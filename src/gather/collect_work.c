@@ -233,11 +233,22 @@ static gpointer last_call(gpointer data)
     return collection_end_thread(collection);
 }
 
-/* With the lock held. So much that those who are on their way will not do it all. */
+/* With the lock held. Batches wait, and no worker has come to one for long: all of them may be held up, by a guest, or
+ * by what is no batch, as an XML. */
+static bool are_held_up(const Collection *collection)
+{
+    const guint taken = collection->next_batch;
+    return taken > 0 && taken < collection->batches->len &&
+           g_get_monotonic_time() - collection_batch(collection, taken - 1)->asked_at >= collection->patience_us;
+}
+
+/* With the lock held. More than those on their way will come to at once: each takes one that is overdue, or that waits.
+ */
 static bool is_more_wanted(Collection *collection)
 {
-    return overdue(collection, collection->arriving) < collection->batches->len ||
-           (collection->arriving == 0 && collect_work_is_held_up(collection));
+    const guint none = collection->batches->len, arriving = collection->arriving;
+    return overdue(collection, arriving) < none ||
+           (are_held_up(collection) && (arriving == 0 || overdue(collection, arriving - 1) < none));
 }
 
 /* --- starting them --- */
@@ -259,11 +270,11 @@ void collect_work_join(Collection *collection)
 
 void collect_work_again(Collection *collection)
 {
-    if (collection->retrying >= RETRY_THREADS || !is_more_wanted(collection) ||
-        !collection_start_thread(collection, "libvirt-again", work_again))
-        return;
-    collection->retrying++;
-    collection->arriving++;
+    while (collection->retrying < RETRY_THREADS && is_more_wanted(collection) &&
+           collection_start_thread(collection, "libvirt-again", work_again)) {
+        collection->retrying++;
+        collection->arriving++;
+    }
 }
 
 void collect_work_last_call(Collection *collection)
@@ -274,11 +285,4 @@ void collect_work_last_call(Collection *collection)
 bool collect_work_is_lost(const Batch *batch)
 {
     return !batch->answered && !batch->out && batch->attempts >= BATCH_ATTEMPTS;
-}
-
-bool collect_work_is_held_up(const Collection *collection)
-{
-    const guint taken = collection->next_batch;
-    return taken > 0 && taken < collection->batches->len &&
-           g_get_monotonic_time() - collection_batch(collection, taken - 1)->asked_at >= collection->patience_us;
 }

@@ -18,7 +18,3 @@ void collect_work_last_call(Collection *collection);
 
 /* It has been asked for as often as it is, in vain. */
 bool collect_work_is_lost(const Batch *batch);
-
-/* Batches wait, and no worker has come to one for long: all of them may be held up, by a guest, or by what is no batch,
- * as an XML. */
-bool collect_work_is_held_up(const Collection *collection);

@@ -119,12 +119,6 @@ static double rate_seconds(gint64 elapsed_ns)
     return elapsed_ns < RATES_MIN_INTERVAL_NS || elapsed_ns > RATES_MAX_INTERVAL_NS ? 0 : (double)elapsed_ns / NS_PER_S;
 }
 
-/* It was not read anew: until it is it counts as unused, as it was. */
-static bool is_kept(const MetricRow *now, const MetricRow *before)
-{
-    return now->idle_ns != 0 && now->idle_ns == before->idle_ns;
-}
-
 /* Between the two readings of a row; an idle CD-ROM's are further apart than the other disks'. 0: no rate. */
 static double seconds_of(const Pair *pair, const MetricRow *now, const MetricRow *before, Group group)
 {
@@ -152,14 +146,16 @@ static bool sum_change(const Pair *pair, Metric of, guint64 *ret_change, double 
             continue;
         if (device->reset || !counter_change(row, device->before, of, &change))
             return false;
+        paired++;
+        if (change == 0) /* also of an idle CD-ROM that was not read, which so counts as unused until it is */
+            continue;
         const double seconds = seconds_of(pair, row, device->before, metric_group(of));
-        const bool is_usual = is_kept(row, device->before) || (seconds >= usual && seconds <= usual);
-        if (!is_usual && seconds <= 0 && change != 0)
+        if (seconds <= 0)
             return false;
+        const bool is_usual = seconds >= usual && seconds <= usual;
         sum += change;
         sum_usual += is_usual ? change : 0;
-        others += is_usual || change == 0 ? 0 : (double)change / seconds;
-        paired++;
+        others += is_usual ? 0 : (double)change / seconds;
     }
     if (with_figure && !paired)
         return false; /* all of them are new */

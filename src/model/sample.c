@@ -263,11 +263,6 @@ gint64 vm_sample_row_ns(const VmSample *vm, const MetricRow *row, Group group)
     return group == GROUP_DISK && row->idle_ns != 0 ? row->idle_ns : vm_sample_group_ns(vm, group);
 }
 
-bool vm_sample_keeps_row(const VmSample *vm, const MetricRow *row)
-{
-    return row->idle_ns != 0 && row->idle_ns != vm_sample_group_ns(vm, GROUP_DISK);
-}
-
 bool vm_sample_holds(const VmSample *vm, Metric m)
 {
     if (!vm->held) /* nearly always */
@@ -276,6 +271,12 @@ bool vm_sample_holds(const VmSample *vm, Metric m)
     if (m == METRIC_VM_MEMORY_RSS && vm->served[GROUP_KERNEL] == SERVED_BULK)
         group = GROUP_GUEST; /* libvirt has it with the balloon's figures */
     return (group == GROUP_DISK || group == GROUP_GUEST) && vm->served[group] == SERVED_EARLIER;
+}
+
+bool vm_sample_keeps(const VmSample *vm, const MetricRow *row, Metric m)
+{
+    const Group group = metric_group(m);
+    return vm_sample_holds(vm, m) || vm_sample_row_ns(vm, row, group) != vm_sample_group_ns(vm, group);
 }
 
 guint64 vm_period(guint64 vm_id, gint64 time_ns, gint64 period_ns)

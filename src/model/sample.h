@@ -114,8 +114,8 @@ gint64 vm_sample_group_ns(const VmSample *vm, Group group);
 gint64 vm_sample_row_ns(const VmSample *vm, const MetricRow *row, Group group);
 /* Of a figure of that VM: it is of an earlier sample, for it was not its turn in a fast one. */
 bool vm_sample_holds(const VmSample *vm, Metric m);
-/* The counters of a removable disk: they are of an earlier sample, when it was found idle. */
-bool vm_sample_keeps_row(const VmSample *vm, const MetricRow *row);
+/* Of a figure in a row of it: that, or it is of the sample in which a removable disk was found idle. */
+bool vm_sample_keeps(const VmSample *vm, const MetricRow *row, Metric m);
 /* The figures are those of a domain that a job holds: with NOWAIT libvirt then leaves out what needs QEMU's monitor. */
 bool vm_sample_looks_locked(const VmSample *vm);
 bool vm_sample_has_disk_counters(const VmSample *vm);

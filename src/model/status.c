@@ -87,9 +87,8 @@ void status_row_free(StatusRow *row)
 typedef struct {
     const StatusOptions *options;
     StatusReport *report;
-    GHashTable *by_id;   /* &row->id to the row that is believed of that VM; VMs that are seen are taken out */
-    GHashTable *by_uuid; /* the same of domains of other names, which have no id */
-    GHashTable *uuids;   /* of the VMs of now */
+    GHashTable *rows;  /* of StatusRow: those that are believed, one of each VM; VMs that are seen are taken out */
+    GHashTable *uuids; /* of the VMs of now */
 } Work;
 
 static bool is_full_due(const StatusOptions *options)
@@ -132,31 +131,24 @@ static void put(Work *work, StatusRow *row)
     g_ptr_array_add(work->report->put, row);
 }
 
+/* Which VM a row is of says its id, or the uuid of a domain of another name. */
 static bool is_other_name(gint64 id)
 {
     return id < 0;
 }
 
-static StatusRow *find_row(const Work *work, gint64 id, const char *uuid)
+static guint hash_row(gconstpointer data)
 {
-    return is_other_name(id) ? g_hash_table_lookup(work->by_uuid, uuid) : g_hash_table_lookup(work->by_id, &id);
+    const StatusRow *row = data;
+    return is_other_name(row->id) ? g_str_hash(row->uuid) : g_int64_hash(&row->id);
 }
 
-/* Its keys lie in the row. */
-static void keep_row(Work *work, StatusRow *row)
+static gboolean is_of_same_vm(gconstpointer a, gconstpointer b)
 {
-    if (is_other_name(row->id))
-        g_hash_table_replace(work->by_uuid, row->uuid, row);
-    else
-        g_hash_table_replace(work->by_id, &row->id, row);
-}
-
-static void forget_row(Work *work, gint64 id, const char *uuid)
-{
-    if (is_other_name(id))
-        g_hash_table_remove(work->by_uuid, uuid);
-    else
-        g_hash_table_remove(work->by_id, &id);
+    const StatusRow *row = a, *other = b;
+    if (is_other_name(row->id) && is_other_name(other->id))
+        return strcmp(row->uuid, other->uuid) == 0;
+    return row->id == other->id;
 }
 
 /* Rows that are of no use are dropped: too old, without a uuid, and of several of one VM all but the last that was
@@ -167,14 +159,14 @@ static void take_row(Work *work, StatusRow *row)
         drop(work, row);
         return;
     }
-    StatusRow *other = find_row(work, row->id, row->uuid);
+    StatusRow *other = g_hash_table_lookup(work->rows, row);
     if (other && other->written_s >= row->written_s) {
         drop(work, row);
         return;
     }
     if (other)
         drop(work, other);
-    keep_row(work, row);
+    g_hash_table_add(work->rows, row);
 }
 
 /* So that a row of a VM that stays as it is never gets too old; and one from the future would never do. */
@@ -189,7 +181,7 @@ static bool needs_refresh(const Work *work, const StatusRow *row)
  * what becomes of it. */
 static void see_vm(Work *work, const StatusVm *vm)
 {
-    const StatusRow *row = find_row(work, vm->id, vm->uuid);
+    const StatusRow key = {.id = vm->id, .uuid = vm->uuid}, *row = g_hash_table_lookup(work->rows, &key);
     const bool full = work->report->full;
     bool news = !row || g_strcmp0(row->state, vm->state) != 0 || g_strcmp0(row->deploy_id, vm->uuid) != 0;
     if (full || (news && (!row || !is_other_name(vm->id))))
@@ -200,7 +192,7 @@ static void see_vm(Work *work, const StatusVm *vm)
         after->row = row ? row->row : 0;
         put(work, after);
     }
-    forget_row(work, vm->id, vm->uuid);
+    g_hash_table_remove(work->rows, &key);
 }
 
 /* A full report names a VM that was not missing for long enough by its last state: what it does not name is powered
@@ -231,10 +223,9 @@ static void miss_row(Work *work, const StatusRow *row)
 StatusReport *status_report(const GPtrArray *vms, const GPtrArray *rows, const StatusOptions *options)
 {
     StatusReport *report = g_new0(StatusReport, 1);
-    g_autoptr(GHashTable) by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
-    g_autoptr(GHashTable) by_uuid = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) believed = g_hash_table_new(hash_row, is_of_same_vm);
     g_autoptr(GHashTable) uuids = g_hash_table_new(g_str_hash, g_str_equal);
-    Work work = {options, report, by_id, by_uuid, uuids};
+    Work work = {options, report, believed, uuids};
     report->text = g_string_new(NULL);
     report->put = g_ptr_array_new_with_free_func((GDestroyNotify)status_row_free);
     report->dropped = g_array_new(FALSE, FALSE, sizeof(gint64));
@@ -249,7 +240,7 @@ StatusReport *status_report(const GPtrArray *vms, const GPtrArray *rows, const S
         see_vm(&work, g_ptr_array_index(vms, i));
     for (guint i = 0; i < rows->len; i++) { /* in their order, so that a report is the same each time */
         const StatusRow *row = g_ptr_array_index(rows, i);
-        if (row->uuid && find_row(&work, row->id, row->uuid) == row)
+        if (row->uuid && g_hash_table_lookup(believed, row) == row)
             miss_row(&work, row);
     }
     return report;

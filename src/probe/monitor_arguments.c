@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/monitor_arguments.h"
 #include "base/program.h"
+#include "probe/probe_settings.h"
 
 static const char *const format_names[] = {"one", "line", "json", "prometheus", "domstats", NULL};
 
@@ -8,8 +9,7 @@ static bool check_arguments(MonitorArguments *arguments, GError **error)
 {
     guint words = arguments->positional ? g_strv_length(arguments->positional) : 0;
     if (words == 1)
-        return program_usage(
-            error, "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them");
+        return program_usage(error, PROBE_WORDS_WRONG);
     arguments->by_opennebula = words > 1;
     for (arguments->format = 0; format_names[arguments->format]; arguments->format++)
         if (g_strcmp0(arguments->format_name ? arguments->format_name : "one", format_names[arguments->format]) == 0)
@@ -35,10 +35,8 @@ static bool check_arguments(MonitorArguments *arguments, GError **error)
 bool monitor_arguments_parse(MonitorArguments *arguments, int *argc, char ***argv, GError **error)
 {
     const GOptionEntry entries[] = {
-        {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri,
-         "libvirt connection (default: OpenNebula's kvmrc, else qemu:///system)", "URI"},
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path,
-         "configuration file (default: etc/im/kvm-probes.d/telemetry.conf of the tree the probe is in)", "FILE"},
+        {"uri", 'u', 0, G_OPTION_ARG_STRING, &arguments->uri, PROBE_URI_HELP, "URI"},
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path, PROBE_CONFIG_HELP, "FILE"},
         {"state-dir", 's', 0, G_OPTION_ARG_FILENAME, &arguments->state_dir,
          "where the previous sample is kept (default: /var/tmp/one-telemetry-UID)", "DIR"},
         {"deadline", 'd', 0, G_OPTION_ARG_STRING, &arguments->deadline,
@@ -62,8 +60,7 @@ bool monitor_arguments_parse(MonitorArguments *arguments, int *argc, char ***arg
          "ask the guests' agents that are due, as guestagent.conf says, and keep the answers for the next cycle", NULL},
         {"dump-config", 0, 0, G_OPTION_ARG_NONE, &arguments->dump_config,
          "print the options in effect and where they come from", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL,
-         "[HYPERVISOR ... HOST_ID HOST_NAME]"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments->positional, NULL, PROBE_WORDS_HELP},
         {.long_name = NULL},
     };
     const ProgramOptions options = {

@@ -5,6 +5,12 @@
 
 #include "base/config.h"
 
+/* What --help and the errors say of it, of each probe that OpenNebula calls. */
+#define PROBE_URI_HELP "libvirt connection (default: OpenNebula's kvmrc, else qemu:///system)"
+#define PROBE_CONFIG_HELP "configuration file (default: etc/im/kvm-probes.d/telemetry.conf of the tree the probe is in)"
+#define PROBE_WORDS_HELP "[HYPERVISOR ... HOST_ID HOST_NAME]"
+#define PROBE_WORDS_WRONG "expected HOST_ID and HOST_NAME as the last two of OpenNebula's arguments, or none of them"
+
 /* The file `named` (--config; may be NULL), else the environment's, else that of the tree the probe is in; none there
  * is none to read. *ret_file (may be NULL): it, absolute, owned by the caller; NULL: none was read. */
 bool probe_settings_load(Config *config, const char *named, const char *program, char **ret_file, GError **error);

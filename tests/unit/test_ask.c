@@ -570,12 +570,12 @@ static void a_fast_cycle_makes_no_call(void **state)
     fake.guests[0].reads = 9;
     touch_status(1);
     for (guint i = 0; i < 3; i++) {
-        sample = cycle(&fast, sample, "xml:2 32:2");
+        sample = cycle(&fast, sample, i == 0 ? "xml:2" : ""); /* which is as it was */
         check_full(sample, 0, 5);
         assert_true(vm_at(sample, 0)->held);
     }
-    sample = cycle(&(Cycle){.what = "slow ones wait", .fast = true, .now_s = 5300}, sample, "xml:2 32:2");
-    sample = cycle(&(Cycle){.what = "full"}, sample, "xml:2 vda:1 vda:2 vda:3");
+    sample = cycle(&(Cycle){.what = "slow ones wait", .fast = true, .now_s = 5300}, sample, "");
+    sample = cycle(&(Cycle){.what = "full"}, sample, DISKS);
     check_full(sample, 0, 9);
     assert_false(vm_at(sample, 0)->held);
     fake.guests[2].id = 99;
@@ -614,11 +614,14 @@ static void where_the_xml_may_be_another_libvirt_serves_the_nics(void **state)
     (void)state;
     Sample *sample = first_cycle();
     touch_status(1);
-    for (guint i = 0; i < 2; i++)
-        sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, "xml:2 32:2");
+    g_strlcpy(fake.guests[1].xml, XML("two"), sizeof fake.guests[1].xml);
+    for (guint i = 0; i < 3; i++)
+        sample = cycle(&(Cycle){.what = "fast", .fast = true}, sample, i == 0 ? "xml:2 32:2" : "32:2");
     assert_int_equal(received(sample, 1), 7);
     assert_int_equal(vm_at(sample, 1)->served[GROUP_NET], SERVED_BULK);
     assert_int_equal(received(sample, 0), 511);
+    sample = cycle(&(Cycle){.what = "what it has is asked for"}, sample, "xml:2 vda:1 vda:3 63:2");
+    touch_status(1);
     sample = cycle(&(Cycle){.what = "it is as it was"}, sample, "xml:2 vda:1 vda:2 vda:3");
     assert_int_equal(received(sample, 1), 511);
     sample = cycle(&(Cycle){.what = "no file", .fast = true, .no_status = true}, sample, "32:1:2:3");

@@ -627,7 +627,7 @@ static void more_stuck_guests_than_workers(void **state)
     check_with_stuck(12000, 2, 3); /* three calls after another, with room for a slow machine */
 }
 
-/* So few guests have but one worker, and one of each batch is stuck: the others join when the first does not get on. */
+/* So few guests have but one worker, and one of each batch is stuck: others come when it does not get on. */
 static void a_stuck_guest_in_each_batch_of_one_worker(void **state)
 {
     (void)state;
